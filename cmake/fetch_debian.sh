@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Fetches ONNX Runtime's headers or Highway's sources from Debian 13 without installing anything.
+# usage: fetch_debian.sh onnxruntime|highway DIR
+set -euo pipefail
+name=$1 target=$2
+command -v apt-get >/dev/null || { echo "no apt-get here"; exit 1; }
+
+# The mirror this machine already uses: uncommented lines only, the main archive rather than security.
+mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -vE '^ *#|security' |
+  grep -oE 'https?://[^ ]+/debian/?( |$)' | tr -d ' ' | head -n 1) || true
+[ -n "$mirror" ] || { echo "no Debian mirror in /etc/apt"; exit 1; }
+key=/usr/share/keyrings/debian-archive-keyring.gpg
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
+cd "$work"
+printf 'deb%s [signed-by=%s] %s trixie main\n' '' $key "$mirror" -src $key "$mirror" >sources
+options=(-qq -o "Dir::Etc::sourcelist=$work/sources" -o Dir::Etc::sourceparts=/dev/null
+  -o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work/cache" -o APT::Get::List-Cleanup=0
+  -o APT::Sandbox::User=root)
+apt-get "${options[@]}" update
+
+mkdir -p unpacked
+case $name in
+onnxruntime)
+  apt-get "${options[@]}" download libonnxruntime-dev
+  dpkg -x libonnxruntime-dev_*.deb unpacked
+  ;;
+highway)
+  apt-get "${options[@]}" source --download-only highway
+  tar xf highway_*.orig.tar.* -C unpacked
+  ;;
+*)
+  echo "unknown: $name"
+  exit 1
+  ;;
+esac
+mkdir -p "$target"
+rm -rf "${target:?}/$name"
+mv unpacked "$target/$name"

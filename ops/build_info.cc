@@ -1,0 +1,42 @@
+#include "build_info.h"
+
+#include "cpu/element.h"
+#include "cpu/kernels.h"
+#include "ort/support.h"
+#include "schema.h"
+
+#if defined(__clang__)
+#define ORT_RRELU_COMPILER "clang " __clang_version__
+#elif defined(__GNUC__)
+#define ORT_RRELU_COMPILER "gcc " __VERSION__
+#else
+#define ORT_RRELU_COMPILER "msvc"
+#endif
+
+namespace ort_rrelu {
+namespace {
+
+std::string Quoted(const std::string& text) { return "\"" + text + "\""; }
+
+std::string Field(const char* name, const std::string& json) { return Quoted(name) + ": " + json; }
+
+std::string CpuDtypes() {
+  std::string list;
+  for (const int dtype : schema::kElementTypes) {
+    list += (list.empty() ? "" : ", ") + Quoted(DtypeName(dtype));
+  }
+  return "[" + list + "]";
+}
+
+}  // namespace
+
+std::string BuildInfo() {
+  return "{" + Field("version", Quoted(ORT_RRELU_VERSION)) + ", " +
+         Field("abi", std::to_string(ORT_RRELU_ABI)) + ", " + Field("compiler", Quoted(ORT_RRELU_COMPILER)) +
+         ", " + Field("instruction_set", Quoted(InstructionSet())) + ", " +
+         Field("onnxruntime_headers", Quoted("1." + std::to_string(ORT_API_VERSION))) + ", " +
+         Field("onnxruntime_oldest", Quoted("1." + std::to_string(kOldestRuntime))) + ", " +
+         Field("kernels", "{\"cpu\": " + CpuDtypes() + "}") + "}";
+}
+
+}  // namespace ort_rrelu

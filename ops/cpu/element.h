@@ -1,0 +1,67 @@
+// The four element types on the CPU: names, and conversions that round once, to nearest even.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "hwy/base.h"
+#include "rrelu.h"
+
+namespace ort_rrelu {
+
+using Half = hwy::float16_t;
+using BFloat16 = hwy::bfloat16_t;
+
+// The type in which T is multiplied: double for double, else float.
+template <class T>
+using Wide = std::conditional_t<std::is_same_v<T, double>, double, float>;
+
+inline float ToWide(float value) { return value; }
+inline double ToWide(double value) { return value; }
+inline float ToWide(Half value) { return hwy::F32FromF16(value); }
+inline float ToWide(BFloat16 value) { return hwy::F32FromBF16(value); }
+
+template <class T>
+T FromWide(Wide<T> value) {
+  if constexpr (std::is_same_v<T, Half>) return hwy::F16FromF32(value);
+  if constexpr (std::is_same_v<T, BFloat16>) return hwy::BF16FromF32(value);
+  if constexpr (std::is_same_v<T, Wide<T>>) return value;
+}
+
+template <class T>
+T FromFloat(float value) {
+  return FromWide<T>(static_cast<Wide<T>>(value));
+}
+
+// The name of an element type, or nullptr for one that the operator does not have.
+inline const char* DtypeName(int32_t dtype) {
+  switch (dtype) {
+    case ORT_RRELU_FLOAT:
+      return "float";
+    case ORT_RRELU_DOUBLE:
+      return "double";
+    case ORT_RRELU_FLOAT16:
+      return "float16";
+    case ORT_RRELU_BFLOAT16:
+      return "bfloat16";
+    default:
+      return nullptr;
+  }
+}
+
+// Calls f with a value of the element type; dtype has passed CheckDtype.
+template <class F>
+auto WithElement(int32_t dtype, F f) {
+  switch (dtype) {
+    case ORT_RRELU_DOUBLE:
+      return f(double{});
+    case ORT_RRELU_FLOAT16:
+      return f(Half{});
+    case ORT_RRELU_BFLOAT16:
+      return f(BFloat16{});
+    default:
+      return f(float{});
+  }
+}
+
+}  // namespace ort_rrelu

@@ -1,0 +1,118 @@
+// RegisterCustomOps: what ONNX Runtime calls when it loads the library.
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "ort/custom_op.h"
+
+#if defined(_WIN32)
+#define ORT_RRELU_REGISTER_EXPORT __declspec(dllexport)
+#else
+#define ORT_RRELU_REGISTER_EXPORT __attribute__((visibility("default")))
+#endif
+
+namespace ort_rrelu {
+namespace {
+
+// Session config entries: the first is ours to write, the second the user's (register(seed=), C++, Java...).
+constexpr const char* kRegisteredEntry = "ort_rrelu.registered";
+constexpr const char* kSeedEntry = "ort_rrelu.seed";
+constexpr const char* kNoSeed = "no seed";
+
+// The ops of one ONNX Runtime and one seed. They must outlive every session, so they are never freed, but
+// shared by all registrations that ask for the same.
+struct Registration {
+  std::vector<CustomOp> ops;
+  OrtCustomOpDomain* domain = nullptr;
+};
+
+std::vector<CustomOp> MakeOps(const OrtApi* api, int runtime, std::optional<int64_t> seed) {
+  std::vector<CustomOp> ops;
+  for (const int dtype : schema::kElementTypes) {
+    ops.push_back(MakeCustomOp<RReluKernel>(api, runtime, dtype, seed));
+    ops.push_back(MakeCustomOp<RReluGradKernel>(api, runtime, dtype, seed));
+  }
+  return ops;
+}
+
+OrtCustomOpDomain* Domain(const OrtApi* api, int runtime, std::optional<int64_t> seed) {
+  using Key = std::pair<const OrtApi*, std::optional<int64_t>>;
+  static std::mutex mutex;
+  static auto& registrations = *new std::map<Key, Registration>;
+  const std::lock_guard<std::mutex> lock(mutex);
+  Registration& registration = registrations[{api, seed}];
+  if (registration.domain != nullptr) return registration.domain;
+  registration.ops = MakeOps(api, runtime, seed);
+  OrtCustomOpDomain* domain = nullptr;
+  Check(api->CreateCustomOpDomain(schema::kDomain, &domain));
+  for (const CustomOp& op : registration.ops) Check(api->CustomOpDomain_Add(domain, &op));
+  return registration.domain = domain;
+}
+
+std::optional<std::string> ConfigEntry(const OrtApi& api, const OrtSessionOptions* options,
+                                       const char* name) {
+  int present = 0;
+  Check(api.HasSessionConfigEntry(options, name, &present));
+  if (!present) return std::nullopt;
+  size_t size = 0;
+  Check(api.GetSessionConfigEntry(options, name, nullptr, &size));
+  std::string value(size, '\0');
+  Check(api.GetSessionConfigEntry(options, name, value.data(), &size));
+  value.resize(size > 0 ? size - 1 : 0);
+  return value;
+}
+
+std::optional<int64_t> ParseSeed(const std::optional<std::string>& text) {
+  if (!text) return std::nullopt;
+  char* end = nullptr;
+  errno = 0;
+  const long long seed = std::strtoll(text->c_str(), &end, 10);
+  if (text->empty() || *end != '\0' || errno != 0 || seed < 0) {
+    throw InvalidArgument{std::string("session config entry ") + kSeedEntry + "=\"" + *text +
+                          "\": it must be an integer from 0 to 2^63 - 1"};
+  }
+  return seed;
+}
+
+// The minor number of "1.19.2"; a later major version has every API of this one.
+int RuntimeMinor(const char* version) {
+  int major = 0;
+  int minor = 0;
+  std::sscanf(version, "%d.%d", &major, &minor);
+  return major > 1 ? kNewestApi : minor;
+}
+
+void Register(const OrtApi& api, int runtime, OrtSessionOptions* options) {
+  const std::optional<std::string> seed_text = ConfigEntry(api, options, kSeedEntry);
+  const std::optional<int64_t> seed = ParseSeed(seed_text);
+  const std::string wanted = seed ? std::to_string(*seed) : kNoSeed;
+  const std::optional<std::string> present = ConfigEntry(api, options, kRegisteredEntry);
+  if (present && *present == wanted) return;
+  if (present) {
+    throw InvalidArgument{"ort_rrelu is registered with these session options already, with seed \"" +
+                          *present + "\"; \"" + wanted + "\" needs session options of its own"};
+  }
+  Check(api.AddCustomOpDomain(options, Domain(&api, runtime, seed)));
+  Check(api.AddSessionConfigEntry(options, kRegisteredEntry, wanted.c_str()));
+}
+
+}  // namespace
+}  // namespace ort_rrelu
+
+extern "C" ORT_RRELU_REGISTER_EXPORT OrtStatus* ORT_API_CALL RegisterCustomOps(OrtSessionOptions* options,
+                                                                               const OrtApiBase* base) {
+  using namespace ort_rrelu;
+  const int minor = RuntimeMinor(base->GetVersionString());
+  if (minor < kOldestRuntime) {
+    const std::string message = std::string("ort_rrelu does not run on ONNX Runtime ") +
+                                base->GetVersionString() + ": it needs 1." + std::to_string(kOldestRuntime) +
+                                " or newer";
+    return base->GetApi(1)->CreateStatus(ORT_NOT_IMPLEMENTED, message.c_str());
+  }
+  const OrtApi& api = *base->GetApi(static_cast<uint32_t>(std::min(minor, kNewestApi)));
+  return Guard(api, [&] { Register(api, minor, options); });
+}

@@ -1,0 +1,83 @@
+// A kernel's inputs and outputs as pointers and shapes.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "ort/status.h"
+
+namespace ort_rrelu {
+
+struct Tensor {
+  std::vector<int64_t> shape;
+  size_t size = 0;
+  void* data = nullptr;
+};
+
+class Tensors {
+ public:
+  Tensors(const OrtApi& api, OrtKernelContext* context) : api_(api), context_(context) {}
+
+  // Is the optional input there? It may be left out at the end, or be an empty name.
+  const OrtValue* OptionalInput(size_t index) const {
+    size_t count = 0;
+    Check(api_.KernelContext_GetInputCount(context_, &count));
+    if (index >= count) return nullptr;
+    const OrtValue* value = nullptr;
+    Check(api_.KernelContext_GetInput(context_, index, &value));
+    return value;
+  }
+
+  Tensor Input(size_t index) const {
+    const OrtValue* value = nullptr;
+    Check(api_.KernelContext_GetInput(context_, index, &value));
+    return Describe(value);
+  }
+
+  Tensor Describe(const OrtValue* value) const {
+    Tensor tensor;
+    OrtTensorTypeAndShapeInfo* info = nullptr;
+    Check(api_.GetTensorTypeAndShape(value, &info));
+    size_t rank = 0;
+    OrtStatus* status = api_.GetDimensionsCount(info, &rank);
+    tensor.shape.resize(rank);
+    if (status == nullptr) status = api_.GetDimensions(info, tensor.shape.data(), rank);
+    if (status == nullptr) status = api_.GetTensorShapeElementCount(info, &tensor.size);
+    api_.ReleaseTensorTypeAndShapeInfo(info);
+    Check(status);
+    Check(api_.GetTensorMutableData(const_cast<OrtValue*>(value), &tensor.data));
+    return tensor;
+  }
+
+  // The data of an output of the given shape, or nullptr when the node does not have it.
+  void* Output(size_t index, const std::vector<int64_t>& shape) const {
+    size_t count = 0;
+    Check(api_.KernelContext_GetOutputCount(context_, &count));
+    if (index >= count) return nullptr;
+    OrtValue* value = nullptr;
+    Check(api_.KernelContext_GetOutput(context_, index, shape.data(), shape.size(), &value));
+    if (value == nullptr) return nullptr;
+    void* data = nullptr;
+    Check(api_.GetTensorMutableData(value, &data));
+    return data;
+  }
+
+  // work(context, chunk index) on ONNX Runtime's intra-op threads; one chunk stays on this thread.
+  void ParallelFor(size_t chunks, void (*work)(void*, size_t), void* data) const {
+    if (chunks == 0) return;
+    if (chunks == 1) return work(data, 0);
+    Check(api_.KernelContext_ParallelFor(context_, work, chunks, 0, data));
+  }
+
+ private:
+  const OrtApi& api_;
+  OrtKernelContext* context_;
+};
+
+inline std::string ShapeText(const std::vector<int64_t>& shape) {
+  std::string text;
+  for (const int64_t dimension : shape) text += (text.empty() ? "" : ", ") + std::to_string(dimension);
+  return "[" + text + "]";
+}
+
+}  // namespace ort_rrelu

@@ -1,0 +1,40 @@
+// Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+// One definition for host and device. Known answers: tests/known_answers.txt.
+#pragma once
+
+#include <cstdint>
+
+#if defined(__CUDACC__)
+#define ORT_RRELU_HD __host__ __device__ __forceinline__
+#else
+#define ORT_RRELU_HD inline
+#endif
+
+namespace ort_rrelu {
+
+struct Words4 {
+  uint32_t word[4];
+};
+
+struct PhiloxKey {
+  uint32_t word[2];
+};
+
+ORT_RRELU_HD PhiloxKey MakeKey(uint64_t key) {
+  return {{static_cast<uint32_t>(key), static_cast<uint32_t>(key >> 32)}};
+}
+
+ORT_RRELU_HD Words4 Philox4x32(Words4 counter, PhiloxKey key) {
+  constexpr int kRounds = 10;
+  for (int round = 0; round < kRounds; ++round) {
+    const uint64_t p0 = static_cast<uint64_t>(counter.word[0]) * 0xD2511F53u;
+    const uint64_t p1 = static_cast<uint64_t>(counter.word[2]) * 0xCD9E8D57u;
+    counter = {{static_cast<uint32_t>(p1 >> 32) ^ counter.word[1] ^ key.word[0], static_cast<uint32_t>(p1),
+                static_cast<uint32_t>(p0 >> 32) ^ counter.word[3] ^ key.word[1], static_cast<uint32_t>(p0)}};
+    key.word[0] += 0x9E3779B9u;
+    key.word[1] += 0xBB67AE85u;
+  }
+  return counter;
+}
+
+}  // namespace ort_rrelu

@@ -1,0 +1,72 @@
+/* The C API of the operator: one forward and one backward call on raw pointers.
+ *
+ * It knows nothing of ONNX Runtime. NumPy and torch call it through ctypes, the ONNX Runtime adaptor calls
+ * it from C++, so that all of them execute the same code. Semantics: ops/README.md.
+ */
+#ifndef ORT_RRELU_RRELU_H_
+#define ORT_RRELU_RRELU_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_WIN32)
+#if defined(ORT_RRELU_BUILDING)
+#define ORT_RRELU_EXPORT __declspec(dllexport)
+#else
+#define ORT_RRELU_EXPORT __declspec(dllimport)
+#endif
+#else
+#define ORT_RRELU_EXPORT __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Raised with every incompatible change; a caller compares it with ort_rrelu_abi() before its first call. */
+#define ORT_RRELU_ABI 1
+
+/* Element types, numbered as in ONNX's TensorProto.DataType. */
+#define ORT_RRELU_FLOAT 1
+#define ORT_RRELU_FLOAT16 10
+#define ORT_RRELU_DOUBLE 11
+#define ORT_RRELU_BFLOAT16 16
+
+typedef struct ort_rrelu_params {
+  uint32_t struct_size; /* sizeof(ort_rrelu_params) */
+  int32_t dtype;        /* ORT_RRELU_FLOAT, ... */
+  float lower;
+  float upper;
+  int32_t training;
+  int32_t num_threads; /* 0: as many as the machine has; never changes a result */
+  uint64_t seed;
+  uint64_t step;
+} ort_rrelu_params;
+
+ORT_RRELU_EXPORT int32_t ort_rrelu_abi(void);
+
+/* JSON: version, compiler, instruction set in use, ONNX Runtime header version, kernels. */
+ORT_RRELU_EXPORT const char* ort_rrelu_build_info(void);
+
+/* The functions below return 0, or 1 after writing why into `message` (at most `capacity` bytes, with the
+ * final NUL). Nothing is computed then. */
+
+/* Are dtype, training and the bounds within the operator's rules? */
+ORT_RRELU_EXPORT int ort_rrelu_check(const ort_rrelu_params* params, char* message, size_t capacity);
+
+/* y[i] = x[i] * noise[i] for begin <= i < end; the pointers are those of element 0, `begin` is a multiple
+ * of 8. `noise` may be null, `y` may be `x`; any other overlap is refused. */
+ORT_RRELU_EXPORT int ort_rrelu_forward(const ort_rrelu_params* params, const void* x, void* y, void* noise,
+                                       uint64_t begin, uint64_t end, char* message, size_t capacity);
+
+/* dx[i] = dy[i] * noise[i] for begin <= i < end. `dx` may be `dy` or `noise`; partial overlap is refused.
+ * Of params, dtype and num_threads count. */
+ORT_RRELU_EXPORT int ort_rrelu_backward(const ort_rrelu_params* params, const void* dy, const void* noise,
+                                        void* dx, uint64_t begin, uint64_t end, char* message,
+                                        size_t capacity);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* ORT_RRELU_RRELU_H_ */

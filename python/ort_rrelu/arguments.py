@@ -1,0 +1,85 @@
+"""Arguments of the NumPy functions, checked once for functional.py and reference.py."""
+
+from __future__ import annotations
+
+import operator
+import secrets
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ort_rrelu import library, schema
+from ort_rrelu.errors import InvalidTypeError, InvalidValueError
+
+__all__ = ["Array", "as_gradient", "as_input", "as_output", "as_params", "as_seed", "as_step"]
+
+Array = NDArray[Any]
+
+
+def _allowed_dtypes() -> str:
+    return ", ".join(str(dtype) for dtype in schema.DTYPES)
+
+
+def as_input(value: ArrayLike, name: str) -> Array:
+    """The value as a C-contiguous array in native byte order; its dtype must be one of the four."""
+    array = np.asarray(value)
+    if array.dtype.newbyteorder("=") not in schema.DTYPES:
+        raise InvalidTypeError(f"{name} has dtype {array.dtype}: it must be one of {_allowed_dtypes()}")
+    return np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
+
+
+def as_gradient(dy: ArrayLike, saved: ArrayLike) -> tuple[Array, Array]:
+    """dY and the noise that a forward call saved: of one dtype and shape."""
+    gradient, noise = as_input(dy, "dy"), as_input(saved, "saved")
+    if gradient.dtype != noise.dtype:
+        raise InvalidTypeError(f"saved has dtype {noise.dtype}: it must be {gradient.dtype}, as dy")
+    if gradient.shape != noise.shape:
+        raise InvalidValueError(f"saved has shape {noise.shape}: it must be {gradient.shape}, as dy")
+    return gradient, noise
+
+
+def as_output(out: Array | None, x: Array) -> Array:
+    """`out` checked against x, or a new array."""
+    if out is None:
+        return np.empty_like(x)
+    if not isinstance(out, np.ndarray):
+        raise InvalidTypeError(f"out is of type {type(out).__name__}: it must be a numpy.ndarray")
+    if out.dtype != x.dtype:
+        raise InvalidTypeError(f"out has dtype {out.dtype}: it must be {x.dtype}, as x")
+    if out.shape != x.shape:
+        raise InvalidValueError(f"out has shape {out.shape}: it must be {x.shape}, as x")
+    if not out.flags.writeable:
+        raise InvalidValueError("out is read-only: it must be writeable")
+    return out
+
+
+def _as_int64(value: int, name: str, least: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError as error:
+        raise InvalidTypeError(f"{name}={value!r} is not an integer") from error
+    if not least <= number < 2**63:
+        raise InvalidValueError(f"{name}={number}: it must be from {least} to 2^63 - 1")
+    return number
+
+
+def as_seed(seed: int | None) -> int:
+    """A seed from 0 to 2^63 - 1; None draws one from the operating system."""
+    return secrets.randbits(63) if seed is None else _as_int64(seed, "seed", 0)
+
+
+def as_step(step: int) -> int:
+    """The 64 bits of a step, as the counter takes them; every int64 is allowed."""
+    return _as_int64(step, "step", -(2**63)) & (2**64 - 1)
+
+
+def as_params(
+    dtype: np.dtype[Any], lower: float, upper: float, training: bool, seed: int | None = None, step: int = 0
+) -> library.Params:
+    """The checked parameters of one draw. Raises InvalidValueError or InvalidTypeError that name the culprit."""
+    if training not in {0, 1}:
+        raise InvalidValueError(f"training={training!r}: it must be True or False")
+    params = library.Params(schema.DTYPES[dtype], lower, upper, bool(training), as_seed(seed), as_step(step))
+    library.check(params)
+    return params

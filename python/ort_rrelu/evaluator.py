@@ -1,0 +1,62 @@
+"""The ops for onnx's ReferenceEvaluator: ReferenceEvaluator(model, new_ops=ort_rrelu.evaluator.OPS)."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, ClassVar
+
+from onnx.reference.op_run import OpRun
+
+from ort_rrelu import reference, schema
+from ort_rrelu.arguments import Array, as_seed
+from ort_rrelu.errors import InvalidValueError
+
+__all__ = ["OPS", "RRelu", "RReluGrad"]
+
+
+class RRelu(OpRun):  # type: ignore[misc]  # onnx gives OpRun no types
+    """RRelu on the NumPy reference. Without `step`, each node counts its own runs from 0, as the kernels do."""
+
+    op_domain: ClassVar[str] = schema.DOMAIN
+
+    def __init__(self, *args: Any, **kw: Any) -> None:
+        super().__init__(*args, **kw)
+        self._runs = itertools.count()
+        self._entropy = as_seed(None)
+
+    def _run(
+        self,
+        x: Array,
+        step: Array | None = None,
+        lower: float = schema.LOWER,
+        upper: float = schema.UPPER,
+        training: int = 0,
+        seed: int = -1,
+    ) -> tuple[Array, ...]:
+        if step is not None and step.size != 1:
+            raise InvalidValueError(
+                f"input step has shape {list(step.shape)}: it must have exactly one element"
+            )
+        draw = int(step.reshape(())) if step is not None else next(self._runs) if training else 0
+        both = reference.rrelu(
+            x,
+            lower,
+            upper,
+            bool(training),
+            seed=seed if seed >= 0 else self._entropy,
+            step=draw,
+            return_noise=True,
+        )
+        return both[: len(self.onnx_node.output)]
+
+
+class RReluGrad(OpRun):  # type: ignore[misc]
+    """RReluGrad on the NumPy reference."""
+
+    op_domain: ClassVar[str] = schema.DOMAIN
+
+    def _run(self, dy: Array, noise: Array) -> tuple[Array]:
+        return (reference.rrelu_grad(dy, noise),)
+
+
+OPS = [RRelu, RReluGrad]

@@ -1,0 +1,1 @@
+"""Tools on ONNX models, one a file."""

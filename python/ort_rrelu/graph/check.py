@@ -1,0 +1,94 @@
+"""The check of our nodes in a model, which ONNX Runtime cannot do for a custom op.
+
+A kernel cannot list its node's attributes, so a misspelt one would silently leave the default in place.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+import onnx
+
+from ort_rrelu import library, schema
+from ort_rrelu.errors import InvalidValueError
+from ort_rrelu.graph.nodes import all_nodes, label
+
+__all__ = ["attributes", "check_model"]
+
+_TYPE_NAME = onnx.AttributeProto.AttributeType.Name
+
+
+def attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """The attributes of a node of ours, defaults included; those that refer to a function's are left out."""
+    defaults = {
+        name: onnx.helper.get_attribute_value(a.default_value)
+        for name, a in schema.schemas()[node.op_type].attributes.items()
+    }
+    return defaults | {
+        a.name: onnx.helper.get_attribute_value(a) for a in node.attribute if not a.ref_attr_name
+    }
+
+
+def _check_name(node: onnx.NodeProto, name: str, known: list[str]) -> None:
+    if name in known:
+        return
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise InvalidValueError(
+        f"{label(node)}: unknown attribute {name!r}: allowed are {', '.join(known) or 'none'}{hint}"
+    )
+
+
+def _check_type(node: onnx.NodeProto, attribute: onnx.AttributeProto, wanted: int) -> None:
+    exact_integer = (
+        wanted == onnx.AttributeProto.FLOAT
+        and attribute.type == onnx.AttributeProto.INT
+        and abs(attribute.i) <= 2**53
+        and float(_float32(attribute.i)) == attribute.i
+    )
+    if attribute.type == wanted or exact_integer:
+        return
+    raise InvalidValueError(
+        f"{label(node)}: attribute {attribute.name} is of type {_TYPE_NAME(attribute.type)}: "
+        f"it must be {_TYPE_NAME(wanted)}"
+    )
+
+
+def _float32(value: float) -> float:
+    return onnx.helper.make_attribute("", float(value)).f
+
+
+def _check_node(node: onnx.NodeProto) -> None:
+    known = schema.schemas().get(node.op_type)
+    if known is None:
+        names = ", ".join(schema.schemas())
+        raise InvalidValueError(
+            f"{label(node)}: unknown op {node.op_type!r}: domain {schema.DOMAIN} has {names}"
+        )
+    for attribute in node.attribute:
+        _check_name(node, attribute.name, list(known.attributes))
+        _check_type(node, attribute, known.attributes[attribute.name].type.value)
+    if node.op_type == schema.RRELU:
+        _check_values(node)
+
+
+def _check_values(node: onnx.NodeProto) -> None:
+    values = attributes(node)
+    # training is an int64 there and an int32 in the C API: what does not fit is just as wrong as 2.
+    training = min(max(values["training"], -1), 2)
+    try:
+        library.check(library.Params(onnx.TensorProto.FLOAT, values["lower"], values["upper"], training))
+    except InvalidValueError as error:
+        raise InvalidValueError(f"{label(node)}: {error}") from error
+
+
+def check_model(model: onnx.ModelProto) -> None:
+    """Check every node of our domain: known op, known attributes, their types and values.
+
+    Raises InvalidValueError that names the node, the attribute, its value and what is allowed. What depends
+    on the element type (a bound that float16 cannot hold) is checked by the kernel when a session is created.
+    """
+    for node in all_nodes(model):
+        if node.domain == schema.DOMAIN:
+            _check_node(node)

@@ -1,0 +1,51 @@
+"""Walks over the nodes of a model: graphs, bodies of control flow, functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx
+
+from ort_rrelu import schema
+
+__all__ = ["all_nodes", "graph_nodes", "label", "our_nodes", "subgraphs"]
+
+
+def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """The bodies of a control-flow node."""
+    for attribute in node.attribute:
+        if attribute.type == onnx.AttributeProto.GRAPH:
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def _with_bodies(nodes: list[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    for node in nodes:
+        yield node
+        for graph in subgraphs(node):
+            yield from graph_nodes(graph)
+
+
+def graph_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Every node of a graph and of the bodies in it, in order."""
+    return _with_bodies(list(graph.node))
+
+
+def all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """Every node of a model, those of its functions last."""
+    yield from graph_nodes(model.graph)
+    for function in model.functions:
+        yield from _with_bodies(list(function.node))
+
+
+def our_nodes(model: onnx.ModelProto, op_type: str = schema.RRELU) -> list[onnx.NodeProto]:
+    """The nodes of one of our ops."""
+    return [n for n in all_nodes(model) if n.domain == schema.DOMAIN and n.op_type == op_type]
+
+
+def label(node: onnx.NodeProto) -> str:
+    """How messages call a node; the kernels' messages call it the same."""
+    op = f"{node.domain}:{node.op_type}"
+    if node.name:
+        return f'{op} node "{node.name}"'
+    return f'{op} node with output "{node.output[0] if node.output else ""}"'

@@ -1,0 +1,139 @@
+"""The shared library: where it is, and its C API (ops/rrelu.h) through ctypes.
+
+ctypes releases the GIL during a call, and nothing here links to Python, NumPy, torch or ONNX Runtime, so
+every framework runs the same code on raw pointers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ort_rrelu import schema
+from ort_rrelu.errors import InvalidTypeError, InvalidValueError, LibraryError
+
+__all__ = ["Params", "backward", "build_info", "check", "forward", "get_library_path"]
+
+_ABI = 1
+_MESSAGE_BYTES = 512
+
+
+def get_library_path() -> str:
+    """Absolute path of the shared library with the custom ops, for `register_custom_ops_library`.
+
+    Raises LibraryError when the installation has none, which only happens when the package is imported from
+    its sources without having been built.
+    """
+    name = {"win32": "ort_rrelu.dll", "darwin": "libort_rrelu.dylib"}.get(sys.platform, "libort_rrelu.so")
+    path = Path(__file__).resolve().parent / name
+    if not path.is_file():
+        raise LibraryError(f"the shared library {path} does not exist: build it with `pip install .`")
+    return os.fspath(path)
+
+
+@dataclass(frozen=True)
+class Params:
+    """One draw: how, and with which slopes. seed and step wrap to 64 bits as the kernels' counters do."""
+
+    dtype: int
+    lower: float = schema.LOWER
+    upper: float = schema.UPPER
+    training: bool = False
+    seed: int = 0
+    step: int = 0
+    num_threads: int = 0
+
+
+class _CParams(ctypes.Structure):
+    _fields_ = (
+        ("struct_size", ctypes.c_uint32),
+        ("dtype", ctypes.c_int32),
+        ("lower", ctypes.c_float),
+        ("upper", ctypes.c_float),
+        ("training", ctypes.c_int32),
+        ("num_threads", ctypes.c_int32),
+        ("seed", ctypes.c_uint64),
+        ("step", ctypes.c_uint64),
+    )
+
+
+_DATA = ctypes.c_void_p
+_RANGE = (ctypes.c_uint64, ctypes.c_uint64)
+_MESSAGE = (ctypes.c_char_p, ctypes.c_size_t)
+_PARAMS = ctypes.POINTER(_CParams)
+_SIGNATURES: dict[str, tuple[Any, ...]] = {
+    "ort_rrelu_check": (_PARAMS, *_MESSAGE),
+    "ort_rrelu_forward": (_PARAMS, _DATA, _DATA, _DATA, *_RANGE, *_MESSAGE),
+    "ort_rrelu_backward": (_PARAMS, _DATA, _DATA, _DATA, *_RANGE, *_MESSAGE),
+}
+
+
+@functools.cache
+def _load() -> ctypes.CDLL:
+    path = get_library_path()
+    try:
+        library = ctypes.CDLL(path)
+    except OSError as error:
+        raise LibraryError(
+            f"the shared library {path} cannot be loaded ({error}): it was built for another machine; "
+            "install ort-rrelu again here, from its sources"
+        ) from error
+    if (abi := library.ort_rrelu_abi()) != _ABI:
+        raise LibraryError(f"{path} has ABI {abi}, this package needs {_ABI}: install ort-rrelu again")
+    for name, argument_types in _SIGNATURES.items():
+        getattr(library, name).argtypes = argument_types
+    library.ort_rrelu_build_info.restype = ctypes.c_char_p
+    return library
+
+
+def build_info() -> dict[str, Any]:
+    """What the library is: version, compiler, instruction_set, kernels, onnxruntime_headers, ..."""
+    info: dict[str, Any] = json.loads(_load().ort_rrelu_build_info())
+    return info
+
+
+def _c_params(params: Params) -> _CParams:
+    try:
+        return _CParams(
+            ctypes.sizeof(_CParams),
+            params.dtype,
+            params.lower,
+            params.upper,
+            params.training,
+            params.num_threads,
+            params.seed,
+            params.step,
+        )
+    except TypeError as error:
+        raise InvalidTypeError(
+            f"lower={params.lower!r}, upper={params.upper!r}, training={params.training!r}: "
+            "the bounds must be numbers, training a bool"
+        ) from error
+
+
+def _call(name: str, params: Params, *arguments: int | None) -> None:
+    message = ctypes.create_string_buffer(_MESSAGE_BYTES)
+    c_params = _c_params(params)
+    if getattr(_load(), name)(ctypes.byref(c_params), *arguments, message, _MESSAGE_BYTES):
+        raise InvalidValueError(message.value.decode())
+
+
+def check(params: Params) -> None:
+    """Raise InvalidValueError unless dtype, training and bounds are allowed; the message names the culprit."""
+    _call("ort_rrelu_check", params)
+
+
+def forward(params: Params, x: int, y: int, noise: int | None, begin: int, end: int) -> None:
+    """Elements [begin, end) of y (and noise) from x, on addresses of element 0; begin is a multiple of 8."""
+    _call("ort_rrelu_forward", params, x, y, noise, begin, end)
+
+
+def backward(params: Params, dy: int, noise: int, dx: int, begin: int, end: int) -> None:
+    """Elements [begin, end) of dx = dy * noise, on addresses of element 0; begin is a multiple of 8."""
+    _call("ort_rrelu_backward", params, dy, noise, dx, begin, end)

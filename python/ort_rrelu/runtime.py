@@ -1,0 +1,113 @@
+"""ONNX Runtime with the library registered."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ort_rrelu import library
+from ort_rrelu.arguments import as_seed
+from ort_rrelu.errors import InvalidTypeError, InvalidValueError, LibraryError, MissingPackageError
+from ort_rrelu.graph.check import check_model
+from ort_rrelu.graph.file import read_model
+
+try:
+    import onnxruntime
+except ImportError as error:
+    raise MissingPackageError(
+        "onnxruntime is not installed: pip install 'ort-rrelu[cpu]', or 'ort-rrelu[gpu]'"
+    ) from error
+
+__all__ = ["InferenceSession", "register"]
+
+_REGISTERED, _SEED = "ort_rrelu.registered", "ort_rrelu.seed"
+
+
+def _check_version() -> None:
+    oldest = library.build_info()["onnxruntime_oldest"]
+    if tuple(map(int, onnxruntime.__version__.split(".")[:2])) < tuple(map(int, oldest.split("."))):
+        raise LibraryError(
+            f"ort_rrelu does not run on onnxruntime {onnxruntime.__version__}: it needs {oldest} or newer"
+        )
+
+
+def _entry(options: onnxruntime.SessionOptions, name: str) -> str | None:
+    try:
+        value: str = options.get_session_config_entry(name)
+    except RuntimeError:  # ONNX Runtime's way to say that there is none
+        return None
+    return value
+
+
+def register(
+    session_options: onnxruntime.SessionOptions | None = None, *, seed: int | None = None
+) -> onnxruntime.SessionOptions:
+    """Register the library with session options; registering the same options again does nothing.
+
+    Args:
+        session_options: changed in place; None makes new ones.
+        seed: 0 .. 2^63 - 1. Train nodes without a seed of their own (seed < 0) then get one derived from it
+            and from the name of their first output, so that every session repeats. None: fresh entropy for
+            each session.
+
+    Returns:
+        The session options.
+
+    Raises:
+        LibraryError: the library cannot be loaded, or ONNX Runtime is too old.
+        InvalidTypeError, InvalidValueError: session_options or seed is not what it must be, or the options
+            are registered with another seed.
+    """
+    _check_version()
+    options = onnxruntime.SessionOptions() if session_options is None else session_options
+    if not isinstance(options, onnxruntime.SessionOptions):
+        raise InvalidTypeError(
+            f"session_options is of type {type(options).__name__}: it must be an onnxruntime.SessionOptions"
+        )
+    if seed is not None:
+        text = str(as_seed(seed))
+        if (registered := _entry(options, _REGISTERED)) not in {None, text}:
+            raise InvalidValueError(
+                f"seed={text}: these session options are registered with {registered!r} already; "
+                "another seed needs session options of its own"
+            )
+        options.add_session_config_entry(_SEED, text)
+    options.register_custom_ops_library(library.get_library_path())
+    return options
+
+
+class InferenceSession(onnxruntime.InferenceSession):  # type: ignore[misc]  # onnxruntime has no types
+    """onnxruntime.InferenceSession with the library registered and the model's RRelu nodes checked.
+
+    Args:
+        path_or_bytes: a model file, or its bytes.
+        sess_options: registered in place, as by `register`; None makes new ones.
+        providers, **kw: as in onnxruntime.InferenceSession.
+
+    Raises:
+        ModelFileError: there is no such file.
+        InvalidValueError: not an ONNX model, or a node of ours has a misspelt attribute, one of a wrong type,
+            or a value that is not allowed; the message names node, attribute and value.
+    """
+
+    def __init__(
+        self,
+        path_or_bytes: str | os.PathLike[str] | bytes,
+        sess_options: onnxruntime.SessionOptions | None = None,
+        providers: Sequence[str | tuple[str, dict[str, Any]]] | None = None,
+        **kw: Any,
+    ) -> None:
+        if not isinstance(path_or_bytes, bytes):
+            path_or_bytes = os.fspath(path_or_bytes)
+        if not _is_ort_format(path_or_bytes):
+            check_model(read_model(path_or_bytes))
+        super().__init__(path_or_bytes, register(sess_options), providers, **kw)
+
+
+def _is_ort_format(path_or_bytes: str | bytes) -> bool:
+    """ONNX Runtime's own flatbuffer format, which onnx cannot read."""
+    if isinstance(path_or_bytes, bytes):
+        return path_or_bytes[4:8] == b"ORTM"
+    return Path(path_or_bytes).suffix == ".ort"

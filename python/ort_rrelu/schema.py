@@ -1,0 +1,117 @@
+"""The signature of the ops, read from schema.json, and its onnx OpSchemas.
+
+Importing this module registers the schemas with onnx, so that onnx.checker, onnx.shape_inference and
+onnxscript know the ops (a misspelt attribute is then an error there). The C++ build reads the same file.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx.defs import OpSchema
+
+__all__ = [
+    "DOMAIN",
+    "DTYPES",
+    "LOWER",
+    "RRELU",
+    "RRELU_GRAD",
+    "UPPER",
+    "VERSION",
+    "default",
+    "opset_import",
+    "schemas",
+]
+
+_SPEC: dict[str, Any] = json.loads(resources.files(__package__).joinpath("schema.json").read_text("utf-8"))
+
+DOMAIN: str = _SPEC["domain"]
+VERSION: int = _SPEC["version"]
+RRELU, RRELU_GRAD = _SPEC["ops"]
+
+# NumPy's dtype for each element type -> ONNX's TensorProto.DataType, which the C API numbers alike.
+_ELEMENTS = [onnx.TensorProto.DataType.Value(name.upper()) for name in _SPEC["types"]["T"]]
+DTYPES: dict[np.dtype[Any], int] = {onnx.helper.tensor_dtype_to_np_dtype(e): e for e in _ELEMENTS}
+
+
+def default(attribute: str) -> float | int:
+    """The default of an RRelu attribute."""
+    value: float | int = next(
+        a["default"] for a in _SPEC["ops"][RRELU]["attributes"] if a["name"] == attribute
+    )
+    return value
+
+
+LOWER = float(default("lower"))
+UPPER = float(default("upper"))
+
+
+def opset_import() -> onnx.OperatorSetIdProto:
+    """The entry that a model's opset_import needs."""
+    return onnx.helper.make_opsetid(DOMAIN, VERSION)
+
+
+def _type_name(kind: str) -> str:
+    return kind if kind in _SPEC["types"] else f"tensor({kind})"
+
+
+def _parameter(spec: dict[str, Any]) -> OpSchema.FormalParameter:
+    option = OpSchema.FormalParameterOption
+    return OpSchema.FormalParameter(
+        spec["name"],
+        _type_name(spec["type"]),
+        spec["doc"],
+        param_option=option.Optional if spec.get("optional") else option.Single,
+    )
+
+
+def _attribute(spec: dict[str, Any]) -> OpSchema.Attribute:
+    return OpSchema.Attribute(
+        spec["name"], onnx.helper.make_attribute(spec["name"], spec["default"]), spec["doc"]
+    )
+
+
+def _pass_type_on(context: Any) -> None:
+    """Every output has the type and shape of input 0."""
+    if (value := context.get_input_type(0)) is None:
+        return
+    for index in range(context.get_num_outputs()):
+        context.set_output_type(index, value)
+
+
+def _schema(name: str) -> OpSchema:
+    spec = _SPEC["ops"][name]
+    constraints = [
+        (variable, [f"tensor({kind})" for kind in kinds], "The element types.")
+        for variable, kinds in _SPEC["types"].items()
+    ]
+    schema = OpSchema(
+        name,
+        DOMAIN,
+        VERSION,
+        spec["doc"],
+        inputs=[_parameter(s) for s in spec["inputs"]],
+        outputs=[_parameter(s) for s in spec["outputs"]],
+        type_constraints=constraints,
+        attributes=[_attribute(s) for s in spec["attributes"]],
+    )
+    schema.set_type_and_shape_inference_function(_pass_type_on)
+    return schema
+
+
+def schemas() -> dict[str, OpSchema]:
+    """The OpSchema of each op, by name, as registered with onnx."""
+    return {name: onnx.defs.get_schema(name, VERSION, DOMAIN) for name in _SPEC["ops"]}
+
+
+def _register() -> None:
+    for name in _SPEC["ops"]:
+        if not onnx.defs.has(name, VERSION, DOMAIN):
+            onnx.defs.register_schema(_schema(name))
+
+
+_register()
