@@ -77,7 +77,7 @@ def as_step(step: int) -> int:
 def as_params(
     dtype: np.dtype[Any], lower: float, upper: float, training: bool, seed: int | None = None, step: int = 0
 ) -> library.Params:
-    """The checked parameters of one draw. Raises InvalidValueError or InvalidTypeError that name the culprit."""
+    """The checked parameters of one draw; InvalidValueError and InvalidTypeError name the culprit."""
     if training not in {0, 1}:
         raise InvalidValueError(f"training={training!r}: it must be True or False")
     params = library.Params(schema.DTYPES[dtype], lower, upper, bool(training), as_seed(seed), as_step(step))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, ClassVar
+from typing import Any
 
 from onnx.reference.op_run import OpRun
 
@@ -14,10 +14,10 @@ from ort_rrelu.errors import InvalidValueError
 __all__ = ["OPS", "RRelu", "RReluGrad"]
 
 
-class RRelu(OpRun):  # type: ignore[misc]  # onnx gives OpRun no types
-    """RRelu on the NumPy reference. Without `step`, each node counts its own runs from 0, as the kernels do."""
+class RRelu(OpRun):
+    """RRelu on the NumPy reference; a node without `step` counts its own runs from 0, as the kernels do."""
 
-    op_domain: ClassVar[str] = schema.DOMAIN
+    op_domain = schema.DOMAIN
 
     def __init__(self, *args: Any, **kw: Any) -> None:
         super().__init__(*args, **kw)
@@ -38,7 +38,7 @@ class RRelu(OpRun):  # type: ignore[misc]  # onnx gives OpRun no types
                 f"input step has shape {list(step.shape)}: it must have exactly one element"
             )
         draw = int(step.reshape(())) if step is not None else next(self._runs) if training else 0
-        both = reference.rrelu(
+        y, noise = reference.rrelu(
             x,
             lower,
             upper,
@@ -47,13 +47,13 @@ class RRelu(OpRun):  # type: ignore[misc]  # onnx gives OpRun no types
             step=draw,
             return_noise=True,
         )
-        return both[: len(self.onnx_node.output)]
+        return (y, noise)[: len(self.onnx_node.output)]
 
 
-class RReluGrad(OpRun):  # type: ignore[misc]
+class RReluGrad(OpRun):
     """RReluGrad on the NumPy reference."""
 
-    op_domain: ClassVar[str] = schema.DOMAIN
+    op_domain = schema.DOMAIN
 
     def _run(self, dy: Array, noise: Array) -> tuple[Array]:
         return (reference.rrelu_grad(dy, noise),)

@@ -22,7 +22,7 @@ def rrelu(
     return_noise: bool = False,
     out: Array | None = None,
 ) -> Array | tuple[Array, Array]:
-    """Randomized leaky ReLU (Xu et al. 2015), as torch.nn.functional.rrelu; any shape, 0-d and empty included.
+    """Randomized leaky ReLU (Xu et al. 2015), as torch.nn.functional.rrelu, on arrays of any shape.
 
     training=True draws a slope for every element, uniformly between lower and upper, and multiplies x by it
     where x <= 0. training=False multiplies by (lower + upper) / 2 there. Both bounds are rounded to float32.

@@ -125,7 +125,7 @@ def _call(name: str, params: Params, *arguments: int | None) -> None:
 
 
 def check(params: Params) -> None:
-    """Raise InvalidValueError unless dtype, training and bounds are allowed; the message names the culprit."""
+    """Raise an InvalidValueError that names the culprit unless dtype, training and bounds are allowed."""
     _call("ort_rrelu_check", params)
 
 

@@ -68,7 +68,7 @@ def _check_node(node: onnx.NodeProto) -> None:
         )
     for attribute in node.attribute:
         _check_name(node, attribute.name, list(known.attributes))
-        _check_type(node, attribute, known.attributes[attribute.name].type.value)
+        _check_type(node, attribute, int(known.attributes[attribute.name].default_value.type))
     if node.op_type == schema.RRELU:
         _check_values(node)
 
