@@ -1,0 +1,16 @@
+"""RReLU for torch: a drop-in module on our kernels, and export of rrelu with both of torch's exporters."""
+
+from ort_rrelu.errors import MissingPackageError
+
+try:
+    import onnxscript  # noqa: F401  # torch.onnx needs it and does not bring it along
+    import torch  # noqa: F401
+except ImportError as error:
+    raise MissingPackageError(f"{error.name} is not installed: pip install 'ort-rrelu[torch]'") from error
+
+from ort_rrelu.torch.export import export
+from ort_rrelu.torch.module import RReLU
+from ort_rrelu.torch.torchscript import torchscript_symbolics
+from ort_rrelu.torch.translation import translation_table
+
+__all__ = ["RReLU", "export", "torchscript_symbolics", "translation_table"]

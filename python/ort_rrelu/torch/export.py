@@ -1,0 +1,106 @@
+"""export: a torch model with rrelu -> an ONNX model with RRelu nodes, with either of torch's exporters."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+
+from ort_rrelu.errors import InvalidValueError
+from ort_rrelu.graph.file import check_target, read_model, write_model
+from ort_rrelu.graph.noise import remove_unused_noise
+from ort_rrelu.graph.step_input import add_step_input
+from ort_rrelu.torch.torchscript import torchscript_symbolics
+from ort_rrelu.torch.translation import translation_table
+
+__all__ = ["export"]
+
+
+def export(
+    model: torch.nn.Module | torch.export.ExportedProgram | torch.jit.ScriptModule,
+    args: tuple[Any, ...] = (),
+    f: str | os.PathLike[str] | None = None,
+    *,
+    seed: int | None = None,
+    training: bool | None = None,
+    step_input: bool = False,
+    dynamo: bool = True,
+    opset_version: int | None = None,
+    **kw: Any,
+) -> onnx.ModelProto:
+    """Export a torch model; every rrelu, from nn.RReLU, functions or ort_rrelu.torch.RReLU, becomes an RRelu node.
+
+    A model without rrelu exports as torch.onnx.export would.
+
+    Args:
+        model: a module, or an ExportedProgram (dynamo=True).
+        args: example inputs, as for torch.onnx.export.
+        f: where the model goes, written all or nothing; None only returns it.
+        seed: 0 .. 2^63 - 1 seeds train node i with ort_rrelu.reference.derive_seed(seed, i), the same slopes
+            in every session; None: fresh entropy for each session. A module's own seed goes first.
+        training: None keeps each rrelu's own mode; True or False sets all of them, and nothing else (not
+            BatchNorm or Dropout).
+        step_input: add one int64 graph input `step`, the number of the draw, wired to every train node.
+        dynamo: True for torch's default exporter, False for the TorchScript one.
+        opset_version: of the standard operators; None is torch's own choice.
+        **kw: anything else that torch.onnx.export takes: dynamic_shapes, input_names, external_data, ...
+
+    Returns:
+        The model, with its weights.
+
+    Raises:
+        InvalidValueError (a ValueError): an argument is not allowed, bounds are out of range, or the model has
+            a value named `step` already.
+        torch.onnx.errors.OnnxExporterError: torch cannot export the model.
+        OSError: f cannot be written.
+    """
+    if f is not None:
+        check_target(f)
+    if kw.pop("verify", False):
+        raise InvalidValueError(
+            "verify=True: torch's check cannot load the library; run the model with ort_rrelu.InferenceSession"
+        )
+    external_data = kw.pop("external_data", None)
+    run = _export_dynamo if dynamo else _export_torchscript
+    exported = run(model, args, seed=seed, training=training, opset_version=opset_version, **kw)
+    remove_unused_noise(exported)
+    if step_input:
+        add_step_input(exported)
+    if f is not None:
+        write_model(exported, f, external_data=external_data)
+    return exported
+
+
+def _export_dynamo(
+    model: Any,
+    args: tuple[Any, ...],
+    *,
+    seed: int | None,
+    training: bool | None,
+    custom_translation_table: dict[Any, Any] | None = None,
+    **kw: Any,
+) -> onnx.ModelProto:
+    table = translation_table(seed, training=training) | (custom_translation_table or {})
+    program = torch.onnx.export(model, args, dynamo=True, custom_translation_table=table, **kw)
+    if program is None:
+        raise InvalidValueError("torch.onnx.export returned no program")
+    return program.model_proto
+
+
+def _export_torchscript(
+    model: Any, args: tuple[Any, ...], *, seed: int | None, training: bool | None, **kw: Any
+) -> onnx.ModelProto:
+    if isinstance(model, torch.export.ExportedProgram):
+        raise InvalidValueError("dynamo=False: the TorchScript exporter cannot take an ExportedProgram")
+    # torch would switch the whole model to eval, and advises against folding constants when it may not.
+    in_training = any(module.training for module in model.modules())
+    mode = torch.onnx.TrainingMode.PRESERVE if in_training else torch.onnx.TrainingMode.EVAL
+    kw.setdefault("do_constant_folding", not in_training)
+    with tempfile.TemporaryDirectory() as folder, torchscript_symbolics(seed, training=training):
+        path = Path(folder) / "model.onnx"
+        torch.onnx.export(model, args, path, dynamo=False, training=mode, **kw)
+        return read_model(path, external_data=True)

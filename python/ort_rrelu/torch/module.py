@@ -1,0 +1,80 @@
+"""RReLU, a drop-in for torch.nn.RReLU on our kernels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ort_rrelu import library, schema
+from ort_rrelu.arguments import as_seed
+from ort_rrelu.errors import InvalidValueError
+from ort_rrelu.torch import ops
+
+__all__ = ["RReLU"]
+
+
+def _exporting() -> bool:
+    """Is the call traced into a graph, which must hold the op alone, without the module's counter?"""
+    return torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export() or torch.jit.is_tracing()
+
+
+class RReLU(torch.nn.RReLU):
+    """Randomized leaky ReLU (Xu et al. 2015); drop-in for torch.nn.RReLU with reproducible slopes.
+
+    In train mode y = x * r where x <= 0, r drawn from U(lower, upper) for each element; in eval mode
+    y = x * (lower + upper) / 2 there. Any shape; float32, float64, float16, bfloat16, on the CPU. Slopes
+    follow the logical order of elements, whatever the memory format.
+
+    Without a seed the slopes come from torch's own generator (torch.manual_seed). With one, call number k in
+    train mode draws the slopes of step k (`step`, an int64 buffer that is not in the state_dict), the very
+    ones that ort_rrelu.rrelu(seed=, step=) and the exported model draw; `forward(x, step=k)` names the step
+    instead. Each counted call also draws one number from torch's generator, by which the recomputation of
+    torch.utils.checkpoint finds its step again; where it cannot (preserve_rng_state=False, or a checkpoint
+    inside torch.compile), it raises and asks for step=.
+
+    Args:
+        lower, upper: finite in float32, lower <= upper.
+        inplace: write y into x.
+        seed: 0 .. 2^63 - 1, or None.
+
+    Raises:
+        InvalidValueError (a ValueError), InvalidTypeError (a TypeError): name, value and what is allowed.
+    """
+
+    seed: int | None
+    step: Tensor | None
+
+    def __init__(
+        self,
+        lower: float = schema.LOWER,
+        upper: float = schema.UPPER,
+        inplace: bool = False,
+        *,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(lower, upper, inplace)
+        library.check(library.Params(next(iter(schema.DTYPES.values())), lower, upper))
+        self.seed = None if seed is None else as_seed(seed)
+        counter = None if seed is None else torch.zeros((), dtype=torch.int64)
+        self.register_buffer("step", counter, persistent=False)
+
+    def forward(self, x: Tensor, step: int | Tensor | None = None) -> Tensor:
+        """RReLU of x. step: int64, the number of the draw, for a seeded module only; the counter stays."""
+        if step is not None and self.seed is None:
+            raise InvalidValueError(f"step={step!r}: only a module with a seed takes a step")
+        y, _noise = ops.rrelu(x, self.lower, self.upper, self.training, self.seed, self._step(step))
+        return x.copy_(y) if self.inplace else y
+
+    def _step(self, step: int | Tensor | None) -> Tensor | None:
+        if isinstance(step, Tensor):
+            return step
+        if step is not None:
+            return torch.full((), step, dtype=torch.int64)
+        if self.step is None or not self.training or _exporting():
+            return None
+        return ops.next_step(self.step)
+
+    def extra_repr(self) -> str:
+        """As torch.nn.RReLU's, with the seed."""
+        seed = "" if self.seed is None else f", seed={self.seed}"
+        return super().extra_repr() + seed

@@ -1,0 +1,34 @@
+"""What both exporters write: the attributes of an RRelu node."""
+
+from __future__ import annotations
+
+from ort_rrelu import library, schema
+from ort_rrelu.seeds import NodeSeeds
+
+__all__ = ["NodeAttributes"]
+
+
+class NodeAttributes:
+    """The attributes of the RRelu nodes of one export.
+
+    Args:
+        seed: as in `export`.
+        training: None keeps each node's own mode, True or False sets all of them.
+    """
+
+    def __init__(self, seed: int | None, training: bool | None) -> None:
+        self._seeds = NodeSeeds(seed)
+        self._training = training
+
+    def __call__(
+        self, lower: float, upper: float, training: bool, own_seed: int | None = None
+    ) -> dict[str, float | int]:
+        """All four attributes: ONNX Runtime knows no defaults for a custom op.
+
+        Raises InvalidValueError when a bound is out of range.
+        """
+        train = bool(training) if self._training is None else self._training
+        library.check(library.Params(next(iter(schema.DTYPES.values())), lower, upper, train))
+        unseeded = -1 if own_seed is None else own_seed
+        seed = self._seeds.take(own_seed) if train else unseeded
+        return {"lower": float(lower), "upper": float(upper), "training": int(train), "seed": seed}
