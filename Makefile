@@ -1,0 +1,42 @@
+# make demo: from nothing to a trained, exported and served network.   make test: the tests and linters.
+# make test-all: make test and every nox session (old ONNX Runtimes, the wheel alone); what CI runs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := CMakeLists.txt pyproject.toml constraints.txt $(shell find ops cmake python -type f -not -name '*.pyc')
+CPP := $(shell find ops tests -name '*.cc' -o -name '*.h')
+WERROR := $(if $(CI),ON,OFF)
+SHELL := bash
+
+.PHONY: demo test test-all lint wheel clean
+
+demo: $(VENV)/.installed
+	$(BIN)/python -m models.digits
+
+test: lint
+	$(BIN)/python -m pytest -n auto
+
+test-all:
+	bash .ci/stage "make test" $(MAKE) test
+	bash .ci/stage "nox" $(BIN)/nox --non-interactive
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run -Werror $(CPP)
+
+wheel: $(VENV)/.installed
+	$(BIN)/python -m pip wheel -q --no-deps -w dist .
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+
+# Objects and fetched headers stay in build/, so that an installation after an edit takes seconds.
+$(VENV)/.installed: $(SOURCES) | $(BIN)/python
+	$(BIN)/python -m pip install -q -c constraints.txt -C cmake.define.ORT_RRELU_WERROR=$(WERROR) '.[test,lint]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist out .nox

@@ -1,0 +1,1 @@
+"""Small real networks, each trained, exported and run."""

@@ -1,0 +1,1 @@
+"""A convolutional network with RReLU on scikit-learn's digits: trained in torch, run in ONNX Runtime."""
