@@ -1,0 +1,219 @@
+"""What `run` feeds a model: arrays from files, random ones, and the step."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ort_rrelu.arguments import Array, as_step
+from ort_rrelu.commands.values import element_dtype, is_extension
+from ort_rrelu.errors import InvalidTypeError, InvalidValueError
+
+__all__ = ["STEP", "Input", "feeds"]
+
+STEP = "step"  # the graph input of this name numbers the draws
+_RANDOM_SEED = 0
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input of a model. A dimension is a number, a name, or None when the model leaves it open."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int | str | None, ...]
+
+    @staticmethod
+    def of(argument: Any) -> Input:
+        """From ONNX Runtime's NodeArg. Raises InvalidTypeError when it is no tensor that can be fed."""
+        dtype = element_dtype(argument.type)
+        if dtype is None or dtype.kind == "O":  # objects are strings, which make no OrtValue
+            raise InvalidTypeError(
+                f'input "{argument.name}" is {argument.type}: the command line cannot feed that type'
+            )
+        return Input(argument.name, dtype, tuple(argument.shape))
+
+    @property
+    def wanted_shape(self) -> str:
+        """The shape as messages show it."""
+        return _shape(["?" if d is None else d for d in self.shape])
+
+
+@dataclass(frozen=True)
+class _Given:
+    origin: str
+    array: Array
+
+
+def _shape(dims: Sequence[int | str]) -> str:
+    return f"[{', '.join(map(str, dims))}]"
+
+
+def feeds(
+    inputs: Sequence[Input],
+    *,
+    files: Sequence[str] = (),
+    dims: Sequence[str] = (),
+    step: int | None = None,
+    repeat: int = 1,
+) -> Iterator[dict[str, Array]]:
+    """The arrays of each run, by input name: from files, else random; `step` counts from run to run.
+
+    Raises InvalidValueError, InvalidTypeError or OSError that name the input, what was given and what the
+    model wants.
+    """
+    given = _read_all(inputs, files)
+    counter = _counter(inputs, given, step)
+    sizes = _sizes(inputs, dims)
+    # Files first: they tell the sizes of named dimensions to the inputs that are made up.
+    arrays = {i.name: _checked(i, given[i.name], sizes) for i in inputs if i.name in given}
+    for index, wanted in enumerate(inputs):
+        if wanted.name not in arrays and wanted is not counter:
+            arrays[wanted.name] = _random(wanted, sizes, index)
+    for run in range(repeat):
+        if counter is not None:
+            draw = np.uint64((as_step(step or 0) + run) % 2**64).astype(np.int64)
+            arrays[STEP] = np.full(_resolved(counter, sizes), draw)
+        yield {i.name: arrays[i.name] for i in inputs}
+
+
+def _counter(inputs: Sequence[Input], given: dict[str, _Given], step: int | None) -> Input | None:
+    """The `step` input that the command line counts itself."""
+    found = next((i for i in inputs if i.name == STEP and i.dtype == np.int64), None)
+    if step is None:
+        return None if STEP in given else found
+    if found is None:
+        raise InvalidValueError(
+            f'--step {step}: the model has no int64 input named "{STEP}"; {_listed(inputs)}'
+        )
+    if STEP in given:
+        raise InvalidValueError(f"--step {step}: {given[STEP].origin} gives the step already")
+    return found
+
+
+def _listed(inputs: Sequence[Input]) -> str:
+    return f"its inputs are: {', '.join(i.name for i in inputs) or 'none'}"
+
+
+def _read_all(inputs: Sequence[Input], files: Sequence[str]) -> dict[str, _Given]:
+    given: dict[str, _Given] = {}
+    for text in files:
+        for name, value in _read(inputs, text).items():
+            if name not in {i.name for i in inputs}:
+                raise InvalidValueError(
+                    f'{value.origin}: the model has no input named "{name}"; {_listed(inputs)}'
+                )
+            if name in given:
+                raise InvalidValueError(
+                    f'input "{name}" is given twice: {given[name].origin}, {value.origin}'
+                )
+            given[name] = value
+    return given
+
+
+def _read(inputs: Sequence[Input], text: str) -> dict[str, _Given]:
+    """One --input: FILE.npy, NAME=FILE.npy or FILE.npz."""
+    name, separator, path = text.partition("=")
+    if not separator or Path(text).exists():
+        name, path = "", text
+    loaded = _load(path)
+    if isinstance(loaded, dict):
+        if name:
+            raise InvalidValueError(f"{text}: {path} names its arrays itself: give it without {name}=")
+        return {key: _Given(path, array) for key, array in loaded.items()}
+    return {name or _only(inputs, path): _Given(path, loaded)}
+
+
+def _only(inputs: Sequence[Input], path: str) -> str:
+    names = [i.name for i in inputs if i.name != STEP] or [i.name for i in inputs]
+    if len(names) != 1:
+        raise InvalidValueError(f"{path}: say for which input, as in NAME={path}; {_listed(inputs)}")
+    return names[0]
+
+
+def _load(path: str) -> Array | dict[str, Array]:
+    try:
+        with Path(path).open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            return dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else np.asarray(loaded)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InvalidValueError(f"{path}: not a .npy or .npz file of numbers, or a damaged one") from error
+
+
+def _sizes(inputs: Sequence[Input], dims: Sequence[str]) -> dict[str, int]:
+    """Sizes of the named dimensions, from --dim."""
+    known = sorted({d for i in inputs for d in i.shape if isinstance(d, str)})
+    sizes: dict[str, int] = {}
+    for text in dims:
+        name, separator, size = text.rpartition("=")
+        if not separator or not size.isdecimal():
+            raise InvalidValueError(f"--dim {text}: write NAME=SIZE, as in --dim batch=4")
+        if name not in known:
+            raise InvalidValueError(
+                f'--dim {text}: no input has a dimension named "{name}"; '
+                f"named dimensions: {', '.join(known) or 'none'}"
+            )
+        sizes[name] = int(size)
+    return sizes
+
+
+def _checked(wanted: Input, given: _Given, sizes: dict[str, int]) -> Array:
+    """The array as the model wants it; the sizes that it gives named dimensions are added to `sizes`."""
+    array = _converted(wanted, given)
+    # ONNX Runtime reports [] for a scalar and for any rank alike: nothing can be checked there.
+    if wanted.shape and not _fits(wanted.shape, array.shape, sizes):
+        fixed = {d: sizes[d] for d in wanted.shape if isinstance(d, str) and d in sizes}
+        where = f" with {', '.join(f'{d}={n}' for d, n in fixed.items())}" if fixed else ""
+        raise InvalidValueError(
+            f'input "{wanted.name}": {given.origin} has shape {_shape(array.shape)}, '
+            f"the model wants {wanted.wanted_shape}{where}"
+        )
+    named = zip(wanted.shape, array.shape, strict=False)
+    sizes.update({dim: size for dim, size in named if isinstance(dim, str)})
+    return array
+
+
+def _fits(wanted: Sequence[int | str | None], shape: Sequence[int], sizes: dict[str, int]) -> bool:
+    if len(wanted) != len(shape):
+        return False
+    expected = [sizes.get(d) if isinstance(d, str) else d for d in wanted]
+    return all(e in (None, size) for e, size in zip(expected, shape, strict=True))
+
+
+def _converted(wanted: Input, given: _Given) -> Array:
+    array = np.asarray(given.array, order="C")
+    dtype = array.dtype.newbyteorder("=")
+    if dtype == wanted.dtype:
+        return array.astype(dtype, copy=False)
+    if is_extension(wanted.dtype):
+        # A .npy file cannot name these types: NumPy writes their bits as void, people write float32.
+        if dtype == np.dtype(f"V{wanted.dtype.itemsize}"):
+            return array.view(wanted.dtype)
+        if dtype == np.float32:
+            return array.astype(wanted.dtype)
+    raise InvalidTypeError(
+        f'input "{wanted.name}": {given.origin} has dtype {dtype}, '
+        f"the model wants {_dtype_name(wanted.dtype)}"
+    )
+
+
+def _dtype_name(dtype: np.dtype[Any]) -> str:
+    return f"{dtype} (as float32 in the file)" if is_extension(dtype) else str(dtype)
+
+
+def _resolved(wanted: Input, sizes: dict[str, int]) -> tuple[int, ...]:
+    return tuple(d if isinstance(d, int) else sizes.get(d, 1) if d else 1 for d in wanted.shape)
+
+
+def _random(wanted: Input, sizes: dict[str, int], index: int) -> Array:
+    """The same in every call: standard normal numbers; 0 and 1 for integers, safe as indices."""
+    generator = np.random.default_rng([_RANDOM_SEED, index])
+    shape = _resolved(wanted, sizes)
+    if wanted.dtype.kind in "iub":
+        return generator.integers(0, 2, shape).astype(wanted.dtype)
+    return np.asarray(generator.standard_normal(shape)).astype(wanted.dtype)

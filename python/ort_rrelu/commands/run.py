@@ -1,0 +1,207 @@
+"""`ort-rrelu run`: run a model in ONNX Runtime with the library registered."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+import ort_rrelu
+from ort_rrelu.arguments import Array
+from ort_rrelu.commands import terminal, values
+from ort_rrelu.commands.app import app
+from ort_rrelu.commands.feed import Input, feeds
+from ort_rrelu.errors import Error, InvalidTypeError, InvalidValueError
+
+__all__ = ["run"]
+
+_EXAMPLE = terminal.example("ort-rrelu run model.onnx --input x.npy --seed 0 --output y.npz")
+_COLUMNS = ["name", "dtype", "shape", "min", "mean", "max"]
+_ORT_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+_FATAL = 4
+
+
+class OnnxRuntimeError(Error, RuntimeError):
+    """ONNX Runtime refused the model, or failed in a run."""
+
+
+@dataclass(frozen=True)
+class _Result:
+    inputs: dict[str, Array]
+    outputs: dict[str, Array | None]
+    types: dict[str, str]
+    seconds: list[float]
+
+
+@app.command(epilog=f"Example: {_EXAMPLE}")
+def run(
+    model: Annotated[Path, typer.Argument(help="An ONNX model.", show_default=False)],
+    files: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="[NAME=]FILE",
+            help="X.npy, NAME=X.npy or ARRAYS.npz; bfloat16 inputs from float32 files. "
+            "Inputs not given are random, the same in every call.",
+        ),
+    ] = None,
+    dims: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dim", metavar="NAME=SIZE", help="Size of a named dimension of random inputs, else 1."
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="For train nodes that have no seed; without it they draw fresh slopes."
+        ),
+    ] = None,
+    step: Annotated[
+        int | None,
+        typer.Option(metavar="N", help='First number for the input named "step", else 0; each run adds 1.'),
+    ] = None,
+    repeat: Annotated[int, typer.Option(min=1, metavar="N", help="How often to run.")] = 1,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE.npz", help="Write the outputs of the last run."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Run MODEL in ONNX Runtime and show its inputs, outputs and run time."""
+    if output is not None:
+        _check_target(output)
+    session = _session(model, seed)
+    if output is not None:
+        _check_outputs(session)
+    inputs = [Input.of(argument) for argument in session.get_inputs()]
+    result = _run(session, feeds(inputs, files=files or (), dims=dims or (), step=step, repeat=repeat))
+    if output is not None:
+        _write(output, result.outputs)
+    facts = _facts(model, result, output)
+    terminal.print_json(facts) if as_json else _print(facts)
+
+
+@contextmanager
+def _onnxruntime_errors() -> Iterator[None]:
+    """ONNX Runtime's exceptions have no base class but Exception."""
+    try:
+        yield
+    except (Error, OSError):
+        raise
+    except Exception as error:
+        raise OnnxRuntimeError(f"ONNX Runtime: {_ORT_PREFIX.sub('', str(error))}") from error
+
+
+def _session(model: Path, seed: int | None) -> Any:
+    options = ort_rrelu.register(seed=seed)
+    options.log_severity_level = _FATAL  # its errors come as exceptions, too
+    with _onnxruntime_errors():
+        return ort_rrelu.InferenceSession(model, options, ["CPUExecutionProvider"])
+
+
+def _run(session: Any, arrays_of_runs: Iterable[dict[str, Array]]) -> _Result:
+    declared = session.get_outputs()
+    names = [output.name for output in declared]
+    seconds = []
+    for arrays in arrays_of_runs:
+        feed = {name: values.as_ort_value(array) for name, array in arrays.items()}
+        with _onnxruntime_errors():
+            begin = time.perf_counter()
+            results = session.run_with_ort_values(names, feed)
+            seconds.append(time.perf_counter() - begin)
+    outputs = {name: values.as_array(value) for name, value in zip(names, results, strict=True)}
+    return _Result(arrays, outputs, {output.name: output.type for output in declared}, seconds)
+
+
+def _check_target(target: Path) -> None:
+    """What would make the writing fail is told before the model runs."""
+    if target.suffix != ".npz":
+        raise InvalidValueError(f"--output {target}: the file is an .npz archive: name it {target.stem}.npz")
+    if target.is_dir():
+        raise InvalidValueError(f"--output {target}: that is a folder: name a file")
+    if not target.parent.is_dir():
+        raise InvalidValueError(f"--output {target}: there is no folder {target.parent}")
+
+
+def _check_outputs(session: Any) -> None:
+    for output in session.get_outputs():
+        if values.element_dtype(output.type) is None:
+            raise InvalidTypeError(
+                f'--output: output "{output.name}" is {output.type}, which .npz files cannot hold'
+            )
+
+
+def _write(target: Path, arrays: Mapping[str, Array | None]) -> None:
+    """All of the archive or nothing: under a temporary name beside it, then renamed."""
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
+        written = Path(folder) / target.name
+        # np.savez takes the names as keyword arguments, so that an output called "file" would break it.
+        with zipfile.ZipFile(written, "w") as archive:
+            for name, array in arrays.items():
+                if array is not None:
+                    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                        np.lib.format.write_array(member, _writable(array), allow_pickle=False)
+        written.replace(target)
+
+
+def _writable(array: Array) -> Array:
+    """In a type that .npy files have: they have no bfloat16, which float32 holds exactly."""
+    if values.is_extension(array.dtype):
+        return array.astype(np.float32)
+    return array.astype(str) if array.dtype.kind == "O" else array
+
+
+def _tensor(name: str, array: Array | None, kind: str = "") -> dict[str, Any]:
+    if array is None:
+        return {"name": name, "dtype": kind, "shape": None, "min": None, "mean": None, "max": None}
+    dtype = "string" if array.dtype.kind == "O" else str(array.dtype)
+    return {"name": name, "dtype": dtype, "shape": list(array.shape), **values.statistics(array)}
+
+
+def _facts(model: Path, result: _Result, output: Path | None) -> dict[str, Any]:
+    return {
+        "model": str(model),
+        "inputs": [_tensor(name, array) for name, array in result.inputs.items()],
+        "outputs": [_tensor(name, array, result.types[name]) for name, array in result.outputs.items()],
+        "runs": len(result.seconds),
+        "median_ms": statistics.median(result.seconds) * 1e3,
+        "output": None if output is None else str(output),
+    }
+
+
+def _print(facts: dict[str, Any]) -> None:
+    terminal.print_line(facts["model"], style="bold")
+    for title in ("inputs", "outputs"):
+        rows = [_cells(tensor) for tensor in facts[title]]
+        terminal.print_table(title.capitalize(), _COLUMNS, rows, right=_COLUMNS[3:])
+    terminal.print_line()
+    runs = facts["runs"]
+    what = "1 run" if runs == 1 else f"median of {runs} runs, the last of which is shown"
+    terminal.print_line(f"{facts['median_ms']:.3f} ms ({what})")
+    if facts["output"] is None:
+        return
+    widened = [t["name"] for t in facts["outputs"] if t["dtype"].startswith(("bfloat16", "float8"))]
+    note = f" ({', '.join(widened)} as float32, which holds every value)" if widened else ""
+    terminal.print_line(f"Wrote {facts['output']}{note}")
+
+
+def _cells(tensor: dict[str, Any]) -> list[str]:
+    shape = "-" if tensor["shape"] is None else str(tensor["shape"])
+    return [
+        tensor["name"],
+        tensor["dtype"],
+        shape,
+        *(terminal.number(tensor[key]) for key in ("min", "mean", "max")),
+    ]
