@@ -15,7 +15,7 @@ inline constexpr int kOldestRuntime = 17;
 // Nothing newer is used; an op of version 19 loads on every later release.
 inline constexpr int kNewestApi = 19;
 
-// Older releases crash in custom shape inference on a node with an explicit empty input ("").
-inline constexpr int kOldestSafeShapeInference = 20;
+// Older releases, 1.17 to 1.23, crash in custom shape inference on a node with an explicit empty input ("").
+inline constexpr int kOldestSafeShapeInference = 24;
 
 }  // namespace ort_rrelu
