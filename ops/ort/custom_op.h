@@ -6,6 +6,7 @@
 #include <iterator>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "ort/kernels.h"
 #include "ort/support.h"
@@ -29,16 +30,28 @@ inline OrtCustomOpInputOutputCharacteristic CharacteristicOf(const schema::Value
   return value.optional ? INPUT_OUTPUT_OPTIONAL : INPUT_OUTPUT_REQUIRED;
 }
 
+// ONNX Runtime would write a dimension of unknown size and no name as the size -1, and fold a following
+// Shape to it. Unknown rank looks like 0-d here, and would fold a Shape to [].
+inline bool CanPassOn(const OrtApi& api, const OrtTensorTypeAndShapeInfo* info) {
+  size_t rank = 0;
+  Check(api.GetDimensionsCount(info, &rank));
+  std::vector<int64_t> sizes(rank);
+  std::vector<const char*> names(rank);
+  Check(api.GetDimensions(info, sizes.data(), rank));
+  Check(api.GetSymbolicDimensions(info, names.data(), rank));
+  for (size_t i = 0; i < rank; ++i) {
+    if (sizes[i] < 0 && *names[i] == '\0') return false;
+  }
+  return rank > 0;
+}
+
 // Output 0 takes the shape of input 0 as it is, which keeps symbolic dimensions: in-place reuse needs them.
-// Unknown rank looks like 0-d here; passing that on would fold a following Shape to [].
 inline OrtStatus* PassShapeOn(const OrtCustomOp* op, OrtShapeInferContext* context) {
   const OrtApi& api = *Self(op).api;
   return Guard(api, [&] {
     OrtTensorTypeAndShapeInfo* info = nullptr;
     Check(api.ShapeInferContext_GetInputTypeShape(context, 0, &info));
-    size_t rank = 0;
-    Check(api.GetDimensionsCount(info, &rank));
-    if (rank > 0) Check(api.ShapeInferContext_SetOutputTypeShape(context, 0, info));
+    if (CanPassOn(api, info)) Check(api.ShapeInferContext_SetOutputTypeShape(context, 0, info));
   });
 }
 
