@@ -15,7 +15,8 @@ __all__ = ["RReLU"]
 
 def _exporting() -> bool:
     """Is the call traced into a graph, which must hold the op alone, without the module's counter?"""
-    return torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export() or torch.jit.is_tracing()
+    tracing: bool = torch.jit.is_tracing()  # type: ignore[no-untyped-call]
+    return tracing or torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export()
 
 
 class RReLU(torch.nn.RReLU):
@@ -72,7 +73,8 @@ class RReLU(torch.nn.RReLU):
             return torch.full((), step, dtype=torch.int64)
         if self.step is None or not self.training or _exporting():
             return None
-        return ops.next_step(self.step)
+        taken: Tensor = ops.next_step(self.step)
+        return taken
 
     def extra_repr(self) -> str:
         """As torch.nn.RReLU's, with the seed."""
