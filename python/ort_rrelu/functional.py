@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, overload
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -9,6 +11,34 @@ from ort_rrelu import library, schema
 from ort_rrelu.arguments import Array, as_gradient, as_input, as_output, as_params
 
 __all__ = ["rrelu", "rrelu_grad"]
+
+
+@overload
+def rrelu(
+    x: ArrayLike,
+    lower: float = ...,
+    upper: float = ...,
+    training: bool = ...,
+    *,
+    seed: int | None = ...,
+    step: int = ...,
+    return_noise: Literal[False] = ...,
+    out: Array | None = ...,
+) -> Array: ...
+
+
+@overload
+def rrelu(
+    x: ArrayLike,
+    lower: float = ...,
+    upper: float = ...,
+    training: bool = ...,
+    *,
+    seed: int | None = ...,
+    step: int = ...,
+    return_noise: Literal[True],
+    out: Array | None = ...,
+) -> tuple[Array, Array]: ...
 
 
 def rrelu(

@@ -6,7 +6,7 @@ words.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -74,6 +74,34 @@ def _wide(array: Array) -> Array:
 def _mean_slope(lower: float, upper: float, dtype: np.dtype[Any]) -> Array:
     mean = (np.float64(np.float32(lower)) + np.float64(np.float32(upper))) / 2
     return np.asarray(mean if dtype == np.float64 else np.float32(mean))
+
+
+@overload
+def rrelu(
+    x: ArrayLike,
+    lower: float = ...,
+    upper: float = ...,
+    training: bool = ...,
+    *,
+    seed: int | None = ...,
+    step: int = ...,
+    return_noise: Literal[False] = ...,
+    out: Array | None = ...,
+) -> Array: ...
+
+
+@overload
+def rrelu(
+    x: ArrayLike,
+    lower: float = ...,
+    upper: float = ...,
+    training: bool = ...,
+    *,
+    seed: int | None = ...,
+    step: int = ...,
+    return_noise: Literal[True],
+    out: Array | None = ...,
+) -> tuple[Array, Array]: ...
 
 
 def rrelu(

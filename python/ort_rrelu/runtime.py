@@ -109,5 +109,10 @@ class InferenceSession(onnxruntime.InferenceSession):  # type: ignore[misc]  # o
 def _is_ort_format(path_or_bytes: str | bytes) -> bool:
     """ONNX Runtime's own flatbuffer format, which onnx cannot read."""
     if isinstance(path_or_bytes, bytes):
-        return path_or_bytes[4:8] == b"ORTM"
-    return Path(path_or_bytes).suffix == ".ort"
+        head = path_or_bytes[:8]
+    elif (path := Path(path_or_bytes)).is_file():
+        with path.open("rb") as file:
+            head = file.read(8)
+    else:
+        return False
+    return head[4:8] == b"ORTM"
