@@ -22,6 +22,7 @@ __all__ = [
     "FLOAT",
     "FLOAT16",
     "Array",
+    "Shape",
     "grad_model",
     "make_model",
     "rrelu_model",
@@ -121,6 +122,7 @@ def session(
     model: onnx.ModelProto,
     *,
     threads: int = 1,
+    arena: bool = True,
     seed: int | None = None,
     config: Mapping[str, str] | None = None,
     optimization: onnxruntime.GraphOptimizationLevel = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
@@ -128,6 +130,7 @@ def session(
     """A plain ONNX Runtime session with the library registered, so that nothing but the kernels checks."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = arena
     options.graph_optimization_level = optimization
     options.log_severity_level = 4  # refusals are what many tests are after
     for key, value in (config or {}).items():
