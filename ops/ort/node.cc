@@ -1,6 +1,6 @@
 #include "ort/node.h"
 
-#include <cmath>
+#include <optional>
 
 #include "ort/status.h"
 #include "schema.h"
@@ -42,7 +42,7 @@ bool Node::Has(OrtStatus* status) const {
 }
 
 // ONNX Runtime's getters give the same error for "absent" and "of another type", so ask for every type
-// before the default is taken.
+// before the default is taken. The getters of lists succeed, with an empty list, on any other type.
 void Node::RefuseOtherTypes(const char* name, const char* wanted) const {
   const auto refuse = [&](const char* type) {
     Refuse("attribute " + std::string(name) + " is of type " + type + ": it must be " + wanted);
@@ -53,8 +53,6 @@ void Node::RefuseOtherTypes(const char* name, const char* wanted) const {
   if (Has(api_.KernelInfoGetAttribute_float(info_, name, &real))) refuse("FLOAT");
   if (Has(api_.KernelInfoGetAttribute_int64(info_, name, &integer))) refuse("INT");
   if (Has(api_.KernelInfoGetAttribute_string(info_, name, nullptr, &size))) refuse("STRING");
-  if (Has(api_.KernelInfoGetAttributeArray_float(info_, name, nullptr, &size))) refuse("FLOATS");
-  if (Has(api_.KernelInfoGetAttributeArray_int64(info_, name, nullptr, &size))) refuse("INTS");
   OrtAllocator* allocator = nullptr;
   Check(api_.GetAllocatorWithDefaultOptions(&allocator));
   OrtValue* tensor = nullptr;
@@ -62,6 +60,16 @@ void Node::RefuseOtherTypes(const char* name, const char* wanted) const {
     api_.ReleaseValue(tensor);
     refuse("TENSOR");
   }
+  const auto items = [&](auto getter) -> std::optional<size_t> {
+    size_t count = 0;
+    if (!Has(getter(info_, name, nullptr, &count))) return std::nullopt;
+    return count;
+  };
+  const auto integers = items(api_.KernelInfoGetAttributeArray_int64);
+  const auto reals = items(api_.KernelInfoGetAttributeArray_float);
+  if (integers.value_or(0) > 0) refuse("INTS");
+  if (reals.value_or(0) > 0) refuse("FLOATS");
+  if (integers || reals) refuse("unknown");
 }
 
 float Node::Float(const char* name, float default_value) const {
@@ -70,9 +78,8 @@ float Node::Float(const char* name, float default_value) const {
   int64_t integer = 0;
   if (Has(api_.KernelInfoGetAttribute_int64(info_, name, &integer))) {
     value = static_cast<float>(integer);
-    // Between float and double every int64 near 2^24 is exact, so the comparison cannot overflow.
-    if (static_cast<double>(value) == static_cast<double>(integer) && std::fabs(value) <= 0x1p53f)
-      return value;
+    // 2^63, to which the largest integers round, is none of them.
+    if (value < 0x1p63f && static_cast<int64_t>(value) == integer) return value;
     Refuse(std::string(name) + "=" + std::to_string(integer) +
            " is an INT that a float cannot hold exactly: write it as FLOAT");
   }

@@ -41,14 +41,16 @@ def _check_name(node: onnx.NodeProto, name: str, known: list[str]) -> None:
 
 
 def _check_type(node: onnx.NodeProto, attribute: onnx.AttributeProto, wanted: int) -> None:
-    exact_integer = (
-        wanted == onnx.AttributeProto.FLOAT
-        and attribute.type == onnx.AttributeProto.INT
-        and abs(attribute.i) <= 2**53
-        and float(_float32(attribute.i)) == attribute.i
-    )
-    if attribute.type == wanted or exact_integer:
+    if attribute.type == wanted:
         return
+    # onnx.helper writes lower=0 as an INT.
+    if wanted == onnx.AttributeProto.FLOAT and attribute.type == onnx.AttributeProto.INT:
+        if _float32(attribute.i) == attribute.i:
+            return
+        raise InvalidValueError(
+            f"{label(node)}: {attribute.name}={attribute.i} is an INT that a float cannot hold exactly: "
+            "write it as FLOAT"
+        )
     raise InvalidValueError(
         f"{label(node)}: attribute {attribute.name} is of type {_TYPE_NAME(attribute.type)}: "
         f"it must be {_TYPE_NAME(wanted)}"
@@ -67,7 +69,7 @@ def _check_node(node: onnx.NodeProto) -> None:
             f"{label(node)}: unknown op {node.op_type!r}: domain {schema.DOMAIN} has {names}"
         )
     for attribute in node.attribute:
-        _check_name(node, attribute.name, list(known.attributes))
+        _check_name(node, attribute.name, sorted(known.attributes))
         _check_type(node, attribute, int(known.attributes[attribute.name].default_value.type))
     if node.op_type == schema.RRELU:
         _check_values(node)
@@ -75,8 +77,10 @@ def _check_node(node: onnx.NodeProto) -> None:
 
 def _check_values(node: onnx.NodeProto) -> None:
     values = attributes(node)
-    # training is an int64 there and an int32 in the C API: what does not fit is just as wrong as 2.
-    training = min(max(values["training"], -1), 2)
+    training = values["training"]
+    # An int64 there, an int32 in the C API.
+    if not -(2**31) <= training < 2**31:
+        raise InvalidValueError(f"{label(node)}: training={training}: it must be 0 or 1")
     try:
         library.check(library.Params(onnx.TensorProto.FLOAT, values["lower"], values["upper"], training))
     except InvalidValueError as error:
