@@ -10,10 +10,11 @@ from typing import Any
 import onnx
 import torch
 
-from ort_rrelu.errors import InvalidValueError
+from ort_rrelu.errors import Error, InvalidValueError
 from ort_rrelu.graph.file import check_target, read_model, write_model
 from ort_rrelu.graph.noise import remove_unused_noise
 from ort_rrelu.graph.step_input import add_step_input
+from ort_rrelu.torch.nodes import check_bounds
 from ort_rrelu.torch.torchscript import torchscript_symbolics
 from ort_rrelu.torch.translation import translation_table
 
@@ -32,7 +33,7 @@ def export(
     opset_version: int | None = None,
     **kw: Any,
 ) -> onnx.ModelProto:
-    """Export a torch model; every rrelu, from nn.RReLU, functions or ort_rrelu.torch.RReLU, becomes an RRelu node.
+    """Export a torch model; every rrelu (nn.RReLU, functions, ort_rrelu.torch.RReLU) becomes an RRelu node.
 
     A model without rrelu exports as torch.onnx.export would.
 
@@ -53,8 +54,8 @@ def export(
         The model, with its weights.
 
     Raises:
-        InvalidValueError (a ValueError): an argument is not allowed, bounds are out of range, or the model has
-            a value named `step` already.
+        InvalidValueError (a ValueError): an argument is not allowed, bounds are out of range, or the model
+            has a value named `step` already.
         torch.onnx.errors.OnnxExporterError: torch cannot export the model.
         OSError: f cannot be written.
     """
@@ -62,9 +63,11 @@ def export(
         check_target(f)
     if kw.pop("verify", False):
         raise InvalidValueError(
-            "verify=True: torch's check cannot load the library; run the model with ort_rrelu.InferenceSession"
+            "verify=True: torch's check cannot load the library; "
+            "run the model with ort_rrelu.InferenceSession instead"
         )
     external_data = kw.pop("external_data", None)
+    _check_modules(model)
     run = _export_dynamo if dynamo else _export_torchscript
     exported = run(model, args, seed=seed, training=training, opset_version=opset_version, **kw)
     remove_unused_noise(exported)
@@ -73,6 +76,23 @@ def export(
     if f is not None:
         write_model(exported, f, external_data=external_data)
     return exported
+
+
+def _check_modules(model: Any) -> None:
+    """torch refuses some bounds by itself, and buries what it says under advice on exporting."""
+    for name, module in getattr(model, "named_modules", tuple)():
+        if isinstance(module, torch.nn.RReLU):
+            try:
+                check_bounds(module.lower, module.upper)
+            except InvalidValueError as error:
+                raise InvalidValueError(f"RReLU module {name!r}: {error}") from error
+
+
+def _own_error(error: BaseException | None) -> Error | None:
+    """The error of ours that torch's exporter wrapped, if any."""
+    while error is not None and not isinstance(error, Error):
+        error = error.__cause__
+    return error
 
 
 def _export_dynamo(
@@ -85,7 +105,12 @@ def _export_dynamo(
     **kw: Any,
 ) -> onnx.ModelProto:
     table = translation_table(seed, training=training) | (custom_translation_table or {})
-    program = torch.onnx.export(model, args, dynamo=True, custom_translation_table=table, **kw)
+    try:
+        program = torch.onnx.export(model, args, dynamo=True, custom_translation_table=table, **kw)
+    except torch.onnx.errors.OnnxExporterError as error:
+        if (own := _own_error(error)) is not None:
+            raise type(own)(*own.args) from error
+        raise
     if program is None:
         raise InvalidValueError("torch.onnx.export returned no program")
     return program.model_proto

@@ -5,17 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ort_rrelu import library, schema
+from ort_rrelu import schema
 from ort_rrelu.arguments import as_seed
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.torch import ops
+from ort_rrelu.torch.nodes import check_bounds
 
 __all__ = ["RReLU"]
 
 
 def _exporting() -> bool:
     """Is the call traced into a graph, which must hold the op alone, without the module's counter?"""
-    tracing: bool = torch.jit.is_tracing()  # type: ignore[no-untyped-call]
+    tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     return tracing or torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export()
 
 
@@ -54,7 +55,7 @@ class RReLU(torch.nn.RReLU):
         seed: int | None = None,
     ) -> None:
         super().__init__(lower, upper, inplace)
-        library.check(library.Params(next(iter(schema.DTYPES.values())), lower, upper))
+        check_bounds(lower, upper)
         self.seed = None if seed is None else as_seed(seed)
         counter = None if seed is None else torch.zeros((), dtype=torch.int64)
         self.register_buffer("step", counter, persistent=False)

@@ -5,7 +5,12 @@ from __future__ import annotations
 from ort_rrelu import library, schema
 from ort_rrelu.seeds import NodeSeeds
 
-__all__ = ["NodeAttributes"]
+__all__ = ["NodeAttributes", "check_bounds"]
+
+
+def check_bounds(lower: float, upper: float) -> None:
+    """Raise an InvalidValueError that names the culprit unless the bounds are allowed, float32 at least."""
+    library.check(library.Params(next(iter(schema.DTYPES.values())), lower, upper))
 
 
 class NodeAttributes:
@@ -20,6 +25,10 @@ class NodeAttributes:
         self._seeds = NodeSeeds(seed)
         self._training = training
 
+    def trains(self, own: bool) -> bool:
+        """The mode that is written for a node whose own mode is `own`."""
+        return bool(own) if self._training is None else self._training
+
     def __call__(
         self, lower: float, upper: float, training: bool, own_seed: int | None = None
     ) -> dict[str, float | int]:
@@ -27,8 +36,8 @@ class NodeAttributes:
 
         Raises InvalidValueError when a bound is out of range.
         """
-        train = bool(training) if self._training is None else self._training
-        library.check(library.Params(next(iter(schema.DTYPES.values())), lower, upper, train))
+        train = self.trains(training)
+        check_bounds(lower, upper)
         unseeded = -1 if own_seed is None else own_seed
         seed = self._seeds.take(own_seed) if train else unseeded
         return {"lower": float(lower), "upper": float(upper), "training": int(train), "seed": seed}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ _OPSET = 9
 
 
 def _constant(value: Any, kind: str, name: str) -> Any:
-    return symbolic_helper._get_const(value, kind, name)
+    return symbolic_helper._get_const(value, kind, name)  # type: ignore[no-untyped-call]
 
 
 def _optional_int(value: Any, name: str) -> int | None:
@@ -87,22 +87,23 @@ def torchscript_symbolics(seed: int | None = None, *, training: bool | None = No
         g: Any, x: Any, noise: Any, lower: Any, upper: Any, mode: Any, generator: Any = None
     ) -> Any:
         y, drawn = emit(g, [x], lower, upper, mode, 2)
-        return y, drawn if _constant(mode, "b", "training") else g.op("Identity", noise)
+        # torch leaves its noise argument alone in eval mode.
+        return y, drawn if attributes.trains(_constant(mode, "b", "training")) else g.op("Identity", noise)
 
     def own(g: Any, x: Any, lower: Any, upper: Any, mode: Any, own_seed: Any, step: Any) -> Any:
         inputs = [x] if symbolic_helper._is_none(step) else [x, step]
         return emit(g, inputs, lower, upper, mode, 2, _optional_int(own_seed, "seed"))
 
-    symbolics = {
+    symbolics: dict[str, Callable[..., Any]] = {
         "aten::rrelu": rrelu,
         "aten::rrelu_with_noise": with_noise,
         "aten::rrelu_with_noise_functional": functional,
         "ort_rrelu::rrelu": own,
     }
     for name, symbolic in symbolics.items():
-        torch.onnx.register_custom_op_symbolic(name, symbolic, _OPSET)
+        torch.onnx.register_custom_op_symbolic(name, symbolic, _OPSET)  # type: ignore[attr-defined]
     try:
         yield
     finally:
         for name in symbolics:
-            torch.onnx.unregister_custom_op_symbolic(name, _OPSET)
+            torch.onnx.unregister_custom_op_symbolic(name, _OPSET)  # type: ignore[attr-defined]

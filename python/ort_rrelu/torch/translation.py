@@ -64,9 +64,10 @@ def translation_table(seed: int | None = None, *, training: bool | None = None) 
     def with_noise_backward(
         dy: Any, x: Any, noise: Any, lower: float, upper: float, training: bool, self_is_result: bool
     ) -> Any:
-        node = attributes(lower, upper, False)
-        saved = noise if training else _RRELU(x, **node)[1]
-        return _RRELU_GRAD(dy, saved)
+        if attributes.trains(training):
+            return _RRELU_GRAD(dy, noise)
+        # torch leaves its noise argument alone in eval mode.
+        return _RRELU_GRAD(dy, _RRELU(x, **attributes(lower, upper, False))[1])
 
     def own(
         x: Any, lower: float, upper: float, training: bool, seed: int | None = None, step: Any = None
