@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -24,12 +25,12 @@ def _deviations(observed: Array, expected: float) -> float:
     """Pearson's chi-square as a number of standard deviations from its mean."""
     freedom = observed.size - 1
     chi_square = float(((observed - expected) ** 2 / expected).sum())
-    return (chi_square - freedom) / (2 * freedom) ** 0.5
+    return (chi_square - freedom) / math.sqrt(2 * freedom)
 
 
 def _correlation(a: Array, b: Array) -> float:
     """In standard deviations from 0."""
-    return float(np.corrcoef(a, b)[0, 1]) * a.size**0.5
+    return float(np.corrcoef(a, b)[0, 1]) * math.sqrt(a.size)
 
 
 @pytest.mark.parametrize("seed", [0, 42, 2**63 - 1])
@@ -48,9 +49,9 @@ def test_every_lane_of_a_block_is_uniform(lane: int) -> None:
 @pytest.mark.parametrize(("lower", "upper"), [(0.125, 1 / 3), (-1.0, 1.0), (1.5, 4.0)])
 def test_mean_and_variance(lower: float, upper: float) -> None:
     slopes = reference.slopes(_SIZE, lower, upper, seed=42).astype(np.float64)
-    deviation = (upper - lower) / 12**0.5
-    assert slopes.mean() == pytest.approx((lower + upper) / 2, abs=4 * deviation / _SIZE**0.5)
-    assert slopes.std() == pytest.approx(deviation, rel=4 / _SIZE**0.5)
+    deviation = (upper - lower) / math.sqrt(12)
+    assert slopes.mean() == pytest.approx((lower + upper) / 2, abs=4 * deviation / math.sqrt(_SIZE))
+    assert slopes.std() == pytest.approx(deviation, rel=4 / math.sqrt(_SIZE))
 
 
 @pytest.mark.parametrize("distance", [1, 2, 3, 4, 7, 8, 9, 32768])
