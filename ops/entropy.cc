@@ -1,9 +1,12 @@
+#if defined(_WIN32)
+#define _CRT_RAND_S  // before any header: one of them brings stdlib.h in
+#endif
+
 #include <stdexcept>
 
 #include "seeds.h"
 
 #if defined(_WIN32)
-#define _CRT_RAND_S
 #include <stdlib.h>
 #elif defined(__APPLE__)
 #include <sys/random.h>
