@@ -87,6 +87,11 @@ def rrelu_grad(dy: Tensor, noise: Tensor) -> Tensor:
     """dy * noise, in dy's dtype, shape and memory format."""
     dtype = _dtype(dy)
     _check_device(dy)
+    if (noise.dtype, noise.shape, noise.device) != (dy.dtype, dy.shape, dy.device):
+        raise InvalidValueError(
+            f"noise has dtype {noise.dtype} and shape {list(noise.shape)}: "
+            f"they must be {dy.dtype} and {list(dy.shape)}, as dy"
+        )
     gradient, factor = dy.contiguous(), noise.contiguous()
     dx = torch.empty_like(gradient)
     params = library.Params(dtype, num_threads=torch.get_num_threads())
