@@ -22,11 +22,11 @@ def _allowed_dtypes() -> str:
 
 
 def as_input(value: ArrayLike, name: str) -> Array:
-    """The value as a C-contiguous array in native byte order; its dtype must be one of the four."""
+    """The value as a C-contiguous, aligned array in native byte order; its dtype must be one of the four."""
     array = np.asarray(value)
     if array.dtype.newbyteorder("=") not in schema.DTYPES:
         raise InvalidTypeError(f"{name} has dtype {array.dtype}: it must be one of {_allowed_dtypes()}")
-    return np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
+    return np.require(array, array.dtype.newbyteorder("="), ["C", "A"])
 
 
 def as_gradient(dy: ArrayLike, saved: ArrayLike) -> tuple[Array, Array]:
@@ -54,31 +54,32 @@ def as_output(out: Array | None, x: Array) -> Array:
     return out
 
 
-def _as_int64(value: int, name: str, least: int) -> int:
+def _as_int64(value: int, name: str, *, negative: bool) -> int:
     try:
         number = operator.index(value)
     except TypeError as error:
         raise InvalidTypeError(f"{name}={value!r} is not an integer") from error
-    if not least <= number < 2**63:
-        raise InvalidValueError(f"{name}={number}: it must be from {least} to 2^63 - 1")
+    if not (-(2**63) if negative else 0) <= number < 2**63:
+        raise InvalidValueError(f"{name}={number}: it must be from {'-2^63' if negative else 0} to 2^63 - 1")
     return number
 
 
 def as_seed(seed: int | None) -> int:
     """A seed from 0 to 2^63 - 1; None draws one from the operating system."""
-    return secrets.randbits(63) if seed is None else _as_int64(seed, "seed", 0)
+    return secrets.randbits(63) if seed is None else _as_int64(seed, "seed", negative=False)
 
 
 def as_step(step: int) -> int:
     """The 64 bits of a step, as the counter takes them; every int64 is allowed."""
-    return _as_int64(step, "step", -(2**63)) & (2**64 - 1)
+    return _as_int64(step, "step", negative=True) & (2**64 - 1)
 
 
 def as_params(
     dtype: np.dtype[Any], lower: float, upper: float, training: bool, seed: int | None = None, step: int = 0
 ) -> library.Params:
     """The checked parameters of one draw; InvalidValueError and InvalidTypeError name the culprit."""
-    if training not in {0, 1}:
+    # Not `in`: an array or a list has no hash.
+    if not isinstance(training, bool | np.bool_ | int | np.integer) or not 0 <= training <= 1:
         raise InvalidValueError(f"training={training!r}: it must be True or False")
     params = library.Params(schema.DTYPES[dtype], lower, upper, bool(training), as_seed(seed), as_step(step))
     library.check(params)

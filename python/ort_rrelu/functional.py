@@ -76,8 +76,8 @@ def rrelu(
     array = as_input(x, "x")
     params = as_params(array.dtype, lower, upper, training, seed, step)
     y = as_output(out, array)
-    # A strided `out`, or one that overlaps x by halves, cannot be written in one pass.
-    direct = y.flags.c_contiguous and (
+    # An `out` that is strided, not aligned, or overlaps x by halves cannot be written in one pass.
+    direct = y.flags.carray and (
         y.ctypes.data == array.ctypes.data or not np.may_share_memory(y, array)
     )
     target = y if direct else np.empty_like(array)

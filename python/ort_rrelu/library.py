@@ -115,6 +115,10 @@ def _c_params(params: Params) -> _CParams:
             f"lower={params.lower!r}, upper={params.upper!r}, training={params.training!r}: "
             "the bounds must be numbers, training a bool"
         ) from error
+    except OverflowError as error:
+        raise InvalidValueError(
+            f"a bound is too large for a float ({error}): lower and upper must be finite in float32"
+        ) from error
 
 
 def _call(name: str, params: Params, *arguments: int | None) -> None:
