@@ -59,4 +59,4 @@ class RReluGrad(OpRun):
         return (reference.rrelu_grad(dy, noise),)
 
 
-OPS = [RRelu, RReluGrad]
+OPS: list[type[OpRun]] = [RRelu, RReluGrad]
