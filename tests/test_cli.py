@@ -374,8 +374,8 @@ ERRORS = {
     "run eval.onnx --dim batch=-1": "--dim batch=-1: write NAME=SIZE",
     "run eval.onnx --dim n=2": 'no input has a dimension named "n"; named dimensions: batch',
     "run eval.onnx --output y.npy": "name it y.npz",
-    "run eval.onnx --output folder.npz": "that is a folder",
-    "run eval.onnx --output nope/y.npz": "there is no folder nope",
+    "run eval.onnx --output folder.npz": "folder.npz is a folder",
+    "run eval.onnx --output nope/y.npz": "there is no folder",
     "run sequences.onnx --output y.npz": 'output "s" is seq(tensor(float)), which .npz files cannot hold',
 }
 

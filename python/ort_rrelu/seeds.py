@@ -44,7 +44,7 @@ class NodeSeeds:
             return own
         warnings.warn(
             f"seed={own} is used at several places of the model: train node {position} gets a seed derived "
-            "from it, so its slopes differ from torch's; use one module, with a seed of its own, for each place",
+            "from it, so its slopes differ from torch's; use one module for each place, each with its own seed",
             stacklevel=2,
         )
         return derive_seed(own, position)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import statistics
-import tempfile
 import time
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +21,7 @@ from ort_rrelu.commands import terminal, values
 from ort_rrelu.commands.app import app
 from ort_rrelu.commands.feed import Input, feeds
 from ort_rrelu.errors import Error, InvalidTypeError, InvalidValueError
+from ort_rrelu.files import check_target, replacing
 
 __all__ = ["run"]
 
@@ -129,10 +129,7 @@ def _check_target(target: Path) -> None:
     """What would make the writing fail is told before the model runs."""
     if target.suffix != ".npz":
         raise InvalidValueError(f"--output {target}: the file is an .npz archive: name it {target.stem}.npz")
-    if target.is_dir():
-        raise InvalidValueError(f"--output {target}: that is a folder: name a file")
-    if not target.parent.is_dir():
-        raise InvalidValueError(f"--output {target}: there is no folder {target.parent}")
+    check_target(target)
 
 
 def _check_outputs(session: Any) -> None:
@@ -144,16 +141,12 @@ def _check_outputs(session: Any) -> None:
 
 
 def _write(target: Path, arrays: Mapping[str, Array | None]) -> None:
-    """All of the archive or nothing: under a temporary name beside it, then renamed."""
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
-        written = Path(folder) / target.name
-        # np.savez takes the names as keyword arguments, so that an output called "file" would break it.
-        with zipfile.ZipFile(written, "w") as archive:
-            for name, array in arrays.items():
-                if array is not None:
-                    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                        np.lib.format.write_array(member, _writable(array), allow_pickle=False)
-        written.replace(target)
+    # np.savez takes the names as keyword arguments, so that an output called "file" would break it.
+    with replacing(target) as written, zipfile.ZipFile(written, "w") as archive:
+        for name, array in arrays.items():
+            if array is not None:
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, _writable(array), allow_pickle=False)
 
 
 def _writable(array: Array) -> Array:

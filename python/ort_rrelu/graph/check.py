@@ -20,7 +20,7 @@ _TYPE_NAME = onnx.AttributeProto.AttributeType.Name
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    """The attributes of a node of ours, defaults included; those that refer to a function's are left out."""
+    """The attributes of a node of ours; a default stands for one that is absent or refers to a function's."""
     defaults = {
         name: onnx.helper.get_attribute_value(a.default_value)
         for name, a in schema.schemas()[node.op_type].attributes.items()

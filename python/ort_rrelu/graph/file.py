@@ -1,17 +1,17 @@
-"""Model files: read with a clear error, written so that nothing is ever half there."""
+"""Model files."""
 
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
 
 from ort_rrelu.errors import InvalidValueError, ModelFileError
+from ort_rrelu.files import replacing
 
-__all__ = ["check_target", "read_model", "write_model"]
+__all__ = ["read_model", "write_model"]
 
 
 def read_model(
@@ -42,37 +42,21 @@ def _parse(data: bytes, origin: str) -> onnx.ModelProto:
     return model
 
 
-def check_target(path: str | os.PathLike[str]) -> None:
-    """Raise OSError unless a file can be written at `path`; to be asked before the work that fills it."""
-    target = Path(path)
-    if target.is_dir():
-        raise IsADirectoryError(f"{target} is a folder: name a file")
-    if not target.absolute().parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {target.absolute().parent} to write {target.name} into")
-    if not os.access(target.absolute().parent, os.W_OK):
-        raise PermissionError(f"no permission to write into {target.absolute().parent}")
-
-
 def write_model(
     model: onnx.ModelProto, path: str | os.PathLike[str], *, external_data: bool | None = None
 ) -> None:
-    """Write a model under a temporary name beside its target and rename it: all of it or nothing.
+    """Write a model, all of it or nothing.
 
     external_data: True puts the weights into `path` + ".data", None only those of a model that is too large
     for one protobuf file (2 GiB). Raises OSError as the file system does.
     """
-    check_target(path)
-    target = Path(path).absolute()
     if external_data is None:
         external_data = model.ByteSize() >= onnx.checker.MAXIMUM_PROTOBUF
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
-        written = Path(folder) / target.name
-        if not external_data:
-            written.write_bytes(model.SerializeToString())
-        else:
+    with replacing(path) as written:
+        if external_data:
             _write_with_data(model, written)
-        for file in sorted(Path(folder).iterdir(), reverse=True):  # the data before the model that names it
-            file.replace(target.parent / file.name)
+        else:
+            written.write_bytes(model.SerializeToString())
 
 
 def _write_with_data(model: onnx.ModelProto, path: Path) -> None:

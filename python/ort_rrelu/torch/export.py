@@ -11,7 +11,8 @@ import onnx
 import torch
 
 from ort_rrelu.errors import Error, InvalidValueError
-from ort_rrelu.graph.file import check_target, read_model, write_model
+from ort_rrelu.files import check_target
+from ort_rrelu.graph.file import read_model, write_model
 from ort_rrelu.graph.noise import remove_unused_noise
 from ort_rrelu.graph.step_input import add_step_input
 from ort_rrelu.torch.nodes import check_bounds
