@@ -48,15 +48,20 @@ def write_model(
     """Write a model, all of it or nothing.
 
     external_data: True puts the weights into `path` + ".data", None only those of a model that is too large
-    for one protobuf file (2 GiB). Raises OSError as the file system does.
+    for one protobuf file (2 GiB; 1 GiB of weights keeps a distance). Raises OSError as the file system does.
     """
     if external_data is None:
-        external_data = model.ByteSize() >= onnx.checker.MAXIMUM_PROTOBUF
+        external_data = _weight_bytes(model) >= onnx.checker.MAXIMUM_PROTOBUF // 2
     with replacing(path) as written:
         if external_data:
             _write_with_data(model, written)
         else:
             written.write_bytes(model.SerializeToString())
+
+
+def _weight_bytes(model: onnx.ModelProto) -> int:
+    """What the weights take; ByteSize, which would count the rest too, fails on a model above 2 GiB."""
+    return sum(len(tensor.raw_data) for tensor in model.graph.initializer)
 
 
 def _write_with_data(model: onnx.ModelProto, path: Path) -> None:

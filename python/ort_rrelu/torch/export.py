@@ -127,6 +127,6 @@ def _export_torchscript(
     mode = torch.onnx.TrainingMode.PRESERVE if in_training else torch.onnx.TrainingMode.EVAL
     kw.setdefault("do_constant_folding", not in_training)
     with tempfile.TemporaryDirectory() as folder, torchscript_symbolics(seed, training=training):
-        path = Path(folder) / "model.onnx"
+        path = os.fspath(Path(folder) / "model.onnx")  # a Path would be taken for a file in memory
         torch.onnx.export(model, args, path, dynamo=False, training=mode, **kw)
         return read_model(path, external_data=True)
