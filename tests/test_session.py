@@ -103,7 +103,7 @@ def test_bad_seeds(seed: Any, kind: type[Exception], message: str) -> None:
 
 
 def test_options_of_another_type() -> None:
-    with pytest.raises(TypeError, match="^session_options is of type dict: it must be an onnxruntime"):
+    with pytest.raises(TypeError, match=r"^session_options is of type dict: it must be an onnxruntime\."):
         ort_rrelu.register({})
 
 
