@@ -38,13 +38,22 @@ class NodeSeeds:
         """
         position = next(self._positions)
         if own is None:
-            return -1 - position if self._base is None else derive_seed(self._base, position)
-        if own not in self._taken:
-            self._taken.add(own)
-            return own
+            seed = -1 - position if self._base is None else derive_seed(self._base, position)
+        else:
+            seed = own
+        if seed in self._taken:
+            seed = self._another(seed, position)
+        self._taken.add(seed)
+        return seed
+
+    def _another(self, taken: int, position: int) -> int:
         warnings.warn(
-            f"seed={own} is used at several places of the model: train node {position} gets a seed derived "
-            "from it, so its slopes differ from torch's; use one module for each place, each with its own seed",
-            stacklevel=2,
+            f"seed={taken} is used at several places of the model: train node {position} gets a seed "
+            "derived from it, so its slopes differ from torch's; use one module, with a seed of its own, for "
+            "each place",
+            stacklevel=3,
         )
-        return derive_seed(own, position)
+        seed = taken
+        while seed in self._taken:
+            seed = derive_seed(seed, position)
+        return seed
