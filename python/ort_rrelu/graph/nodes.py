@@ -8,7 +8,7 @@ import onnx
 
 from ort_rrelu import schema
 
-__all__ = ["all_nodes", "graph_nodes", "label", "our_nodes", "subgraphs"]
+__all__ = ["all_nodes", "function_nodes", "graph_nodes", "label", "our_nodes", "subgraphs"]
 
 
 def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
@@ -31,11 +31,16 @@ def graph_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
     return _with_bodies(list(graph.node))
 
 
+def function_nodes(function: onnx.FunctionProto) -> Iterator[onnx.NodeProto]:
+    """Every node of a function and of the bodies in it, in order."""
+    return _with_bodies(list(function.node))
+
+
 def all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
     """Every node of a model, those of its functions last."""
     yield from graph_nodes(model.graph)
     for function in model.functions:
-        yield from _with_bodies(list(function.node))
+        yield from function_nodes(function)
 
 
 def our_nodes(model: onnx.ModelProto, op_type: str = schema.RRELU) -> list[onnx.NodeProto]:

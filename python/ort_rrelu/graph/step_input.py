@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import onnx
 from onnx import TensorProto, helper
 
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.check import attributes
-from ort_rrelu.graph.nodes import all_nodes, graph_nodes, label, our_nodes, subgraphs
+from ort_rrelu.graph.nodes import function_nodes, graph_nodes, label, our_nodes, subgraphs
 
 __all__ = ["add_step_input"]
 
 _STEP = "step"
+_LOOPS = {"Loop", "Scan"}
 _ITERATION_SHIFT = 32
 
 
@@ -23,63 +26,88 @@ def add_step_input(model: onnx.ModelProto) -> None:
     whose train nodes all have a step already, or that has none, is left as it is.
 
     Raises:
-        InvalidValueError: the model has another value named `step`, or a train node in a function or in a
-            loop inside a loop, where two runs could not be told apart.
+        InvalidValueError: the model has another value named `step`, or a train node in a function, in a loop
+            inside a loop, or in a body of another op, where two runs could not be told apart. The model is
+            as it was then.
     """
     if not any(map(_is_waiting, our_nodes(model))):
         return
     _refuse_functions(model)
-    names = {name for node in all_nodes(model) for name in (*node.input, *node.output)}
-    names |= {v.name for v in (*model.graph.input, *model.graph.initializer)}
-    if _STEP in names:
+    _refuse_bodies(model.graph, in_loop=False)
+    if _STEP in _names(model):
         raise InvalidValueError(
             f"the model has a value named {_STEP!r} already: rename it, or wire it yourself"
         )
     model.graph.input.append(helper.make_tensor_value_info(_STEP, TensorProto.INT64, []))
-    _wire(model.graph, _STEP, in_loop=False)
+    _wire(model.graph, _STEP)
 
 
-def _needs_step(node: onnx.NodeProto) -> bool:
-    return bool(attributes(node)["training"]) and (len(node.input) < 2 or not node.input[1])
+def _is_waiting(node: onnx.NodeProto) -> bool:
+    """Is it a train-mode RRelu node without a step?"""
+    if (
+        node.domain != schema.DOMAIN
+        or node.op_type != schema.RRELU
+        or (len(node.input) > 1 and node.input[1])
+    ):
+        return False
+    depends_on_function = any(a.name == "training" and a.ref_attr_name for a in node.attribute)
+    return depends_on_function or bool(attributes(node)["training"])
+
+
+def _waiting_bodies(graph: onnx.GraphProto) -> Iterator[tuple[onnx.NodeProto, onnx.GraphProto]]:
+    for node in graph.node:
+        for body in subgraphs(node):
+            if any(map(_is_waiting, graph_nodes(body))):
+                yield node, body
 
 
 def _refuse_functions(model: onnx.ModelProto) -> None:
     for function in model.functions:
-        for node in function.node:
+        for node in function_nodes(function):
             if _is_waiting(node):
                 raise InvalidValueError(f"{label(node)} is in function {function.name}: inline it first")
 
 
-def _is_waiting(node: onnx.NodeProto) -> bool:
-    return node.domain == schema.DOMAIN and node.op_type == schema.RRELU and _needs_step(node)
+def _refuse_bodies(graph: onnx.GraphProto, *, in_loop: bool) -> None:
+    for node, body in _waiting_bodies(graph):
+        if node.op_type not in {"If", *_LOOPS}:
+            raise InvalidValueError(
+                f"{node.op_type} node {node.name!r} has train-mode RRelu nodes in its body, and its runs "
+                f"cannot be told apart: wire {_STEP!r} yourself"
+            )
+        is_loop = node.op_type in _LOOPS
+        if in_loop and is_loop:
+            raise InvalidValueError(
+                f"{node.op_type} node {node.name!r} with train-mode RRelu nodes is inside another loop: "
+                f"steps of inner and outer iterations would collide; wire {_STEP!r} yourself"
+            )
+        _refuse_bodies(body, in_loop=in_loop or is_loop)
 
 
-def _wire(graph: onnx.GraphProto, step: str, *, in_loop: bool) -> None:
-    for node in graph.node:
-        if _is_waiting(node):
-            del node.input[1:]
-            node.input.append(step)
-        for body in subgraphs(node):
-            if not any(map(_is_waiting, graph_nodes(body))):
-                continue
-            if node.op_type in {"Loop", "Scan"}:
-                _wire_loop(graph, node, body, step, in_loop=in_loop)
-            else:
-                _wire(body, step, in_loop=in_loop)
+def _names(model: onnx.ModelProto) -> set[str]:
+    """The names of all values: one in a body would hide an outer one from it."""
+    graphs = [model.graph, *(body for node in graph_nodes(model.graph) for body in subgraphs(node))]
+    names = {value.name for graph in graphs for value in (*graph.input, *graph.initializer)}
+    return names | {name for graph in graphs for node in graph.node for name in (*node.input, *node.output)}
 
 
-def _wire_loop(
-    graph: onnx.GraphProto, node: onnx.NodeProto, body: onnx.GraphProto, step: str, *, in_loop: bool
-) -> None:
-    if in_loop:
-        raise InvalidValueError(
-            f"{node.op_type} node {node.name!r} with train-mode RRelu nodes is inside another loop: steps of "
-            f"inner and outer iterations would collide; wire {_STEP!r} yourself"
-        )
-    own = f"{_STEP}_in_{node.output[0]}"
+def _wire(graph: onnx.GraphProto, step: str) -> None:
+    bodies = list(_waiting_bodies(graph))
+    for node in filter(_is_waiting, graph.node):
+        del node.input[1:]
+        node.input.append(step)
+    for node, body in bodies:
+        if node.op_type in _LOOPS:
+            _wire_loop(graph, node, body, step)
+        else:
+            _wire(body, step)
+
+
+def _wire_loop(graph: onnx.GraphProto, node: onnx.NodeProto, body: onnx.GraphProto, step: str) -> None:
+    own = f"{_STEP}_in_{next(filter(None, node.output))}"
     iteration = body.input[0].name if node.op_type == "Loop" else _count_iterations(graph, node, body, own)
     scale = helper.make_tensor(f"{own}_scale", TensorProto.INT64, [], [1 << _ITERATION_SHIFT])
-    _wire(body, own, in_loop=True)
+    _wire(body, own)
     _prepend(
         body,
         helper.make_node("Constant", [], [f"{own}_scale"], value=scale),
