@@ -77,9 +77,7 @@ def rrelu(
     params = as_params(array.dtype, lower, upper, training, seed, step)
     y = as_output(out, array)
     # An `out` that is strided, not aligned, or overlaps x by halves cannot be written in one pass.
-    direct = y.flags.carray and (
-        y.ctypes.data == array.ctypes.data or not np.may_share_memory(y, array)
-    )
+    direct = y.flags.carray and (y.ctypes.data == array.ctypes.data or not np.may_share_memory(y, array))
     target = y if direct else np.empty_like(array)
     noise = np.empty_like(array) if return_noise else None
     address = None if noise is None else noise.ctypes.data
