@@ -13,7 +13,7 @@ from tests.bits import assert_same_bits
 from tests.models import run, session, step_of
 from tests.torch_arrays import TORCH_DTYPES, array, normal
 from tests.torch_constructs import Parallel
-from tests.torch_exports import both_exporters, export_quietly, train_seeds
+from tests.torch_exports import both_exporters, export_quietly, node_attributes, train_seeds
 
 _SEEDS = (3, 4)
 
@@ -86,3 +86,16 @@ def test_a_seed_at_several_places_warns_and_is_derived(two_modules: bool, dynamo
     assert len(set(seeds)) == 2
     one, other = run(session(model), x)
     assert (one != other).any()
+
+
+@both_exporters
+def test_eval_node_keeps_the_seed_for_a_later_change_of_mode(dynamo: bool) -> None:
+    (node,) = node_attributes(export_quietly(RReLU(seed=3).eval(), dynamo=dynamo))
+    assert (node["training"], node["seed"]) == (0, 3)
+
+
+def test_exported_program_of_a_seeded_module() -> None:
+    module, x = RReLU(seed=3), normal(3, 5)
+    of = session(export_quietly(torch.export.export(module, (x,))))
+    for _ in range(3):
+        assert_same_bits(run(of, array(x))[0], array(module(x)))
