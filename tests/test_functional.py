@@ -188,56 +188,55 @@ _DTYPES = "it must be one of float32, float64, float16, bfloat16"
 _BOUNDS = "upper=0.3333333333333333, training=False: the bounds must be numbers, training a bool"
 
 
+_REFUSALS: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"x": [1, 2]}, TypeError, f"x has dtype int64: {_DTYPES}"),
+    ({"x": np.zeros(2, np.complex64)}, TypeError, f"x has dtype complex64: {_DTYPES}"),
+    ({"x": [None]}, TypeError, f"x has dtype object: {_DTYPES}"),
+    ({"lower": "0.1"}, TypeError, f"lower='0.1', {_BOUNDS}"),
+    ({"lower": None}, TypeError, f"lower=None, {_BOUNDS}"),
+    ({"lower": np.nan}, ValueError, "lower=nan is not a finite float"),
+    ({"upper": np.inf}, ValueError, "upper=inf is not a finite float"),
+    ({"upper": 1e39}, ValueError, "upper=inf is not a finite float"),
+    (
+        {"upper": 10**400},
+        ValueError,
+        "a bound is too large for a float (int too large to convert to float): "
+        "lower and upper must be finite in float32",
+    ),
+    (
+        {"lower": 0.5, "upper": 0.25},
+        ValueError,
+        "lower=0.5 is greater than upper=0.25: lower must not exceed upper",
+    ),
+    ({"x": _x(np.float16), "upper": 7e4}, ValueError, "upper=70000 is not finite in float16"),
+    (
+        {"x": _x(ml_dtypes.bfloat16), "lower": -3.4e38},
+        ValueError,
+        "lower=-3.39999995e+38 is not finite in bfloat16",
+    ),
+    ({"training": 2}, ValueError, "training=2: it must be True or False"),
+    ({"training": None}, ValueError, "training=None: it must be True or False"),
+    ({"training": [1]}, ValueError, "training=[1]: it must be True or False"),
+    ({"seed": -1}, ValueError, "seed=-1: it must be from 0 to 2^63 - 1"),
+    ({"seed": 2**63}, ValueError, "seed=9223372036854775808: it must be from 0 to 2^63 - 1"),
+    ({"seed": 1.0}, TypeError, "seed=1.0 is not an integer"),
+    ({"step": 2**63}, ValueError, "step=9223372036854775808: it must be from -2^63 to 2^63 - 1"),
+    ({"step": "1"}, TypeError, "step='1' is not an integer"),
+    ({"step": None}, TypeError, "step=None is not an integer"),
+    ({"out": [1.0]}, TypeError, "out is of type list: it must be a numpy.ndarray"),
+    ({"out": np.empty((2, 3, 4))}, TypeError, "out has dtype float64: it must be float32, as x"),
+    ({"out": np.empty((2, 3, 4), ">f4")}, TypeError, "out has dtype >f4: it must be float32, as x"),
+    (
+        {"out": np.empty((2, 12), np.float32)},
+        ValueError,
+        "out has shape (2, 12): it must be (2, 3, 4), as x",
+    ),
+    ({"out": _READ_ONLY}, ValueError, "out is read-only: it must be writeable"),
+]
+
+
 @both
-@pytest.mark.parametrize(
-    ("kw", "kind", "message"),
-    [
-        ({"x": [1, 2]}, TypeError, f"x has dtype int64: {_DTYPES}"),
-        ({"x": np.zeros(2, np.complex64)}, TypeError, f"x has dtype complex64: {_DTYPES}"),
-        ({"x": [None]}, TypeError, f"x has dtype object: {_DTYPES}"),
-        ({"lower": "0.1"}, TypeError, f"lower='0.1', {_BOUNDS}"),
-        ({"lower": None}, TypeError, f"lower=None, {_BOUNDS}"),
-        ({"lower": np.nan}, ValueError, "lower=nan is not a finite float"),
-        ({"upper": np.inf}, ValueError, "upper=inf is not a finite float"),
-        ({"upper": 1e39}, ValueError, "upper=inf is not a finite float"),
-        (
-            {"upper": 10**400},
-            ValueError,
-            "a bound is too large for a float (int too large to convert to float): "
-            "lower and upper must be finite in float32",
-        ),
-        (
-            {"lower": 0.5, "upper": 0.25},
-            ValueError,
-            "lower=0.5 is greater than upper=0.25: lower must not exceed upper",
-        ),
-        ({"x": _x(np.float16), "upper": 7e4}, ValueError, "upper=70000 is not finite in float16"),
-        (
-            {"x": _x(ml_dtypes.bfloat16), "lower": -3.4e38},
-            ValueError,
-            "lower=-3.39999995e+38 is not finite in bfloat16",
-        ),
-        ({"training": 2}, ValueError, "training=2: it must be True or False"),
-        ({"training": None}, ValueError, "training=None: it must be True or False"),
-        ({"training": [1]}, ValueError, "training=[1]: it must be True or False"),
-        ({"seed": -1}, ValueError, "seed=-1: it must be from 0 to 2^63 - 1"),
-        ({"seed": 2**63}, ValueError, "seed=9223372036854775808: it must be from 0 to 2^63 - 1"),
-        ({"seed": 1.0}, TypeError, "seed=1.0 is not an integer"),
-        ({"step": 2**63}, ValueError, "step=9223372036854775808: it must be from -2^63 to 2^63 - 1"),
-        ({"step": "1"}, TypeError, "step='1' is not an integer"),
-        ({"step": None}, TypeError, "step=None is not an integer"),
-        ({"out": [1.0]}, TypeError, "out is of type list: it must be a numpy.ndarray"),
-        ({"out": np.empty((2, 3, 4))}, TypeError, "out has dtype float64: it must be float32, as x"),
-        ({"out": np.empty((2, 3, 4), ">f4")}, TypeError, "out has dtype >f4: it must be float32, as x"),
-        (
-            {"out": np.empty((2, 12), np.float32)},
-            ValueError,
-            "out has shape (2, 12): it must be (2, 3, 4), as x",
-        ),
-        ({"out": _READ_ONLY}, ValueError, "out is read-only: it must be writeable"),
-    ],
-    ids=lambda value: re.sub(r"\s+", " ", str(value))[:40],
-)
+@pytest.mark.parametrize(("kw", "kind", "message"), _REFUSALS, ids=[message for *_, message in _REFUSALS])
 def test_refusals(rrelu: _RRelu, kw: dict[str, Any], kind: type[Exception], message: str) -> None:
     arguments = {"x": _x()} | kw
     with pytest.raises(kind, match=f"^{re.escape(message)}$") as caught:
