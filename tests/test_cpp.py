@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+import sysconfig
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[1]
+_SCRIPTS = Path(sysconfig.get_path("scripts"))  # cmake and ctest come with the `test` extra
 _BUILD = _ROOT / "build" / "cpp"  # kept: a second run compiles nothing
 
 
@@ -29,6 +31,6 @@ def _fetched_sources() -> list[str]:
 def test_ctest() -> None:
     """One test for all, so that pytest-xdist never builds twice in one folder."""
     options = ["-DORT_RRELU_BUILD_TESTS=ON", "-DORT_RRELU_WERROR=ON", *_fetched_sources()]
-    _run("cmake", "-S", _ROOT, "-B", _BUILD, *options)
-    _run("cmake", "--build", _BUILD, "--parallel", "2")
-    _run("ctest", "--test-dir", _BUILD, "--no-tests=error", "--output-on-failure")
+    _run(_SCRIPTS / "cmake", "-S", _ROOT, "-B", _BUILD, *options)
+    _run(_SCRIPTS / "cmake", "--build", _BUILD, "--parallel", "2")
+    _run(_SCRIPTS / "ctest", "--test-dir", _BUILD, "--no-tests=error", "--output-on-failure")
