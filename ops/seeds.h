@@ -17,7 +17,8 @@ inline int64_t DeriveSeed(uint64_t base, uint64_t index) {
   return static_cast<int64_t>(seed & 0x7FFFFFFFFFFFFFFFu);
 }
 
-// FNV-1a, 64 bits: numbers a node by the name of its first output, which is unique in a graph.
+// FNV-1a, 64 bits: numbers a node by the name of its first output, which is unique in a graph (though not in
+// all bodies of its control flow).
 inline uint64_t Fnv1a(std::string_view text) {
   uint64_t hash = 0xCBF29CE484222325u;
   for (const char c : text) {

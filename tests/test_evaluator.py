@@ -64,6 +64,11 @@ def test_without_a_seed_every_evaluator_differs() -> None:
     assert len({run(_Session(model), _x(FLOAT))[1].tobytes() for _ in range(4)}) == 4
 
 
+def test_training_is_0_or_1() -> None:
+    with pytest.raises(ValueError, match="training=2"):
+        run(_Session(rrelu_model(training=2)), _x(FLOAT))
+
+
 def test_eval_runs_do_not_need_a_seed() -> None:
     model = rrelu_model()
     assert_same_bits(run(_Session(model), _x(FLOAT))[0], ort_rrelu.rrelu(_x(FLOAT)))

@@ -185,23 +185,21 @@ def test_out_overlaps_x(rrelu: _RRelu, of_x: slice, of_out: slice) -> None:
 _READ_ONLY = np.zeros((2, 3, 4), np.float32)
 _READ_ONLY.flags.writeable = False
 _DTYPES = "it must be one of float32, float64, float16, bfloat16"
-_BOUNDS = "upper=0.3333333333333333, training=False: the bounds must be numbers, training a bool"
 
 
 _REFUSALS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"x": [1, 2]}, TypeError, f"x has dtype int64: {_DTYPES}"),
     ({"x": np.zeros(2, np.complex64)}, TypeError, f"x has dtype complex64: {_DTYPES}"),
     ({"x": [None]}, TypeError, f"x has dtype object: {_DTYPES}"),
-    ({"lower": "0.1"}, TypeError, f"lower='0.1', {_BOUNDS}"),
-    ({"lower": None}, TypeError, f"lower=None, {_BOUNDS}"),
+    ({"lower": "0.1"}, TypeError, "lower='0.1' is not a number"),
+    ({"lower": None}, TypeError, "lower=None is not a number"),
     ({"lower": np.nan}, ValueError, "lower=nan is not a finite float"),
     ({"upper": np.inf}, ValueError, "upper=inf is not a finite float"),
-    ({"upper": 1e39}, ValueError, "upper=inf is not a finite float"),
+    ({"upper": 1e39}, ValueError, "upper=1e+39 is too large: it must be finite in float32"),
     (
         {"upper": 10**400},
         ValueError,
-        "a bound is too large for a float (int too large to convert to float): "
-        "lower and upper must be finite in float32",
+        f"upper={10**400} is too large: it must be finite in float32",
     ),
     (
         {"lower": 0.5, "upper": 0.25},

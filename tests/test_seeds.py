@@ -64,7 +64,9 @@ def test_seeds_differ_whatever_the_modules_bring(base: int | None, owns: list[in
 def test_repeated_seed_warns_and_is_derived() -> None:
     seeds = NodeSeeds(None)
     assert seeds.take(5) == 5
-    with pytest.warns(UserWarning, match="seed=5 is used at several places of the model: train node 1"):
+    with pytest.warns(
+        UserWarning, match="seed=5 is used at several places of the model: from train node 1 on"
+    ):
         assert seeds.take(5) == reference.derive_seed(5, 1)
 
 

@@ -152,6 +152,12 @@ def test_seed_of_the_options_reaches_inference_session() -> None:
 # InferenceSession
 
 
+def test_inference_session_takes_a_seed() -> None:
+    model = rrelu_model(training=1).SerializeToString()
+    (y,) = run(ort_rrelu.InferenceSession(model, seed=1), _X)[:1]
+    assert_same_bits(-y, _derived(1, "y"))
+
+
 @pytest.mark.parametrize("form", ["path", "text", "bytes"])
 def test_inference_session_takes(form: str, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"

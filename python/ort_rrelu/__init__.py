@@ -6,7 +6,7 @@ Importing this package imports neither torch nor onnxruntime; what needs them is
 from __future__ import annotations
 
 import importlib
-from importlib import metadata
+from importlib import metadata, util
 from typing import TYPE_CHECKING, Any
 
 from ort_rrelu import graph, reference
@@ -15,35 +15,31 @@ from ort_rrelu.functional import rrelu, rrelu_grad
 from ort_rrelu.library import get_library_path
 
 if TYPE_CHECKING:
-    from ort_rrelu import evaluator, torch
-    from ort_rrelu.runtime import InferenceSession, register
+    from ort_rrelu import evaluator as evaluator
+    from ort_rrelu import torch as torch
+    from ort_rrelu.runtime import InferenceSession as InferenceSession
+    from ort_rrelu.runtime import register as register
 
-__all__ = [
-    "Error",
-    "InferenceSession",
-    "evaluator",
-    "get_library_path",
-    "graph",
-    "reference",
-    "register",
-    "rrelu",
-    "rrelu_grad",
-    "torch",
-]
+__all__ = ["Error", "get_library_path", "graph", "reference", "rrelu", "rrelu_grad"]
 
 __version__ = metadata.version("ort-rrelu")
 
-_LAZY_NAMES = {"InferenceSession": "runtime", "register": "runtime"}
-_LAZY_MODULES = {"evaluator", "torch"}
+# Name -> the module that has it, and the package that it needs.
+_LAZY = {
+    "InferenceSession": ("runtime", "onnxruntime"),
+    "register": ("runtime", "onnxruntime"),
+    "evaluator": ("evaluator", "onnx"),
+    "torch": ("torch", "torch"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY_NAMES:
-        return getattr(importlib.import_module(f"{__name__}.{_LAZY_NAMES[name]}"), name)
-    if name in _LAZY_MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home, _needed = _LAZY[name]
+    module = importlib.import_module(f"{__name__}.{home}")
+    return module if name == home else getattr(module, name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY_NAMES, *_LAZY_MODULES})
+    return sorted({*globals(), *(name for name, (_, needed) in _LAZY.items() if util.find_spec(needed))})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, cast
 
 from onnx.reference.op_run import OpRun
 
@@ -42,7 +42,7 @@ class RRelu(OpRun):
             x,
             lower,
             upper,
-            bool(training),
+            cast("bool", training),  # any int, which is then refused
             seed=seed if seed >= 0 else self._entropy,
             step=draw,
             return_noise=True,

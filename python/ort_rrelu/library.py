@@ -9,6 +9,8 @@ from __future__ import annotations
 import ctypes
 import functools
 import json
+import math
+import numbers
 import os
 import sys
 from dataclasses import dataclass
@@ -31,10 +33,12 @@ def get_library_path() -> str:
     its sources without having been built.
     """
     name = {"win32": "ort_rrelu.dll", "darwin": "libort_rrelu.dylib"}.get(sys.platform, "libort_rrelu.so")
-    path = Path(__file__).resolve().parent / name
-    if not path.is_file():
-        raise LibraryError(f"the shared library {path} does not exist: build it with `pip install .`")
-    return os.fspath(path)
+    # An editable installation has two folders: the sources, and what was built.
+    for folder in sys.modules[schema.__package__].__path__:
+        path = Path(folder).resolve() / name
+        if path.is_file():
+            return os.fspath(path)
+    raise LibraryError(f"the shared library {path} does not exist: build it with `pip install .`")
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,8 @@ def _load() -> ctypes.CDLL:
         library = ctypes.CDLL(path)
     except OSError as error:
         raise LibraryError(
-            f"the shared library {path} cannot be loaded ({error}): it was built for another machine; "
-            "install ort-rrelu again here, from its sources"
+            f"the shared library {path} cannot be loaded ({error}): it is damaged, or was built for another "
+            "machine; install ort-rrelu again here, from its sources"
         ) from error
     if (abi := library.ort_rrelu_abi()) != _ABI:
         raise LibraryError(f"{path} has ABI {abi}, this package needs {_ABI}: install ort-rrelu again")
@@ -98,27 +102,29 @@ def build_info() -> dict[str, Any]:
     return info
 
 
-def _c_params(params: Params) -> _CParams:
+def _bound(name: str, value: float) -> float:
+    if not isinstance(value, numbers.Real):
+        raise InvalidTypeError(f"{name}={value!r} is not a number")
     try:
-        return _CParams(
-            ctypes.sizeof(_CParams),
-            params.dtype,
-            params.lower,
-            params.upper,
-            params.training,
-            params.num_threads,
-            params.seed,
-            params.step,
-        )
-    except TypeError as error:
-        raise InvalidTypeError(
-            f"lower={params.lower!r}, upper={params.upper!r}, training={params.training!r}: "
-            "the bounds must be numbers, training a bool"
-        ) from error
-    except OverflowError as error:
-        raise InvalidValueError(
-            f"a bound is too large for a float ({error}): lower and upper must be finite in float32"
-        ) from error
+        rounded = ctypes.c_float(value).value
+    except OverflowError:
+        rounded = math.inf
+    if math.isinf(rounded) and value not in {math.inf, -math.inf}:
+        raise InvalidValueError(f"{name}={value} is too large: it must be finite in float32")
+    return rounded
+
+
+def _c_params(params: Params) -> _CParams:
+    return _CParams(
+        ctypes.sizeof(_CParams),
+        params.dtype,
+        _bound("lower", params.lower),
+        _bound("upper", params.upper),
+        params.training,
+        params.num_threads,
+        params.seed,
+        params.step,
+    )
 
 
 def _call(name: str, params: Params, *arguments: int | None) -> None:

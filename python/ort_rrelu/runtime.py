@@ -73,7 +73,8 @@ def register(
                 f"seed={text}: these session options are registered with {registered!r} already; "
                 "another seed needs session options of its own"
             )
-        options.add_session_config_entry(_SEED, text)
+        if _entry(options, _SEED) != text:  # ONNX Runtime warns when an entry is written again
+            options.add_session_config_entry(_SEED, text)
     options.register_custom_ops_library(library.get_library_path())
     return options
 
@@ -84,6 +85,7 @@ class InferenceSession(onnxruntime.InferenceSession):  # type: ignore[misc]  # o
     Args:
         path_or_bytes: a model file, or its bytes.
         sess_options: registered in place, as by `register`; None makes new ones.
+        seed: as in `register`.
         providers, **kw: as in onnxruntime.InferenceSession.
 
     Raises:
@@ -97,13 +99,15 @@ class InferenceSession(onnxruntime.InferenceSession):  # type: ignore[misc]  # o
         path_or_bytes: str | os.PathLike[str] | bytes,
         sess_options: onnxruntime.SessionOptions | None = None,
         providers: Sequence[str | tuple[str, dict[str, Any]]] | None = None,
+        *,
+        seed: int | None = None,
         **kw: Any,
     ) -> None:
         if not isinstance(path_or_bytes, bytes):
             path_or_bytes = os.fspath(path_or_bytes)
         if not _is_ort_format(path_or_bytes):
             check_model(read_model(path_or_bytes))
-        super().__init__(path_or_bytes, register(sess_options), providers, **kw)
+        super().__init__(path_or_bytes, register(sess_options, seed=seed), providers, **kw)
 
 
 def _is_ort_format(path_or_bytes: str | bytes) -> bool:

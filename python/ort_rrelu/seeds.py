@@ -28,6 +28,7 @@ class NodeSeeds:
         self._base = None if base is None else as_seed(base)
         self._positions = itertools.count()
         self._taken: set[int] = set()
+        self._warned: set[int] = set()
 
     def take(self, own: int | None) -> int:
         """The next node's seed; `own` is the seed of the module that it comes from, which goes first.
@@ -47,12 +48,14 @@ class NodeSeeds:
         return seed
 
     def _another(self, taken: int, position: int) -> int:
-        warnings.warn(
-            f"seed={taken} is used at several places of the model: train node {position} gets a seed "
-            "derived from it, so its slopes differ from torch's; use one module, with a seed of its own, for "
-            "each place",
-            stacklevel=3,
-        )
+        if taken not in self._warned:
+            self._warned.add(taken)
+            warnings.warn(
+                f"seed={taken} is used at several places of the model: from train node {position} on, these "
+                "get seeds derived from it, so their slopes differ from torch's; use one module, with a seed "
+                "of its own, for each place",
+                stacklevel=3,
+            )
         seed = taken
         while seed in self._taken:
             seed = derive_seed(seed, position)

@@ -27,7 +27,7 @@ class _Group(TyperGroup):
             return super().invoke(ctx)
         except BrokenPipeError:  # typer ends quietly: whoever read us has seen enough
             raise
-        except (Error, OSError) as error:
+        except (Error, OSError, MemoryError) as error:
             terminal.print_error(error, traceback=ctx.params["debug"])
             raise typer.Exit(2) from error
 

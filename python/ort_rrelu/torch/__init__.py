@@ -3,8 +3,8 @@
 from ort_rrelu.errors import MissingPackageError
 
 try:
+    import torch  # noqa: F401, I001  # torch first: it is the one to be named where both are missing
     import onnxscript  # noqa: F401  # torch.onnx needs it and does not bring it along
-    import torch  # noqa: F401
 except ImportError as error:
     raise MissingPackageError(f"{error.name} is not installed: pip install 'ort-rrelu[torch]'") from error
 

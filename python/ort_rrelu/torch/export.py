@@ -10,11 +10,13 @@ from typing import Any
 import onnx
 import torch
 
-from ort_rrelu.errors import Error, InvalidValueError
+from ort_rrelu.errors import Error, InvalidTypeError, InvalidValueError
 from ort_rrelu.files import check_target
 from ort_rrelu.graph.file import read_model, write_model
+from ort_rrelu.graph.nodes import our_nodes
 from ort_rrelu.graph.noise import remove_unused_noise
 from ort_rrelu.graph.step_input import add_step_input
+from ort_rrelu.torch.lost_writes import counted_calls
 from ort_rrelu.torch.nodes import check_bounds
 from ort_rrelu.torch.torchscript import torchscript_symbolics
 from ort_rrelu.torch.translation import translation_table
@@ -55,13 +57,18 @@ def export(
         The model, with its weights.
 
     Raises:
-        InvalidValueError (a ValueError): an argument is not allowed, bounds are out of range, or the model
-            has a value named `step` already.
+        InvalidValueError (a ValueError), InvalidTypeError (a TypeError): an argument is not allowed, bounds
+            are out of range, the model has a value named `step` already, or the TorchScript exporter dropped
+            an rrelu.
         torch.onnx.errors.OnnxExporterError: torch cannot export the model.
         OSError: f cannot be written.
     """
     if f is not None:
         check_target(f)
+    if not isinstance(training, bool | None):
+        raise InvalidTypeError(
+            f"training={training!r}: it must be None, True or False (not a TrainingMode of torch's)"
+        )
     if kw.pop("verify", False):
         raise InvalidValueError(
             "verify=True: torch's check cannot load the library; "
@@ -120,13 +127,16 @@ def _export_dynamo(
 def _export_torchscript(
     model: Any, args: tuple[Any, ...], *, seed: int | None, training: bool | None, **kw: Any
 ) -> onnx.ModelProto:
-    if isinstance(model, torch.export.ExportedProgram):
-        raise InvalidValueError("dynamo=False: the TorchScript exporter cannot take an ExportedProgram")
+    if not isinstance(model, torch.nn.Module):  # a ScriptModule is one, too
+        raise InvalidTypeError(f"dynamo=False: the TorchScript exporter cannot take a {type(model).__name__}")
     # torch would switch the whole model to eval, and advises against folding constants when it may not.
     in_training = any(module.training for module in model.modules())
     mode = torch.onnx.TrainingMode.PRESERVE if in_training else torch.onnx.TrainingMode.EVAL
     kw.setdefault("do_constant_folding", not in_training)
     with tempfile.TemporaryDirectory() as folder, torchscript_symbolics(seed, training=training):
         path = os.fspath(Path(folder) / "model.onnx")  # a Path would be taken for a file in memory
-        torch.onnx.export(model, args, path, dynamo=False, training=mode, **kw)
-        return read_model(path, external_data=True)
+        with counted_calls() as calls:
+            torch.onnx.export(model, args, path, dynamo=False, training=mode, **kw)
+        exported = read_model(path, external_data=True)
+    calls.check(len(our_nodes(exported)))
+    return exported

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Self
+
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from ort_rrelu import schema
-from ort_rrelu.arguments import as_seed
-from ort_rrelu.errors import InvalidValueError
+from ort_rrelu.arguments import as_seed, as_step
+from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.torch import ops
 from ort_rrelu.torch.nodes import check_bounds
 
@@ -18,6 +22,23 @@ def _exporting() -> bool:
     """Is the call traced into a graph, which must hold the op alone, without the module's counter?"""
     tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     return tracing or torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export()
+
+
+def _as_tensor(step: int) -> Tensor:
+    # Compiled code hands over symbolic integers, which must stay so: a new step is no new program.
+    if not isinstance(step, int | torch.SymInt) or isinstance(step, bool):
+        raise InvalidTypeError(f"step={step!r} is not an integer")
+    if not torch.compiler.is_compiling():
+        as_step(step)
+    return torch.full((), step, dtype=torch.int64)
+
+
+def _transforming() -> bool:
+    """Is forward-mode differentiation or torch.func at work, for which a custom op has no rules?"""
+    if torch.compiler.is_compiling():
+        return False
+    functorch = torch._C._functorch.peek_interpreter_stack() is not None
+    return functorch or forward_ad._current_level >= 0
 
 
 class RReLU(torch.nn.RReLU):
@@ -32,7 +53,8 @@ class RReLU(torch.nn.RReLU):
     ones that ort_rrelu.rrelu(seed=, step=) and the exported model draw; `forward(x, step=k)` names the step
     instead. Each counted call also draws one number from torch's generator, by which the recomputation of
     torch.utils.checkpoint finds its step again; where it cannot (preserve_rng_state=False, or a checkpoint
-    inside torch.compile), it raises and asks for step=.
+    inside torch.compile), it raises and asks for step=. A trace or ExportedProgram of a seeded module is
+    stateless: without step= it draws step 0 at every call. torch.jit.script does not take this class.
 
     Args:
         lower, upper: finite in float32, lower <= upper.
@@ -64,18 +86,44 @@ class RReLU(torch.nn.RReLU):
         """RReLU of x. step: int64, the number of the draw, for a seeded module only; the counter stays."""
         if step is not None and self.seed is None:
             raise InvalidValueError(f"step={step!r}: only a module with a seed takes a step")
-        y, _noise = ops.rrelu(x, self.lower, self.upper, self.training, self.seed, self._step(step))
+        y = self._activate(x, self._step(step))
         return x.copy_(y) if self.inplace else y
+
+    def _activate(self, x: Tensor, step: Tensor | None) -> Tensor:
+        if not _transforming():
+            return self._rrelu(x, step)[0]
+        # The noise is a constant of the differentiation; torch has every rule for the product.
+        return x * self._rrelu(x.detach(), step)[1]
+
+    def _rrelu(self, x: Tensor, step: Tensor | None) -> tuple[Tensor, Tensor]:
+        both: tuple[Tensor, Tensor] = ops.rrelu(x, self.lower, self.upper, self.training, self.seed, step)
+        return both
 
     def _step(self, step: int | Tensor | None) -> Tensor | None:
         if isinstance(step, Tensor):
             return step
         if step is not None:
-            return torch.full((), step, dtype=torch.int64)
-        if self.step is None or not self.training or _exporting():
+            return _as_tensor(step)
+        if self.seed is None or not self.training or _exporting():
             return None
+        if self.step is None:
+            raise InvalidValueError(f"seed={self.seed} was set after construction: use RReLU(seed=...)")
         taken: Tensor = ops.next_step(self.step)
         return taken
+
+    def reset_parameters(self) -> None:
+        """Begin again at step 0."""
+        if self.step is not None:
+            self.step.zero_()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """The counter moves between devices, and nothing else: to_empty and type() must not change it."""
+        counter = self.step
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if counter is not None and self.step is not None and not self.step.is_meta:
+            moved = torch.zeros_like(counter, device=self.step.device)
+            self.step = moved if counter.is_meta else moved.copy_(counter)
+        return self
 
     def extra_repr(self) -> str:
         """As torch.nn.RReLU's, with the seed."""
