@@ -10,7 +10,7 @@ import torch
 
 from ort_rrelu import schema
 from ort_rrelu.torch import ops  # noqa: F401  # defines torch.ops.ort_rrelu
-from ort_rrelu.torch.nodes import NodeAttributes
+from ort_rrelu.node_attributes import NodeAttributes
 
 __all__ = ["translation_table"]
 
