@@ -1,6 +1,7 @@
-"""RReLU, the randomized leaky ReLU, for ONNX Runtime, torch and NumPy, with the same slopes in all of them.
+"""RReLU, the randomized leaky ReLU, for ONNX Runtime, torch, Paddle and NumPy, with the same slopes in all.
 
-Importing this package imports neither torch nor onnxruntime; what needs them is loaded on first access.
+Importing this package imports none of torch, paddle and onnxruntime; what needs them is loaded on first
+access.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ort_rrelu.functional import rrelu, rrelu_grad
 from ort_rrelu.library import get_library_path
 
 if TYPE_CHECKING:
-    from ort_rrelu import evaluator, torch
+    from ort_rrelu import evaluator, paddle, torch
     from ort_rrelu.runtime import InferenceSession, register
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "evaluator",
     "get_library_path",
     "graph",
+    "paddle",
     "reference",
     "register",
     "rrelu",
@@ -34,7 +36,7 @@ __all__ = [
 __version__ = metadata.version("ort-rrelu")
 
 _LAZY_NAMES = {"InferenceSession": "runtime", "register": "runtime"}
-_LAZY_MODULES = {"evaluator", "torch"}
+_LAZY_MODULES = {"evaluator", "paddle", "torch"}
 
 
 def __getattr__(name: str) -> Any:

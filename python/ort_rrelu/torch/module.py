@@ -8,8 +8,8 @@ from torch import Tensor
 from ort_rrelu import schema
 from ort_rrelu.arguments import as_seed
 from ort_rrelu.errors import InvalidValueError
-from ort_rrelu.torch import ops
 from ort_rrelu.node_attributes import check_bounds
+from ort_rrelu.torch import ops
 
 __all__ = ["RReLU"]
 
