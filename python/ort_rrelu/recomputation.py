@@ -73,7 +73,7 @@ class Steps:
 
     def _recall(self, call: tuple[int, int]) -> int:
         forward = self._forwards.get(call)
-        if forward is None or forward.ambiguous:
+        if forward is None or forward.counter() is None or forward.ambiguous:
             raise InvalidValueError(
                 "a seeded RReLU runs during backward, and not with the random numbers of one forward that it "
                 f"could repeat: leave {self._autograd.checkpointing}'s preserve_rng_state=True, or pass "

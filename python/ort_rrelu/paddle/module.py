@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import paddle
 from paddle import Tensor
 from paddle.base.dygraph.base import guard
-from paddle.jit.marker import unified
 
 from ort_rrelu import schema
 from ort_rrelu.arguments import as_seed, as_step
@@ -15,7 +15,16 @@ from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.node_attributes import check_bounds
 from ort_rrelu.paddle import ops, tags
 
-__all__ = ["RReLU"]
+try:
+    from paddle.jit.marker import unified
+except ImportError:  # Paddle 3.0
+    from paddle.jit import not_to_static as unified  # type: ignore[assignment]
+
+__all__ = ["RReLU", "TracedSeedWarning"]
+
+
+class TracedSeedWarning(UserWarning):
+    """A seeded layer in train mode became Paddle's rrelu, which knows no seeds."""
 
 
 def _check_bounds(lower: float, upper: float) -> None:
@@ -41,7 +50,7 @@ class RReLU(paddle.nn.RReLU):
 
     Traced into a program (paddle.jit.to_static, paddle.jit.save, static mode) the layer is Paddle's rrelu,
     for which ort_rrelu.paddle.export puts this operator, seed included. Paddle running such a program in
-    train mode draws slopes of its own.
+    train mode draws slopes of its own: a TracedSeedWarning says so of a seeded layer.
 
     Args:
         lower, upper: floats, 0 <= lower <= upper <= 1.
@@ -90,6 +99,13 @@ class RReLU(paddle.nn.RReLU):
         y = paddle.nn.functional.rrelu(x, self._lower, self._upper, training=self.training)
         if self.seed is not None:
             tags.set_seed(y, self.seed)
+            if self.training:
+                warnings.warn(
+                    f"an RReLU with seed={self.seed} in train mode is traced into a program of Paddle's: "
+                    "Paddle running it draws slopes of its own; ort_rrelu.paddle.export keeps the seed",
+                    TracedSeedWarning,
+                    stacklevel=2,
+                )
         return y
 
     def _draw(self, step: int | Tensor | None) -> tuple[int, int]:
@@ -103,7 +119,7 @@ class RReLU(paddle.nn.RReLU):
             raise InvalidValueError(
                 f"step has dtype {step.dtype} and shape {list(step.shape)}: it must be one int64 element"
             )
-        return self.seed, int(step)
+        return self.seed, int(step.numpy().item())
 
     def _apply(self, func: Any, device: Any, dtype: Any, *_: Any, **__: Any) -> None:
         """Paddle's Layer.to casts integers too; the counter stays an int64 on the CPU."""
