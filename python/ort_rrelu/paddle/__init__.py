@@ -1,4 +1,4 @@
-"""RReLU for Paddle: export of rrelu from layers, programs and saved models."""
+"""RReLU for Paddle: a drop-in layer on our kernels, and export of rrelu from layers and saved models."""
 
 from ort_rrelu.errors import MissingPackageError
 
@@ -9,5 +9,6 @@ except ImportError as error:
     raise MissingPackageError(f"{error.name} is not installed: pip install 'ort-rrelu[paddle]'") from error
 
 from ort_rrelu.paddle.export import export
+from ort_rrelu.paddle.module import RReLU
 
-__all__ = ["export"]
+__all__ = ["RReLU", "export"]

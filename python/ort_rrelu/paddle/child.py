@@ -42,4 +42,5 @@ def convert(stem: str, target: str, opset_version: int, options: dict[str, Any])
 
 
 if __name__ == "__main__":
-    {"translate": translate, "convert": convert}[sys.argv[1]](**json.loads(sys.argv[2]))
+    verb = translate if sys.argv[1] == "translate" else convert
+    verb(**json.loads(sys.argv[2]))

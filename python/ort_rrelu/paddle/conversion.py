@@ -13,6 +13,7 @@ from typing import Any
 
 from ort_rrelu.errors import ConversionError, MissingPackageError
 from ort_rrelu.paddle.document import Json, described, top_level
+from ort_rrelu.paddle.weights import check_weights
 
 __all__ = ["PYTHON_VARIABLE", "convert", "translate"]
 
@@ -55,15 +56,20 @@ def _raise_if_missing(done: subprocess.CompletedProcess[str]) -> None:
         raise MissingPackageError(f"{missing[1]} is not installed for {done.args[0]}: {_INSTALL}")
 
 
-def translate(model: Path, target: str, folder: Path) -> None:
-    """Rewrite a model in the old format as `folder`/`target`.json and .pdiparams.
+def translate(stem: Path, target: str, folder: Path) -> None:
+    """Rewrite `stem`.pdmodel and .pdiparams, the old format, as `folder`/`target`.json and .pdiparams.
 
-    Raises MissingPackageError, or ConversionError with what Paddle said.
+    Raises MissingPackageError, ConversionError with what Paddle said, or what check_weights raises.
     """
-    done = _run("translate", folder, stem=str(model.absolute().with_suffix("")), target=target)
-    if done.returncode or not (folder / f"{target}.json").is_file():
+    weights = Path(f"{stem}.pdiparams")
+    if weights.exists():
+        check_weights(weights)
+    done = _run("translate", folder, stem=str(stem.absolute()), target=target)
+    if done.returncode:
         _raise_if_missing(done)
-        raise ConversionError(f"{model}: Paddle cannot read it: {_explanation(done)}")
+        if weights.name in done.stderr:
+            check_weights(weights)
+        raise ConversionError(f"{stem}.pdmodel: Paddle cannot read it: {_explanation(done)}")
 
 
 def convert(stem: str, folder: Path, opset_version: int, options: dict[str, Any]) -> bytes:

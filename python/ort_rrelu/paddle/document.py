@@ -14,7 +14,7 @@ from typing import Any
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.paddle.tags import Tags
 
-__all__ = ["Json", "attributes_of", "described", "has_weights", "operators", "read_document", "top_level"]
+__all__ = ["Json", "attributes_of", "count_weights", "described", "operators", "read_document", "top_level"]
 
 Json = dict[str, Any]
 
@@ -62,9 +62,9 @@ def operators(document: Json) -> Iterator[tuple[Json, str]]:
     return _walk(top_level(document), "")
 
 
-def has_weights(document: Json) -> bool:
-    """Does the program need a .pdiparams file?"""
-    return any(op["#"] == _WEIGHT for op in top_level(document))
+def count_weights(document: Json) -> int:
+    """How many tensors the program reads from its .pdiparams file; with none it has no such file."""
+    return sum(op["#"] == _WEIGHT for op in top_level(document))
 
 
 def described(op: Json) -> str:

@@ -22,11 +22,12 @@ from ort_rrelu.graph.file import write_model
 from ort_rrelu.graph.step_input import add_step_input
 from ort_rrelu.node_attributes import NodeAttributes
 from ort_rrelu.paddle.conversion import convert, translate
-from ort_rrelu.paddle.document import has_weights, read_document
+from ort_rrelu.paddle.document import count_weights, read_document
 from ort_rrelu.paddle.markers import mark
 from ort_rrelu.paddle.restore import restore
 from ort_rrelu.paddle.saving import save_function, save_program, save_translated
 from ort_rrelu.paddle.tidying import tidy
+from ort_rrelu.paddle.weights import check_weights
 
 __all__ = ["export"]
 
@@ -34,6 +35,7 @@ _log = logging.getLogger(__name__)
 
 # The newest that ONNX Runtime 1.17, the oldest that the library runs with, and Paddle2ONNX both know well.
 _OPSET_VERSION = 17
+_OPSET_VERSIONS = range(7, 22)  # Paddle2ONNX's
 _OPTIONS = frozenset(
     {
         "auto_upgrade_opset",
@@ -105,14 +107,18 @@ def export(
         )
     attributes = NodeAttributes(seed, training)
     opset = _OPSET_VERSION if opset_version is None else opset_version
+    if opset not in _OPSET_VERSIONS:
+        first, last = _OPSET_VERSIONS[0], _OPSET_VERSIONS[-1]
+        raise InvalidValueError(f"opset_version={opset}: it must be from {first} to {last}")
     with tempfile.TemporaryDirectory(prefix="ort_rrelu_paddle_") as name:
         folder = Path(name)
         source = _saved(layer_or_path, folder, input_spec, feed_vars, fetch_vars)
-        document = read_document(source.with_suffix(_PROGRAM))
+        document = read_document(Path(f"{source}{_PROGRAM}"))
         marks = mark(document)
         (folder / f"{_MARKED}{_PROGRAM}").write_text(json.dumps(document), "utf-8")
-        if has_weights(document):
-            _place_weights(source.with_suffix(_WEIGHTS), folder / f"{_MARKED}{_WEIGHTS}")
+        if (count := count_weights(document)) > 0:
+            check_weights(Path(f"{source}{_WEIGHTS}"), count)
+            shutil.copyfile(f"{source}{_WEIGHTS}", folder / f"{_MARKED}{_WEIGHTS}")
         converted = convert(_MARKED, folder, opset, kw)
     if training is None and any(each.tags.training is None for each in marks.values()):
         _log.warning(
@@ -139,7 +145,7 @@ def _saved(
 ) -> Path:
     """A saved model, without the ending of its files, which lie in `folder` where they are of our making."""
     is_program = isinstance(model, paddle.static.Program | paddle.base.framework.Program)
-    if is_program != (feed_vars is not None and fetch_vars is not None):
+    if (feed_vars is not None) != is_program or (fetch_vars is not None) != is_program:
         raise InvalidValueError("feed_vars and fetch_vars: a Program needs both, anything else takes neither")
     target = folder / _SAVED
     if isinstance(model, str | os.PathLike):
@@ -177,11 +183,5 @@ def _on_disk(path: Path, folder: Path) -> Path:
         raise ModelFileError(f"there is no model file {' or '.join(map(str, wanted))}")
     if found == program:
         return stem
-    translate(found, _SAVED, folder)
+    translate(stem, _SAVED, folder)
     return folder / _SAVED
-
-
-def _place_weights(weights: Path, target: Path) -> None:
-    if not weights.is_file():
-        raise ModelFileError(f"there is no file {weights} with the model's weights")
-    shutil.copyfile(weights, target)

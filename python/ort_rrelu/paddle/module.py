@@ -29,8 +29,8 @@ class TracedSeedWarning(UserWarning):
 
 def _check_bounds(lower: float, upper: float) -> None:
     """Paddle's own rules first, with its messages, which it would give at the first call."""
-    with guard():
-        paddle.nn.functional.rrelu(paddle.zeros([0]), lower, upper)
+    with guard(paddle.CPUPlace()):
+        paddle.nn.functional.rrelu(paddle.zeros([0]), lower, upper, training=False)  # draws nothing
     check_bounds(lower, upper)
 
 
@@ -97,15 +97,19 @@ class RReLU(paddle.nn.RReLU):
                 "ort_rrelu.paddle.export(step_input=True), which makes the step an input of the model"
             )
         y = paddle.nn.functional.rrelu(x, self._lower, self._upper, training=self.training)
-        if self.seed is not None:
+        if self.seed is None:
+            return y
+        kept = paddle.base.framework.in_pir_mode()
+        if kept:
             tags.set_seed(y, self.seed)
-            if self.training:
-                warnings.warn(
-                    f"an RReLU with seed={self.seed} in train mode is traced into a program of Paddle's: "
-                    "Paddle running it draws slopes of its own; ort_rrelu.paddle.export keeps the seed",
-                    TracedSeedWarning,
-                    stacklevel=2,
-                )
+        if self.training:
+            warnings.warn(
+                f"an RReLU with seed={self.seed} in train mode is traced into a program of Paddle's: Paddle "
+                "running it draws slopes of its own; ort_rrelu.paddle.export "
+                + ("keeps the seed" if kept else "loses the seed, for this is Paddle's old IR"),
+                TracedSeedWarning,
+                stacklevel=2,
+            )
         return y
 
     def _draw(self, step: int | Tensor | None) -> tuple[int, int]:

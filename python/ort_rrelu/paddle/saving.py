@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import paddle
 from paddle.jit.dy2static.program_translator import StaticFunction
 
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
+from ort_rrelu.paddle.module import TracedSeedWarning
 from ort_rrelu.paddle.tags import carrying_modes
 
 __all__ = ["save_function", "save_program", "save_translated"]
@@ -39,8 +42,12 @@ def save_function(function: Any, prefix: str, input_spec: Sequence[Any] | None) 
             "as [paddle.static.InputSpec([None, 3], 'float32')]"
         )
     try:
-        program = traced.concrete_program_specify_input_spec(None).main_program
-        with carrying_modes(program):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TracedSeedWarning)  # the seed is carried along
+            program = traced.concrete_program_specify_input_spec(None).main_program
+        with carrying_modes(program), warnings.catch_warnings():
+            # Advice on files that the user never sees.
+            warnings.simplefilter("ignore")
             paddle.jit.save(traced, prefix)
     except Exception as error:
         raise InvalidValueError(
@@ -54,21 +61,43 @@ def _name(function: Any) -> str:
 
 def save_program(program: Any, prefix: str, feed_vars: Sequence[Any], fetch_vars: Sequence[Any]) -> None:
     """Save a static program, whose weights are in the current global scope."""
-    if program.__class__.__module__.startswith("paddle.base.framework"):
-        raise InvalidTypeError(
-            "the program is of Paddle's old IR: save it with paddle.static.save_inference_model and export "
-            "the file, or set FLAGS_enable_pir_api=1"
-        )
-    executor = paddle.static.Executor(paddle.CPUPlace())
+    _refuse_old(program)
     with carrying_modes(program):
+        _save(program, prefix, feed_vars, fetch_vars)
+
+
+def _refuse_old(program: Any) -> None:
+    if isinstance(program, paddle.base.framework.Program):
+        raise InvalidTypeError(
+            "a program of Paddle's old IR cannot be exported, but the .pdmodel file that "
+            "paddle.static.save_inference_model makes of it can"
+        )
+
+
+def _save(program: Any, prefix: str, feed_vars: Sequence[Any], fetch_vars: Sequence[Any]) -> None:
+    executor = paddle.static.Executor(paddle.CPUPlace())
+    with _static_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         paddle.static.save_inference_model(
             prefix, list(feed_vars), list(fetch_vars), executor, program=program
         )
 
 
+@contextmanager
+def _static_mode() -> Iterator[None]:
+    dynamic = paddle.in_dynamic_mode()
+    paddle.enable_static()
+    try:
+        yield
+    finally:
+        if dynamic:
+            paddle.disable_static()
+
+
 def save_translated(layer: Any, prefix: str) -> None:
     """Save what paddle.jit.load gave; the modes of its rrelus were lost when it was saved first."""
     program = layer.program()
+    _refuse_old(program)
     ops = program.global_block().ops
     feeds = [op.result(0) for op in ops if op.name() == "pd_op.data"]
     fetches = [op.operand_source(0) for op in ops if op.name() == "builtin.shadow_output"]
@@ -77,5 +106,4 @@ def save_translated(layer: Any, prefix: str) -> None:
     for weight in layer.state_dict().values():
         scope.var(weight.name).get_tensor()._share_data_with(weight.value().get_tensor())
     with paddle.static.scope_guard(scope):
-        executor = paddle.static.Executor(paddle.CPUPlace())
-        paddle.static.save_inference_model(prefix, feeds, fetches, executor, program=program)
+        _save(program, prefix, feeds, fetches)
