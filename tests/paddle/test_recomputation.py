@@ -14,7 +14,7 @@ from ort_rrelu import reference
 from ort_rrelu.paddle import RReLU
 from tests.bits import assert_same_bits
 from tests.models import Array
-from tests.paddle.paddle_arrays import array, normal
+from tests.paddle.paddle_layers import array, normal
 
 every_seed = pytest.mark.parametrize("seed", [None, 5], ids=["unseeded", "seeded"])
 both_kinds = pytest.mark.parametrize("use_reentrant", [True, False], ids=["reentrant", "non-reentrant"])
