@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from typing import Any
 
 import paddle
 from paddle import Tensor
 from paddle.base.dygraph.base import guard
+from paddle.jit.sot import psdb
 
-from ort_rrelu import schema
+from ort_rrelu import library, schema
 from ort_rrelu.arguments import as_seed, as_step
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.node_attributes import check_bounds
 from ort_rrelu.paddle import ops, tags
 
-try:
-    from paddle.jit.marker import unified
-except ImportError:  # Paddle 3.0
-    from paddle.jit import not_to_static as unified  # type: ignore[assignment]
+# paddle.jit.to_static without full_graph (SOT) interprets the Python code that it meets, frame by frame; it
+# fails on this package's, which works on addresses.
+paddle.framework.core.eval_frame_skip_file_prefix((os.path.dirname(library.__file__) + os.sep,))
 
 __all__ = ["RReLU", "TracedSeedWarning"]
 
@@ -34,7 +35,6 @@ def _check_bounds(lower: float, upper: float) -> None:
     check_bounds(lower, upper)
 
 
-@unified
 class RReLU(paddle.nn.RReLU):
     """Randomized leaky ReLU (Xu et al. 2015); drop-in for paddle.nn.RReLU with reproducible slopes.
 
@@ -48,9 +48,10 @@ class RReLU(paddle.nn.RReLU):
     instead. Each counted call also draws from Paddle's generator, by which paddle's recompute finds its step
     again; where it cannot (preserve_rng_state=False), it raises and asks for step=.
 
-    Traced into a program (paddle.jit.to_static, paddle.jit.save, static mode) the layer is Paddle's rrelu,
-    for which ort_rrelu.paddle.export puts this operator, seed included. Paddle running such a program in
-    train mode draws slopes of its own: a TracedSeedWarning says so of a seeded layer.
+    paddle.jit.to_static calls the layer between the graphs that it compiles. In a whole program
+    (full_graph=True, paddle.jit.save, static mode) the layer is Paddle's rrelu, for which
+    ort_rrelu.paddle.export puts this operator, seed included. Paddle running such a program in train mode
+    draws slopes of its own: a TracedSeedWarning says so of a seeded layer.
 
     Args:
         lower, upper: floats, 0 <= lower <= upper <= 1.
@@ -80,13 +81,14 @@ class RReLU(paddle.nn.RReLU):
             counter = None if seed is None else paddle.zeros([], dtype="int64")
         self.register_buffer("step", counter, persistable=False)  # type: ignore[arg-type]  # None is fine
 
-    @unified
+    @paddle.jit.not_to_static  # type: ignore[untyped-decorator]
     def forward(self, x: Tensor, step: int | Tensor | None = None) -> Tensor:
         """RReLU of x. step: int64, the number of the draw, for a seeded layer only; the counter stays."""
         if step is not None and self.seed is None:
             raise InvalidValueError(f"step={step!r}: only a layer with a seed takes a step")
         if not paddle.in_dynamic_mode():
             return self._trace(x, step)
+        psdb.breakgraph()  # does nothing, but SOT then calls the layer instead of compiling it
         key, number = self._draw(step) if self.training else (0, 0)
         return ops.rrelu(x, self._lower, self._upper, self.training, key, number)
 
