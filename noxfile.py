@@ -94,7 +94,7 @@ def _paddle2onnx_by_itself(session: nox.Session, paddle: str) -> str:
     folder = Path(session.create_tmp()).resolve() / "paddle2onnx"
     session.run("python", "-m", "venv", str(folder))
     python = str(folder / "bin" / "python")
-    packages = [f"paddlepaddle=={paddle}", _PADDLE2ONNX, "setuptools"]
+    packages = [f"paddlepaddle=={paddle}", _PADDLE2ONNX, "packaging", "setuptools"]
     session.run(python, "-m", "pip", "install", *_CONSTRAINTS, *packages, external=True)
     return python
 

@@ -52,7 +52,7 @@ def _explanation(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def _raise_if_missing(done: subprocess.CompletedProcess[str]) -> None:
-    if missing := re.search(r"No module named '(paddle2onnx|paddle)'", done.stderr):
+    if missing := re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", done.stderr):
         raise MissingPackageError(f"{missing[1]} is not installed for {done.args[0]}: {_INSTALL}")
 
 
