@@ -154,16 +154,21 @@ def test_corrupt_file_of_the_old_format(contents: bytes, saved: Path, target: Pa
     [
         None,
         [],
-        [InputSpec([None, 3], "float32")],
         [InputSpec([None, 7], "int32")],
         [*_SPEC, *_SPEC],
         ["x"],
     ],
-    ids=["None", "none", "shape", "dtype", "two", "no spec"],
+    ids=["None", "none", "dtype", "two", "no spec"],
 )
 def test_input_spec_that_does_not_fit(spec: Any, target: Path) -> None:
     with pytest.raises(InvalidValueError, match=r"input_spec="):
         ort_rrelu.paddle.export(_Applied(F.relu), target, spec)
+
+
+def test_input_spec_with_a_shape_that_does_not_fit(target: Path) -> None:
+    # Not a Linear: Paddle 3.0.0 does not compare the shapes of a matmul when it traces.
+    with pytest.raises(InvalidValueError, match=r"cannot trace .* with input_spec="):
+        ort_rrelu.paddle.export(nn.Sequential(nn.Conv2D(2, 2, 3), nn.RReLU()), target, _SPEC)
 
 
 def test_input_spec_of_a_saved_model(saved: Path, target: Path) -> None:
