@@ -84,7 +84,7 @@ def wheel(session: nox.Session) -> None:
     session.run("python", "-c", example)
 
 
-# Where Paddle2ONNX lives: beside everything else, without the onnx <= 1.17 that it pins, or by itself with it.
+# Where Paddle2ONNX lives: beside everything else, without the onnx that it pins, or by itself with it.
 _PADDLES = {"3.3.1": "beside", "3.0.0": "by itself"}
 _PADDLE2ONNX = "paddle2onnx==2.1.0"
 
