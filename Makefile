@@ -1,17 +1,23 @@
 # make demo: from nothing to a trained, exported and served network.   make test: the tests and linters.
+# make demo-paddle: the same with Paddle instead of torch, in an environment of its own.
 # make test-all: make test and every nox session (old ONNX Runtimes, the wheel alone); what CI runs.
 PYTHON ?= python3
 VENV := .venv
+PADDLE := .venv-paddle
 BIN := $(VENV)/bin
 SOURCES := CMakeLists.txt pyproject.toml constraints.txt $(shell find ops cmake python -type f -not -name '*.pyc')
 CPP := $(shell find ops tests -name '*.cc' -o -name '*.h')
 WERROR := $(if $(CI),ON,OFF)
 SHELL := bash
 
-.PHONY: demo test test-all lint wheel clean
+.PHONY: demo demo-paddle test test-all lint wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m models.digits
+
+# -W: what importing Paddle says of a compiler cache, which nothing here needs.
+demo-paddle: $(PADDLE)/.installed
+	$(PADDLE)/bin/python -W "ignore:No ccache found" -m models.digits_paddle
 
 test: lint
 	$(BIN)/python -m pytest -n auto
@@ -29,14 +35,20 @@ lint: $(VENV)/.installed
 wheel: $(VENV)/.installed
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .
 
-$(BIN)/python:
+$(BIN)/python $(PADDLE)/bin/python: %/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $*
 
 # Objects and fetched headers stay in build/, so that an installation after an edit takes seconds.
 $(VENV)/.installed: $(SOURCES) | $(BIN)/python
 	$(BIN)/python -m pip install -q -c constraints.txt -C cmake.define.ORT_RRELU_WERROR=$(WERROR) '.[test,lint]'
 	touch $@
 
+# Without its dependencies: Paddle2ONNX pins an onnx that is older than ours, and runs with ours.
+$(PADDLE)/.installed: $(SOURCES) | $(PADDLE)/bin/python
+	$(PADDLE)/bin/python -m pip install -q -c constraints.txt '.[demo-paddle]'
+	$(PADDLE)/bin/python -m pip install -q --no-deps paddle2onnx==2.1.0
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist out .nox
+	rm -rf $(VENV) $(PADDLE) build dist out .nox

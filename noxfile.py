@@ -1,4 +1,4 @@
-"""Environments that `make test` does not have: old and new ONNX Runtimes, and the wheel alone.
+"""Environments that `make test` does not have: old and new ONNX Runtimes, Paddle, and the wheel alone.
 
 `nox` runs every session, `nox -s wheel` one. The wheel is built once, when it is older than its sources.
 """
@@ -82,6 +82,36 @@ def wheel(session: nox.Session) -> None:
     example = _readme_example()
     session.chdir(session.create_tmp())
     session.run("python", "-c", example)
+
+
+# Where Paddle2ONNX lives: beside everything else, without the onnx that it pins, or by itself with it.
+_PADDLES = {"3.3.1": "beside", "3.0.0": "by itself"}
+_PADDLE2ONNX = "paddle2onnx==2.1.0"
+
+
+def _paddle2onnx_by_itself(session: nox.Session, paddle: str) -> str:
+    """The Python of an environment that has Paddle2ONNX as it wants to be installed."""
+    folder = Path(session.create_tmp()).resolve() / "paddle2onnx"
+    session.run("python", "-m", "venv", str(folder))
+    python = str(folder / "bin" / "python")
+    packages = [f"paddlepaddle=={paddle}", _PADDLE2ONNX, "packaging", "setuptools"]
+    session.run(python, "-m", "pip", "install", *_CONSTRAINTS, *packages, external=True)
+    return python
+
+
+@nox.session
+@nox.parametrize("version", list(_PADDLES))
+def paddle(session: nox.Session, version: str) -> None:
+    """Paddle's layer, export and demo, with both answers to where Paddle2ONNX lives."""
+    packages = [f"paddlepaddle=={version}", "hypothesis", "pytest", "pytest-xdist", "setuptools"]
+    session.install(*_CONSTRAINTS, f"{_wheel(session)}[demo-paddle]", *packages)
+    env = {}
+    if _PADDLES[version] == "beside":
+        session.install("-q", "--no-deps", _PADDLE2ONNX)
+    else:
+        env["ORT_RRELU_PADDLE2ONNX_PYTHON"] = _paddle2onnx_by_itself(session, version)
+    arguments = session.posargs or ["-n", "auto", "--disable-warnings"]
+    session.run("python", "-m", "pytest", "-q", "tests/paddle", *arguments, env=env)
 
 
 # Clang for several systems, as a Python package. What each run must find: ONNX Runtime's headers expect

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.table import Table
 from torch import nn
 
 import ort_rrelu
 from models.digits import network as digits
-from models.digits.compare import Comparison, compare
+from models.digits.comparison import compare
 from models.digits.picture import draw
+from models.digits.report import report
 from models.digits.train import train
 
 _OUT = Path("out/digits")
@@ -29,35 +29,6 @@ def _export(network: nn.Module, images: torch.Tensor, path: Path, *, dynamo: boo
     else:
         options |= {"dynamic_axes": {"images": {0: "batch"}, "logits": {0: "batch"}}}
     ort_rrelu.torch.export(network, (images,), path, step_input=network.training, dynamo=dynamo, **options)
-
-
-def _table(rows: list[tuple[str, str, Comparison]]) -> Table:
-    table = Table(title="RReLU on digits: torch and ONNX Runtime", caption=_CAPTION, caption_justify="left")
-    table.add_column("mode")
-    table.add_column("exporter")
-    for heading in (
-        "accuracy\ntorch, ONNX",
-        "largest\ndifference",
-        "bit-equal\nRReLUs",
-        "1000 images/s\ntorch, ONNX",
-    ):
-        table.add_column(heading, justify="right")
-    for mode, exporter, c in rows:
-        table.add_row(
-            mode,
-            exporter,
-            f"{c.torch_accuracy:.1%}  {c.onnx_accuracy:.1%}",
-            f"{c.difference:.0e}",
-            f"{c.equal_nodes} of {c.nodes}",
-            f"{c.torch_speed / 1000:.0f}  {c.onnx_speed / 1000:.0f}",
-        )
-    return table
-
-
-_CAPTION = (
-    "Largest difference: between logits; convolutions round differently. Bit-equal: RRelu nodes whose output "
-    "in ONNX Runtime is, bit for bit, the torch module's for the same input, seed and step."
-)
 
 
 def main() -> int:
@@ -77,20 +48,12 @@ def main() -> int:
         for exporter, dynamo in _EXPORTERS.items():
             path = _OUT / f"digits.{mode}.{'dynamo' if dynamo else 'torchscript'}.onnx"
             with console.status(f"exporting, {mode} mode, {exporter} exporter"):
-                _export(network, data.test_images[:2], path, dynamo=dynamo)
-            rows.append((mode, exporter, compare(network, str(path), data)))
+                _export(network, torch.from_numpy(data.test_images[:2]), path, dynamo=dynamo)
+            rows.append((mode, exporter, compare(digits.as_network(network), str(path), data)))
             files.append(path)
     picture = _OUT / "rrelu.png"
     draw(picture)
-    console.print(_table(rows))
-    console.print("Written:", *(f"\n  {path}" for path in (*files, picture)), highlight=False)
-    agree = all(c.equal_nodes == c.nodes and c.difference < 1e-3 for _, _, c in rows)
-    console.print(
-        "[green]torch and ONNX Runtime agree[/green]"
-        if agree
-        else "[red]ONNX Runtime and torch disagree[/red]"
-    )
-    return 0 if agree else 1
+    return report(console, "torch", "exporter", rows, [*files, picture])
 
 
 if __name__ == "__main__":

@@ -1,35 +1,25 @@
-"""The network and the data."""
+"""The network, in torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
 
 import torch
-from sklearn.datasets import load_digits
-from torch import Tensor, nn
+from torch import nn
 
+from models.digits.comparison import STEP, Network
+from models.digits.dataset import Digits
+from models.digits.dataset import load as load_in_order
+from ort_rrelu.arguments import Array
 from ort_rrelu.torch import RReLU
 
-__all__ = ["Digits", "build", "load", "rrelus"]
+__all__ = ["as_network", "build", "load"]
 
 
-@dataclass(frozen=True)
-class Digits:
-    """Images (n, 1, 8, 8), float32 from 0 to 1, and labels (n,), int64."""
-
-    train_images: Tensor
-    train_labels: Tensor
-    test_images: Tensor
-    test_labels: Tensor
-
-
-def load(test_size: int = 360) -> Digits:
-    """scikit-learn's digits: 1,797 images of handwritten digits that come with the library, shuffled once."""
-    images, labels = load_digits(return_X_y=True)
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
-    x = torch.tensor(images, dtype=torch.float32).reshape(-1, 1, 8, 8)[order] / 16
-    y = torch.tensor(labels, dtype=torch.int64)[order]
-    return Digits(x[test_size:], y[test_size:], x[:test_size], y[:test_size])
+def load() -> Digits:
+    """The digits, shuffled once."""
+    generator = torch.Generator().manual_seed(0)
+    return load_in_order(lambda n: torch.randperm(n, generator=generator).numpy())
 
 
 def build(seed: int = 2015) -> nn.Sequential:
@@ -48,6 +38,20 @@ def build(seed: int = 2015) -> nn.Sequential:
     )
 
 
-def rrelus(network: nn.Module) -> list[RReLU]:
-    """The RReLU modules, in order."""
-    return [module for module in network.modules() if isinstance(module, RReLU)]
+def as_network(network: nn.Module) -> Network:
+    """The network on arrays."""
+    rrelus = [module for module in network.modules() if isinstance(module, RReLU)]
+
+    @torch.no_grad()
+    def logits(images: Array) -> Array:
+        for module in rrelus:
+            assert module.step is not None
+            module.step.fill_(STEP)
+        answer: Array = network(torch.from_numpy(images)).numpy()
+        return answer
+
+    def at_step(module: RReLU, x: Array) -> Array:
+        y: Array = module(torch.from_numpy(x), step=STEP).numpy()
+        return y
+
+    return Network(network.training, logits, [functools.partial(at_step, module) for module in rrelus])

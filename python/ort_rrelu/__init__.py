@@ -1,6 +1,7 @@
-"""RReLU, the randomized leaky ReLU, for ONNX Runtime, torch and NumPy, with the same slopes in all of them.
+"""RReLU, the randomized leaky ReLU, for ONNX Runtime, torch, Paddle and NumPy, with the same slopes in all.
 
-Importing this package imports neither torch nor onnxruntime; what needs them is loaded on first access.
+Importing this package imports none of torch, paddle and onnxruntime; what needs them is loaded on first
+access.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ort_rrelu.library import get_library_path
 
 if TYPE_CHECKING:
     from ort_rrelu import evaluator as evaluator
+    from ort_rrelu import paddle as paddle
     from ort_rrelu import torch as torch
     from ort_rrelu.runtime import InferenceSession as InferenceSession
     from ort_rrelu.runtime import register as register
@@ -29,6 +31,7 @@ _LAZY = {
     "InferenceSession": ("runtime", "onnxruntime"),
     "register": ("runtime", "onnxruntime"),
     "evaluator": ("evaluator", "onnx"),
+    "paddle": ("paddle", "paddle"),
     "torch": ("torch", "torch"),
 }
 

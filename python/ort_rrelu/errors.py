@@ -1,6 +1,7 @@
 """Every error of this package derives from `Error` and from the built-in a user expects."""
 
 __all__ = [
+    "ConversionError",
     "Error",
     "InvalidTypeError",
     "InvalidValueError",
@@ -32,3 +33,7 @@ class ModelFileError(Error, FileNotFoundError):
 
 class MissingPackageError(Error, ImportError):
     """An optional package is not installed."""
+
+
+class ConversionError(Error, RuntimeError):
+    """Another package's converter cannot convert the model."""

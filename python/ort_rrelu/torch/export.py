@@ -16,8 +16,8 @@ from ort_rrelu.graph.file import read_model, write_model
 from ort_rrelu.graph.nodes import our_nodes
 from ort_rrelu.graph.noise import remove_unused_noise
 from ort_rrelu.graph.step_input import add_step_input
+from ort_rrelu.node_attributes import check_bounds
 from ort_rrelu.torch.lost_writes import counted_calls
-from ort_rrelu.torch.nodes import check_bounds
 from ort_rrelu.torch.torchscript import torchscript_symbolics
 from ort_rrelu.torch.translation import translation_table
 

@@ -12,8 +12,8 @@ from torch.autograd import forward_ad
 from ort_rrelu import schema
 from ort_rrelu.arguments import as_seed, as_step
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
+from ort_rrelu.node_attributes import check_bounds
 from ort_rrelu.torch import ops
-from ort_rrelu.torch.nodes import check_bounds
 
 __all__ = ["RReLU"]
 

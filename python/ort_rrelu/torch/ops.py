@@ -17,13 +17,28 @@ from torch import Tensor
 
 from ort_rrelu import library, schema
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
-from ort_rrelu.torch.recomputation import Steps
+from ort_rrelu.recomputation import Steps
 
 __all__ = ["next_step", "rrelu", "rrelu_grad"]
 
 _DTYPES = {getattr(torch, dtype.name): number for dtype, number in schema.DTYPES.items()}
 _NAMESPACE = schema.DOMAIN
-_steps = Steps(remembered=1 << 16)
+
+
+class _Autograd:
+    checkpointing = "torch.utils.checkpoint"
+
+    def mark(self) -> int:
+        return int(torch.randint(2**63 - 1, (), dtype=torch.int64))
+
+    def in_backward(self) -> bool:
+        return torch._C._current_graph_task_id() != -1
+
+    def advance(self, counter: Tensor) -> None:
+        counter.add_(1)
+
+
+_steps = Steps(_Autograd())
 
 
 def _dtype(x: Tensor) -> int:

@@ -10,8 +10,8 @@ import torch
 from torch.onnx import errors, symbolic_helper
 
 from ort_rrelu import schema
+from ort_rrelu.node_attributes import NodeAttributes
 from ort_rrelu.torch import ops  # noqa: F401  # defines torch.ops.ort_rrelu
-from ort_rrelu.torch.nodes import NodeAttributes
 
 __all__ = ["torchscript_symbolics"]
 

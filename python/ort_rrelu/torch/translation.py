@@ -9,8 +9,8 @@ import onnxscript
 import torch
 
 from ort_rrelu import schema
+from ort_rrelu.node_attributes import NodeAttributes
 from ort_rrelu.torch import ops  # noqa: F401  # defines torch.ops.ort_rrelu
-from ort_rrelu.torch.nodes import NodeAttributes
 
 __all__ = ["translation_table"]
 

@@ -1,4 +1,4 @@
-"""What both exporters write: the attributes of an RRelu node."""
+"""What every exporter writes: the attributes of an RRelu node."""
 
 from __future__ import annotations
 

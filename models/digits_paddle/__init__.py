@@ -1,0 +1,1 @@
+"""The network of models.digits in Paddle: trained there, run in ONNX Runtime."""

@@ -1,0 +1,122 @@
+"""Paddle2ONNX, in a process of its own, which it may end as it does where it meets an unknown operator."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ort_rrelu.errors import ConversionError, MissingPackageError
+from ort_rrelu.paddle.document import Json, described, top_level
+from ort_rrelu.paddle.weights import check_weights
+
+__all__ = ["PYTHON_VARIABLE", "convert", "translate"]
+
+PYTHON_VARIABLE = "ORT_RRELU_PADDLE2ONNX_PYTHON"
+_INSTALL = (
+    "pip install --no-deps paddle2onnx==2.1.0 in this environment, or name the Python of another one that "
+    f"has Paddle and Paddle2ONNX in the environment variable {PYTHON_VARIABLE}"
+)
+_LAST_LINES = 12
+
+
+def _run(verb: str, folder: Path, **arguments: Any) -> subprocess.CompletedProcess[str]:
+    """Run a verb of child.py; what Paddle2ONNX leaves behind lands in `folder`."""
+    python = os.environ.get(PYTHON_VARIABLE) or sys.executable
+    code = resources.files(__package__).joinpath("child.py").read_text("utf-8")
+    try:
+        return subprocess.run(
+            [python, "-c", code, verb, json.dumps(arguments)],
+            cwd=folder,
+            env=os.environ | {"TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
+    except OSError as error:
+        raise MissingPackageError(f"{PYTHON_VARIABLE}={python}: it cannot be run ({error})") from error
+
+
+def _explanation(done: subprocess.CompletedProcess[str]) -> str:
+    """The lines of its output that say what went wrong."""
+    lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    telling = [line for line in lines if "[ERROR]" in line or re.match(r"\w+(\.\w+)*Error: ", line)]
+    telling = [line for line in telling if not line.startswith("FatalError: `Process abort")]
+    return "\n".join(telling or lines[-_LAST_LINES:]) or "no output"
+
+
+def _raise_if_missing(done: subprocess.CompletedProcess[str]) -> None:
+    if missing := re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", done.stderr):
+        raise MissingPackageError(f"{missing[1]} is not installed for {done.args[0]}: {_INSTALL}")
+
+
+def translate(stem: Path, target: str, folder: Path) -> None:
+    """Rewrite `stem`.pdmodel and .pdiparams, the old format, as `folder`/`target`.json and .pdiparams.
+
+    Raises MissingPackageError, ConversionError with what Paddle said, or what check_weights raises.
+    """
+    weights = Path(f"{stem}.pdiparams")
+    if weights.exists():
+        check_weights(weights)
+    done = _run("translate", folder, stem=str(stem.absolute()), target=target)
+    if done.returncode:
+        _raise_if_missing(done)
+        if weights.name in done.stderr:
+            check_weights(weights)
+        raise ConversionError(f"{stem}.pdmodel: Paddle cannot read it: {_explanation(done)}")
+
+
+def convert(stem: str, folder: Path, opset_version: int, options: dict[str, Any]) -> bytes:
+    """The ONNX model of `folder`/`stem`.json and .pdiparams.
+
+    Raises MissingPackageError, or ConversionError that names the operator at fault.
+    """
+    document = json.loads((folder / f"{stem}.json").read_text("utf-8"))
+    done = _convert(stem, folder, opset_version, options)
+    if done.returncode:
+        _raise_if_missing(done)
+        culprit = _first_failing(document, stem, folder, opset_version, options)
+        where = f"operator {culprit}" if culprit else "the model"
+        raise ConversionError(f"Paddle2ONNX cannot convert {where}: {_explanation(done)}")
+    return (folder / f"{stem}.onnx").read_bytes()
+
+
+def _convert(
+    stem: str, folder: Path, opset_version: int, options: dict[str, Any]
+) -> subprocess.CompletedProcess[str]:
+    return _run(
+        "convert", folder, stem=stem, target=f"{stem}.onnx", opset_version=opset_version, options=options
+    )
+
+
+def _first_failing(
+    document: Json, stem: str, folder: Path, opset_version: int, options: dict[str, Any]
+) -> str | None:
+    """The first operator that Paddle2ONNX fails at, which its message does not name.
+
+    Without the operators from some place on a program still converts, up to the place that is looked for.
+    """
+    operators = top_level(document)
+    everything = list(operators)
+
+    def fails(length: int) -> bool:
+        operators[:] = everything[:length]
+        (folder / f"{stem}.json").write_text(json.dumps(document), "utf-8")
+        return _convert(stem, folder, opset_version, options).returncode != 0
+
+    converts, aborts = 0, len(everything)
+    while aborts - converts > 1:
+        middle = (converts + aborts) // 2
+        if fails(middle):
+            aborts = middle
+        else:
+            converts = middle
+    culprit = everything[aborts - 1]
+    # With no operator at fault but all of them together, the search ends at the last.
+    return None if aborts == len(everything) else described(culprit)

@@ -1,0 +1,155 @@
+"""RReLU on Paddle's tensors, on the kernels of the shared library, with gradients of every order.
+
+Paddle's rrelu takes the slope where x < 0, ours where x <= 0. Forward values are the same everywhere; the
+gradient at 0 is Paddle's here, 1: the noise that is kept for it says so.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import inspect
+import sys
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import paddle
+from paddle import Tensor
+from paddle.autograd import PyLayer, PyLayerContext
+
+from ort_rrelu import library, schema
+from ort_rrelu.arguments import Array
+from ort_rrelu.errors import InvalidTypeError, InvalidValueError
+from ort_rrelu.recomputation import Steps
+
+__all__ = ["draw", "next_step", "rrelu"]
+
+_DTYPES = {getattr(paddle, dtype.name): dtype for dtype in schema.DTYPES}
+_HALF_WORD = 2**31  # paddle.randint draws within int32, whatever its dtype
+
+
+def _random_words(count: int) -> list[int]:
+    words = paddle.randint(-_HALF_WORD, _HALF_WORD - 1, [count], dtype="int64")
+    return [int(word) + _HALF_WORD for word in words.numpy()]
+
+
+# The functions that run Paddle's backward passes, on the caller's thread.
+_BACKWARD = {inspect.unwrap(f).__code__ for f in (Tensor.backward, paddle.autograd.backward, paddle.grad)}
+
+
+class _Autograd:
+    checkpointing = "paddle.distributed.fleet.utils.recompute"
+
+    def mark(self) -> int:
+        low, high = _random_words(2)
+        return low | high << 32
+
+    def in_backward(self) -> bool:
+        # Paddle's own flag goes out with the backward pass inside the first recomputation of several.
+        frame: FrameType | None = sys._getframe()
+        while frame is not None and frame.f_code not in _BACKWARD:
+            frame = frame.f_back
+        return frame is not None
+
+    def advance(self, counter: Tensor) -> None:
+        counter.increment()
+
+
+_steps = Steps(_Autograd())
+
+
+def next_step(counter: Tensor) -> int:
+    """The step of this call; the counter, one int64, moves on unless a forward is being recomputed."""
+    return _steps.take(counter)
+
+
+def draw() -> tuple[int, int]:
+    """A key and a step, 64 bits each, from Paddle's generator."""
+    words = _random_words(4)
+    return words[0] | words[1] << 32, words[2] | words[3] << 32
+
+
+def _dtype(x: Tensor) -> np.dtype[Any]:
+    if x.dtype not in _DTYPES:
+        names = ", ".join(map(str, _DTYPES))
+        raise InvalidTypeError(f"x has dtype {x.dtype}: it must be one of {names}")
+    return _DTYPES[x.dtype]
+
+
+def _address(tensor: Tensor) -> int:
+    if not tensor.place.is_cpu_place():
+        raise InvalidValueError(
+            f"a tensor is on {tensor.place}: this version of ort_rrelu runs on the CPU only; "
+            "paddle.set_device('cpu')"
+        )
+    address: int = tensor.data_ptr()
+    return address
+
+
+def _values(tensor: Tensor) -> Array:
+    """The elements of a contiguous tensor, flat, in its own memory."""
+    dtype = _dtype(tensor)
+    memory = (ctypes.c_byte * (tensor.size * dtype.itemsize)).from_address(_address(tensor))
+    return np.ctypeslib.as_array(memory).view(dtype)
+
+
+def _is_zero(values: Array) -> Array:
+    """By the bits without the sign: a thread that flushes subnormals would take them for zeros."""
+    bits = values.view(f"u{values.itemsize}")
+    zero: Array = bits << 1 == 0
+    return zero
+
+
+def _apply(function: type[PyLayer], *arguments: Any) -> Tensor:
+    result: Tensor = function.apply(*arguments)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _RRelu(PyLayer):
+    @staticmethod
+    def forward(ctx: PyLayerContext, x: Tensor, params: library.Params) -> Tensor:
+        y, noise = paddle.empty_like(x), paddle.empty_like(x)
+        library.forward(params, _address(x), _address(y), _address(noise), 0, x.size)
+        if x.size:
+            _values(noise)[_is_zero(_values(x))] = 1
+        ctx.save_for_backward(noise)
+        return y
+
+    @staticmethod
+    def backward(ctx: PyLayerContext, dy: Tensor) -> Tensor:
+        (noise,) = ctx.saved_tensor()
+        return _apply(_Gradient, dy, noise)
+
+
+class _Gradient(PyLayer):
+    @staticmethod
+    def forward(ctx: PyLayerContext, dy: Tensor, noise: Tensor) -> Tensor:
+        ctx.save_for_backward(noise)
+        gradient = dy.contiguous()
+        dx = paddle.empty_like(gradient)
+        params = library.Params(schema.DTYPES[_dtype(gradient)])
+        library.backward(params, _address(gradient), _address(noise), _address(dx), 0, dx.size)
+        return dx
+
+    @staticmethod  # Paddle's own signature leaves out the None for an input without gradient
+    def backward(ctx: PyLayerContext, ddx: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        (noise,) = ctx.saved_tensor()
+        return _apply(_Gradient, ddx, noise), None
+
+
+def rrelu(x: Tensor, lower: float, upper: float, training: bool, key: int = 0, step: int = 0) -> Tensor:
+    """RReLU of x, in x's dtype and shape, contiguous. key and step, 64 bits each, fix the slopes.
+
+    Raises:
+        InvalidTypeError, InvalidValueError: dtype, device or bounds, by name and value.
+    """
+    if not isinstance(x, Tensor) or not x.is_dense():
+        kind = "a sparse Tensor" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+        raise InvalidTypeError(f"x is {kind}: it must be a dense paddle.Tensor")
+    params = library.Params(schema.DTYPES[_dtype(x)], lower, upper, training, key, step)
+    array = x.contiguous()
+    if x.stop_gradient or not paddle.is_grad_enabled():
+        y = paddle.empty_like(array)
+        library.forward(params, _address(array), _address(y), None, 0, array.size)
+        return y
+    return _apply(_RRelu, array, params)

@@ -1,0 +1,109 @@
+"""Layers, functions and programs saved as Paddle saves them, with the modes of their rrelus carried along."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import paddle
+from paddle.jit.dy2static.program_translator import StaticFunction
+
+from ort_rrelu.errors import InvalidTypeError, InvalidValueError
+from ort_rrelu.paddle.module import TracedSeedWarning
+from ort_rrelu.paddle.tags import carrying_modes
+
+__all__ = ["save_function", "save_program", "save_translated"]
+
+
+def _retraceable(function: Any, input_spec: Sequence[Any] | None) -> Any:
+    """A static function of the same Python function that nothing was traced with yet.
+
+    What was traced before keeps the modes of then, and the default to_static (SOT) has no program to save.
+    """
+    if not isinstance(function, StaticFunction):
+        return paddle.jit.to_static(function, input_spec=input_spec, full_graph=True)
+    if input_spec is None:
+        input_spec = function._function_spec._input_spec or getattr(function, "last_call_input_spec", None)
+    return paddle.jit.to_static(function.dygraph_function, input_spec=input_spec, full_graph=True)
+
+
+def save_function(function: Any, prefix: str, input_spec: Sequence[Any] | None) -> None:
+    """Save a layer, a function or a function decorated with to_static as `prefix`.json and .pdiparams.
+
+    Raises InvalidValueError, with Paddle's own message in it, when Paddle cannot trace or save it.
+    """
+    traced = _retraceable(getattr(function, "forward", function), input_spec)
+    if traced._input_spec is None and inspect.signature(traced.dygraph_function).parameters:
+        raise InvalidValueError(
+            "input_spec=None: a layer or function that was not decorated with an input_spec needs one, such "
+            "as [paddle.static.InputSpec([None, 3], 'float32')]"
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TracedSeedWarning)  # the seed is carried along
+            program = traced.concrete_program_specify_input_spec(None).main_program
+        with carrying_modes(program), warnings.catch_warnings():
+            # Advice on files that the user never sees.
+            warnings.simplefilter("ignore")
+            paddle.jit.save(traced, prefix)
+    except Exception as error:
+        raise InvalidValueError(
+            f"Paddle cannot trace {_name(function)} with input_spec={input_spec}: {error}"
+        ) from error
+
+
+def _name(function: Any) -> str:
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def save_program(program: Any, prefix: str, feed_vars: Sequence[Any], fetch_vars: Sequence[Any]) -> None:
+    """Save a static program, whose weights are in the current global scope."""
+    _refuse_old(program)
+    with carrying_modes(program):
+        _save(program, prefix, feed_vars, fetch_vars)
+
+
+def _refuse_old(program: Any) -> None:
+    if isinstance(program, paddle.base.framework.Program):
+        raise InvalidTypeError(
+            "a program of Paddle's old IR cannot be exported, but the .pdmodel file that "
+            "paddle.static.save_inference_model makes of it can"
+        )
+
+
+def _save(program: Any, prefix: str, feed_vars: Sequence[Any], fetch_vars: Sequence[Any]) -> None:
+    executor = paddle.static.Executor(paddle.CPUPlace())
+    with _static_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        paddle.static.save_inference_model(
+            prefix, list(feed_vars), list(fetch_vars), executor, program=program
+        )
+
+
+@contextmanager
+def _static_mode() -> Iterator[None]:
+    dynamic = paddle.in_dynamic_mode()
+    paddle.enable_static()
+    try:
+        yield
+    finally:
+        if dynamic:
+            paddle.disable_static()
+
+
+def save_translated(layer: Any, prefix: str) -> None:
+    """Save what paddle.jit.load gave; the modes of its rrelus were lost when it was saved first."""
+    program = layer.program()
+    _refuse_old(program)
+    ops = program.global_block().ops
+    feeds = [op.result(0) for op in ops if op.name() == "pd_op.data"]
+    fetches = [op.operand_source(0) for op in ops if op.name() == "builtin.shadow_output"]
+    # Paddle saves weights from a scope; a layer keeps them elsewhere, under the same names.
+    scope = paddle.base.core.Scope()
+    for weight in layer.state_dict().values():
+        scope.var(weight.name).get_tensor()._share_data_with(weight.value().get_tensor())
+    with paddle.static.scope_guard(scope):
+        _save(program, prefix, feeds, fetches)
