@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ort_rrelu import library, schema
+from ort_rrelu.errors import InvalidTypeError
 from ort_rrelu.seeds import NodeSeeds
 
 __all__ = ["NodeAttributes", "check_bounds"]
@@ -19,9 +20,14 @@ class NodeAttributes:
     Args:
         seed: as in `export`.
         training: None keeps each node's own mode, True or False sets all of them.
+
+    Raises:
+        InvalidTypeError, InvalidValueError: seed or training is none of these.
     """
 
     def __init__(self, seed: int | None, training: bool | None) -> None:
+        if not isinstance(training, bool | None):  # torch.onnx.export has a parameter of this name, too
+            raise InvalidTypeError(f"training={training!r}: it must be None, True or False")
         self._seeds = NodeSeeds(seed)
         self._training = training
 

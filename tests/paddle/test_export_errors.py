@@ -141,6 +141,17 @@ def test_corrupt_weights(size: int, saved: Path, target: Path) -> None:
         ort_rrelu.paddle.export(saved, target)
 
 
+def test_weights_that_are_none(saved: Path, target: Path) -> None:
+    saved.with_suffix(".pdiparams").write_bytes(b"\xff" * 200)
+    with pytest.raises(InvalidValueError, match=r"net\.pdiparams: damaged, or no weights"):
+        ort_rrelu.paddle.export(saved, target)
+
+
+def test_training_is_none_true_or_false(saved: Path, target: Path) -> None:
+    with pytest.raises(TypeError, match=r"training='yes': it must be None, True or False"):
+        ort_rrelu.paddle.export(saved, target, training="yes")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("contents", [b"", b"nonsense"])
 def test_corrupt_file_of_the_old_format(contents: bytes, saved: Path, target: Path) -> None:
     path = saved.with_suffix(".pdmodel")

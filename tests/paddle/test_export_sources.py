@@ -213,3 +213,21 @@ def test_other_opset_version() -> None:
         assert {entry.domain: entry.version for entry in model.opset_import}[""] == version
         of = CONSTRUCTS["chain of different bounds"]
         np.testing.assert_allclose(run(model, *of.inputs)[0].shape, (4, 7))
+
+
+class _Recurrent(nn.Layer):
+    """Paddle's LSTM has a buffer that stands in the program and not in the weight file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.rrelu = nn.LSTM(7, 5), nn.RReLU()
+
+    def forward(self, x: Any) -> Any:
+        return self.rrelu(self.lstm(x)[0])
+
+
+def test_recurrent_network() -> None:
+    net, x = _Recurrent(), normal(2, 3, 7)
+    net.eval()
+    model = ort_rrelu.paddle.export(net, None, [InputSpec([2, 3, 7], "float32", "x")])
+    np.testing.assert_allclose(run(model, x)[0], outputs_of(net, x)[0], rtol=1e-5, atol=1e-6)

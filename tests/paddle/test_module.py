@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -241,3 +243,13 @@ def test_half_keeps_the_counter() -> None:
     x = _images(paddle.float16)
     assert_same_bits(array(network.to(dtype="float16")(x)), _drawn(x, step=2**53 + 1))
     assert step.dtype == paddle.int64
+
+
+def test_first_import_under_the_old_ir() -> None:
+    code = (
+        "import paddle, ort_rrelu\n"
+        "with paddle.pir_utils.OldIrGuard(): ort_rrelu.paddle\n"
+        "print(ort_rrelu.paddle.RReLU(0.25, 0.25)(paddle.to_tensor([-1.0])).item())"
+    )
+    printed = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert printed.split()[-1] == "-0.25"

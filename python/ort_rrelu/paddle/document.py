@@ -63,8 +63,12 @@ def operators(document: Json) -> Iterator[tuple[Json, str]]:
 
 
 def count_weights(document: Json) -> int:
-    """How many tensors the program reads from its .pdiparams file; with none it has no such file."""
-    return sum(op["#"] == _WEIGHT for op in top_level(document))
+    """How many tensors the program reads from its .pdiparams file; with none it has no such file.
+
+    Buffers that are not persistable, such as an LSTM's dropout state, stand in the program alone; the first
+    of a weight's output attributes tells.
+    """
+    return sum(op["#"] == _WEIGHT and bool(op["OA"][0]) for op in top_level(document))
 
 
 def described(op: Json) -> str:

@@ -67,7 +67,8 @@ def export(
     """Export a Paddle model; every rrelu (layers, functions, ort_rrelu.paddle.RReLU) becomes an RRelu node.
 
     Paddle2ONNX converts the rest, in a process of its own (README.md has how to install it). BatchNorm and
-    Dropout come out in eval form, as Paddle saves them, whatever the mode of the rrelus.
+    Dropout come out in eval form, as Paddle saves them, whatever the mode of the rrelus; forward hooks, and
+    with them weight_norm and spectral_norm, are left out.
 
     Args:
         layer_or_path: a paddle.nn.Layer; a function, decorated with paddle.jit.to_static or not; a
@@ -83,7 +84,8 @@ def export(
             modes: None is eval there, and the log says so.
         step_input: add one int64 graph input `step`, the number of the draw, wired to every train node.
         opset_version: of the standard operators, 7 .. 21; None is 17.
-        external_data: True writes the weights to f + ".data", None only those too large for one file.
+        external_data: True writes the weights (but small ones) to f + ".data", None only those too large for
+            one file.
         **kw: options of paddle2onnx.export, but optimize_tool.
 
     Returns:

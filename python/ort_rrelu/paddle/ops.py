@@ -24,7 +24,8 @@ from ort_rrelu.recomputation import Steps
 
 __all__ = ["draw", "next_step", "rrelu"]
 
-_DTYPES = {getattr(paddle, dtype.name): dtype for dtype in schema.DTYPES}
+# By name: paddle.float32 and the rest are other objects while Paddle's old IR is in use.
+_DTYPES = {f"paddle.{dtype.name}": dtype for dtype in schema.DTYPES}
 _HALF_WORD = 2**31  # paddle.randint draws within int32, whatever its dtype
 
 
@@ -70,10 +71,9 @@ def draw() -> tuple[int, int]:
 
 
 def _dtype(x: Tensor) -> np.dtype[Any]:
-    if x.dtype not in _DTYPES:
-        names = ", ".join(map(str, _DTYPES))
-        raise InvalidTypeError(f"x has dtype {x.dtype}: it must be one of {names}")
-    return _DTYPES[x.dtype]
+    if str(x.dtype) not in _DTYPES:
+        raise InvalidTypeError(f"x has dtype {x.dtype}: it must be one of {', '.join(_DTYPES)}")
+    return _DTYPES[str(x.dtype)]
 
 
 def _address(tensor: Tensor) -> int:

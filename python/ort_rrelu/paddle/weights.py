@@ -44,7 +44,7 @@ def check_weights(path: Path, count: int | None = None) -> None:
                 _skip_tensor(file)
                 found += 1
             whole = file.tell() == size
-    except (struct.error, DecodeError, KeyError, OSError) as error:
+    except (struct.error, DecodeError, KeyError, OSError, OverflowError, ValueError) as error:
         raise InvalidValueError(
             f"{path}: damaged, or no weights of Paddle's ({type(error).__name__} in tensor {found})"
         ) from error

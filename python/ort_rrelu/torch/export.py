@@ -65,10 +65,6 @@ def export(
     """
     if f is not None:
         check_target(f)
-    if not isinstance(training, bool | None):
-        raise InvalidTypeError(
-            f"training={training!r}: it must be None, True or False (not a TrainingMode of torch's)"
-        )
     if kw.pop("verify", False):
         raise InvalidValueError(
             "verify=True: torch's check cannot load the library; "
