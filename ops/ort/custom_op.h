@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <iterator>
-#include <memory>
 #include <optional>
 #include <vector>
 

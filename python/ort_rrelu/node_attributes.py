@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ort_rrelu import library, schema
+import onnx
+
+from ort_rrelu import library
 from ort_rrelu.errors import InvalidTypeError
 from ort_rrelu.seeds import NodeSeeds
 
@@ -11,7 +13,7 @@ __all__ = ["NodeAttributes", "check_bounds"]
 
 def check_bounds(lower: float, upper: float) -> None:
     """Raise an InvalidValueError that names the culprit unless the bounds are allowed, float32 at least."""
-    library.check(library.Params(next(iter(schema.DTYPES.values())), lower, upper))
+    library.check(library.Params(onnx.TensorProto.FLOAT, lower, upper))
 
 
 class NodeAttributes:
