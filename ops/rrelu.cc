@@ -124,7 +124,7 @@ int ort_rrelu_forward(const ort_rrelu_params* params, const void* x, void* y, vo
                       uint64_t end, char* message, size_t capacity) {
   const std::string error = ort_rrelu::CheckSize(params);
   if (!error.empty()) return Report(error, message, capacity);
-  return Report(ort_rrelu::Forward({*params, x, y, noise}, begin, end), message, capacity);
+  return Report(ort_rrelu::Forward({*params, x, y, noise, nullptr}, begin, end), message, capacity);
 }
 
 int ort_rrelu_backward(const ort_rrelu_params* params, const void* dy, const void* noise, void* dx,

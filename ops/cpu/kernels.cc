@@ -1,74 +1,270 @@
 #include "cpu/kernels.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "cpu/denormals.h"
-#include "cpu/element.h"
-#include "slope.h"
 
+// Each of what follows foreach_target.h is compiled once for every target.
+// clang-format off
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/kernels.cc"
 #include "hwy/foreach_target.h"
-#include "hwy/highway.h"
+#include "cpu/lanes-inl.h"
+#include "cpu/stream-inl.h"
+// clang-format on
 
 HWY_BEFORE_NAMESPACE();
 namespace ort_rrelu {
 namespace HWY_NAMESPACE {
 
-// Writes one element: noise is `slope` where x <= 0, else 1 (NaN included). 0 * slope keeps x's sign of 0.
+// What a kernel reads and writes, from some element on; null where it does not.
 template <class T>
-HWY_INLINE void Store(T* y, T* noise, uint64_t i, T x, Wide<T> factor, T saved) {
-  const Wide<T> wide = ToWide(x);
-  const bool leaks = wide <= 0;
-  y[i] = leaks ? FromWide<T>(wide * factor) : x;
-  if (noise != nullptr) noise[i] = leaks ? saved : FromFloat<T>(1.0f);
+struct Arrays {
+  const T* x = nullptr;  // forward: X, backward: dY
+  T* y = nullptr;        // forward: Y, backward: dX
+  const T* saved_noise = nullptr;
+  T* noise = nullptr;
+  const uint8_t* saved_reserve = nullptr;
+  uint8_t* reserve = nullptr;
+
+  Arrays From(uint64_t i) const {
+    const auto at = [i](auto* array, uint64_t per_entry) {
+      return array == nullptr ? nullptr : array + i / per_entry;
+    };
+    return {at(x, 1), at(y, 1), at(saved_noise, 1), at(noise, 1), at(saved_reserve, 8), at(reserve, 8)};
+  }
+};
+
+// Elements that all kernels take at a time: what ForEachSlopes gives.
+HWY_INLINE size_t UnitSize() { return kBlock * Stream::Blocks(); }
+constexpr size_t kMaxUnit = kBlock * 4 * HWY_MAX_LANES_D(CounterTag);
+
+// The place of a unit that is not full: the last of a range.
+template <class T>
+class PaddedUnit {
+ public:
+  PaddedUnit(const Arrays<T>& arrays, size_t size) : arrays_(arrays), size_(size) {
+    Copy(x_, arrays.x, size);
+    Copy(saved_noise_, arrays.saved_noise, size);
+    Copy(saved_reserve_, arrays.saved_reserve, Bytes());
+  }
+
+  Arrays<T> Padded() {
+    const auto used = [](auto* array, auto* buffer) { return array == nullptr ? nullptr : buffer; };
+    return {
+        x_, y_, saved_noise_, used(arrays_.noise, noise_), saved_reserve_, used(arrays_.reserve, reserve_)};
+  }
+
+  void Write() {
+    Copy(arrays_.y, y_, size_);
+    Copy(arrays_.noise, noise_, size_);
+    if (arrays_.reserve == nullptr) return;
+    if (size_ % 8 != 0) reserve_[Bytes() - 1] &= static_cast<uint8_t>((1u << (size_ % 8)) - 1);
+    Copy(arrays_.reserve, reserve_, Bytes());
+  }
+
+ private:
+  template <class Entry>
+  static void Copy(Entry* to, const Entry* from, size_t size) {
+    if (to != nullptr && from != nullptr) std::memcpy(to, from, size * sizeof(Entry));
+  }
+
+  size_t Bytes() const { return (size_ + 7) / 8; }
+
+  const Arrays<T> arrays_;
+  const size_t size_;
+  T x_[kMaxUnit] = {}, y_[kMaxUnit], saved_noise_[kMaxUnit] = {}, noise_[kMaxUnit];
+  uint8_t saved_reserve_[kMaxUnit / 8] = {}, reserve_[kMaxUnit / 8];
+};
+
+// kernel(arrays from element i on, i) for each of the units. Not inlined: whole units and the padded one
+// share the kernel's code.
+template <class T, class Kernel>
+HWY_NOINLINE void ForWholeUnits(Arrays<T> arrays, uint64_t i, uint64_t units, const Kernel& kernel) {
+  for (; units > 0; --units, i += UnitSize(), arrays = arrays.From(UnitSize())) kernel(arrays, i);
 }
 
+// The same for the units of [begin, end). A tail has no code of its own.
+template <class T, class Kernel>
+void ForEachUnit(const Arrays<T>& arrays, uint64_t begin, uint64_t end, const Kernel& kernel) {
+  const uint64_t units = (end - begin) / UnitSize();
+  const uint64_t tail = begin + units * UnitSize();
+  ForWholeUnits(arrays.From(begin), begin, units, kernel);
+  if (tail == end) return;
+  PaddedUnit<T> last(arrays.From(tail), end - tail);
+  ForWholeUnits(last.Padded(), tail, 1, kernel);
+  last.Write();
+}
+
+// Elements whose bits fill whole bytes on every instruction set: two vectors of slopes.
+HWY_INLINE size_t StrideSize() { return 2 * hn::Lanes(FloatTag()); }
+
+HWY_INLINE void WriteBits(uint8_t* reserve, size_t i, uint64_t bits) {
+  if (reserve != nullptr) std::memcpy(reserve + i / 8, &bits, StrideSize() / 8);
+}
+
+HWY_INLINE uint64_t ReadBits(const uint8_t* reserve, size_t i) {
+  uint64_t bits = 0;
+  std::memcpy(&bits, reserve + i / 8, StrideSize() / 8);
+  return bits;
+}
+
+// Y and noise of a vector of elements. Returns which of them took the slope, lane 0 lowest.
 template <class T>
-void Train(const ForwardTask& task, uint64_t begin, uint64_t end) {
-  const ort_rrelu_params& params = task.params;
-  const T* x = static_cast<const T*>(task.x);
-  T* y = static_cast<T*>(task.y);
-  T* noise = static_cast<T*>(task.noise);
-  const float span = params.upper - params.lower;
-  for (uint64_t first = begin; first < end; first += kBlock) {
-    const Words4 words = RandomBlock(params.seed, params.step, first / kBlock);
-    const uint64_t last = std::min<uint64_t>(first + kBlock, end);
-    for (uint64_t i = first; i < last; ++i) {
-      const uint32_t half_word = HalfWord(words, static_cast<int>(i - first));
-      const T slope = FromFloat<T>(Slope(half_word, params.lower, span));
-      Store(y, noise, i, x[i], ToWide(slope), slope);
-    }
+HWY_INLINE uint64_t Leak(const Arrays<T>& arrays, size_t i, WideVector<T> factor, WideVector<T> saved) {
+  const WideTag<T> d;
+  const auto x = LoadWide(arrays.x + i);
+  const auto leaks = hn::Le(x, hn::Zero(d));
+  StoreRounded(hn::MaskedMulOr(x, leaks, x, factor), arrays.y + i);
+  if (arrays.noise != nullptr) {
+    StoreExact(hn::IfThenElse(leaks, saved, hn::Set(d, Wide<T>{1})), arrays.noise + i);
+  }
+  return arrays.reserve == nullptr ? 0 : BitsOf(d, leaks);
+}
+
+// dX of a vector of elements, of which `bits` took the slope.
+template <class T>
+HWY_INLINE void LeakBack(const Arrays<T>& arrays, size_t i, WideVector<T> factor, uint64_t bits) {
+  const auto dy = LoadWide(arrays.x + i);
+  StoreRounded(hn::MaskedMulOr(dy, MaskOf(WideTag<T>(), bits), dy, factor), arrays.y + i);
+}
+
+// f(j, factors of elements j, ...) for the vectors of T that two vectors of slopes make.
+template <class T, class F>
+HWY_INLINE void ForEachFactor(hn::Vec<FloatTag> slopes0, hn::Vec<FloatTag> slopes1, const F& f) {
+  const WideTag<T> d;
+  const size_t lanes = hn::Lanes(d);
+  if constexpr (std::is_same_v<T, double>) {
+    f(0 * lanes, hn::PromoteLowerTo(d, slopes0));
+    f(1 * lanes, hn::PromoteUpperTo(d, slopes0));
+    f(2 * lanes, hn::PromoteLowerTo(d, slopes1));
+    f(3 * lanes, hn::PromoteUpperTo(d, slopes1));
+  } else {
+    f(0 * lanes, RoundTo<T>(slopes0));
+    f(1 * lanes, RoundTo<T>(slopes1));
+  }
+}
+
+// kernel(stream, arrays, block) for units of [begin, end): a stream for each high block word.
+template <class T, class Kernel>
+void ForEachRandomUnit(const ort_rrelu_params& params, const Arrays<T>& arrays, uint64_t begin, uint64_t end,
+                       const Kernel& kernel) {
+  constexpr uint64_t kOneHighWord = uint64_t{kBlock} << 32;
+  while (begin < end) {
+    const uint64_t last = std::min(end, (begin / kOneHighWord + 1) * kOneHighWord);
+    const Stream stream(params.seed, params.step, static_cast<uint32_t>(begin / kOneHighWord));
+    ForEachUnit(arrays, begin, last, [&](const Arrays<T>& unit, uint64_t i) ORT_RRELU_LAMBDA {
+      kernel(stream, unit, i / kBlock);
+    });
+    begin = last;
   }
 }
 
 template <class T>
-void Evaluate(const ForwardTask& task, uint64_t begin, uint64_t end) {
-  const T* x = static_cast<const T*>(task.x);
-  T* y = static_cast<T*>(task.y);
-  T* noise = static_cast<T*>(task.noise);
-  const Wide<T> slope = static_cast<Wide<T>>(MeanSlope(task.params.lower, task.params.upper));
-  const T saved = FromWide<T>(slope);
-  for (uint64_t i = begin; i < end; ++i) Store(y, noise, i, x[i], slope, saved);
+void Train(const ort_rrelu_params& params, const Arrays<T>& arrays, uint64_t begin, uint64_t end) {
+  const auto kernel = [&params](const Stream& stream, const Arrays<T>& unit,
+                                uint64_t block) ORT_RRELU_LAMBDA {
+    stream.ForEachSlopes(block, params.lower, params.upper,
+                         [&](size_t i, auto slopes0, auto slopes1) ORT_RRELU_LAMBDA {
+                           uint64_t bits = 0;
+                           ForEachFactor<T>(slopes0, slopes1, [&](size_t j, auto factor) ORT_RRELU_LAMBDA {
+                             bits |= Leak<T>(unit, i + j, factor, factor) << j;
+                           });
+                           WriteBits(unit.reserve, i, bits);
+                         });
+  };
+  ForEachRandomUnit(params, arrays, begin, end, kernel);
 }
 
 template <class T>
-void MultiplyByNoise(const BackwardTask& task, uint64_t begin, uint64_t end) {
-  const T* dy = static_cast<const T*>(task.dy);
-  const T* noise = static_cast<const T*>(task.noise);
-  T* dx = static_cast<T*>(task.dx);
-  for (uint64_t i = begin; i < end; ++i) dx[i] = FromWide<T>(ToWide(dy[i]) * ToWide(noise[i]));
+void TrainBack(const ort_rrelu_params& params, const Arrays<T>& arrays, uint64_t begin, uint64_t end) {
+  const auto kernel = [&params](const Stream& stream, const Arrays<T>& unit,
+                                uint64_t block) ORT_RRELU_LAMBDA {
+    stream.ForEachSlopes(block, params.lower, params.upper,
+                         [&](size_t i, auto slopes0, auto slopes1) ORT_RRELU_LAMBDA {
+                           const uint64_t bits = ReadBits(unit.saved_reserve, i);
+                           ForEachFactor<T>(slopes0, slopes1, [&](size_t j, auto factor) ORT_RRELU_LAMBDA {
+                             LeakBack<T>(unit, i + j, factor, bits >> j);
+                           });
+                         });
+  };
+  ForEachRandomUnit(params, arrays, begin, end, kernel);
+}
+
+template <class T>
+WideVector<T> MeanFactor(const ort_rrelu_params& params) {
+  return hn::Set(WideTag<T>(), static_cast<Wide<T>>(MeanSlope(params.lower, params.upper)));
+}
+
+template <class T>
+void Evaluate(const ort_rrelu_params& params, const Arrays<T>& arrays, uint64_t begin, uint64_t end) {
+  const size_t lanes = hn::Lanes(WideTag<T>());
+  ForEachUnit(arrays, begin, end, [&](const Arrays<T>& unit, uint64_t) ORT_RRELU_LAMBDA {
+    const auto mean = MeanFactor<T>(params);
+    const auto saved = RoundTo<T>(mean);
+    for (size_t i = 0; i < UnitSize(); i += StrideSize()) {
+      uint64_t bits = 0;
+      for (size_t j = 0; j < StrideSize(); j += lanes) bits |= Leak<T>(unit, i + j, mean, saved) << j;
+      WriteBits(unit.reserve, i, bits);
+    }
+  });
+}
+
+template <class T>
+void EvaluateBack(const ort_rrelu_params& params, const Arrays<T>& arrays, uint64_t begin, uint64_t end) {
+  const size_t lanes = hn::Lanes(WideTag<T>());
+  ForEachUnit(arrays, begin, end, [&](const Arrays<T>& unit, uint64_t) ORT_RRELU_LAMBDA {
+    const auto mean = MeanFactor<T>(params);
+    for (size_t i = 0; i < UnitSize(); i += StrideSize()) {
+      const uint64_t bits = ReadBits(unit.saved_reserve, i);
+      for (size_t j = 0; j < StrideSize(); j += lanes) LeakBack<T>(unit, i + j, mean, bits >> j);
+    }
+  });
+}
+
+template <class T>
+void MultiplyByNoise(const Arrays<T>& arrays, uint64_t begin, uint64_t end) {
+  const size_t lanes = hn::Lanes(WideTag<T>());
+  ForEachUnit(arrays, begin, end, [&](const Arrays<T>& unit, uint64_t) ORT_RRELU_LAMBDA {
+    for (size_t i = 0; i < UnitSize(); i += lanes) {
+      StoreRounded(hn::Mul(LoadWide(unit.x + i), LoadWide(unit.saved_noise + i)), unit.y + i);
+    }
+  });
 }
 
 void Forward(const ForwardTask& task, uint64_t begin, uint64_t end) {
   WithElement(task.params.dtype, [&](auto element) {
     using T = decltype(element);
-    task.params.training ? Train<T>(task, begin, end) : Evaluate<T>(task, begin, end);
+    Arrays<T> arrays;
+    arrays.x = static_cast<const T*>(task.x);
+    arrays.y = static_cast<T*>(task.y);
+    arrays.noise = static_cast<T*>(task.noise);
+    arrays.reserve = task.reserve;
+    (task.params.training ? Train<T> : Evaluate<T>)(task.params, arrays, begin, end);
   });
 }
 
 void Backward(const BackwardTask& task, uint64_t begin, uint64_t end) {
-  WithElement(task.params.dtype, [&](auto element) { MultiplyByNoise<decltype(element)>(task, begin, end); });
+  WithElement(task.params.dtype, [&](auto element) {
+    using T = decltype(element);
+    Arrays<T> arrays;
+    arrays.x = static_cast<const T*>(task.dy);
+    arrays.y = static_cast<T*>(task.dx);
+    arrays.saved_noise = static_cast<const T*>(task.noise);
+    MultiplyByNoise<T>(arrays, begin, end);
+  });
+}
+
+void ReserveBackward(const ReserveBackwardTask& task, uint64_t begin, uint64_t end) {
+  WithElement(task.params.dtype, [&](auto element) {
+    using T = decltype(element);
+    Arrays<T> arrays;
+    arrays.x = static_cast<const T*>(task.dy);
+    arrays.y = static_cast<T*>(task.dx);
+    arrays.saved_reserve = task.reserve;
+    (task.params.training ? TrainBack<T> : EvaluateBack<T>)(task.params, arrays, begin, end);
+  });
 }
 
 int64_t Target() { return HWY_TARGET; }
@@ -82,6 +278,7 @@ namespace ort_rrelu {
 
 HWY_EXPORT(Forward);
 HWY_EXPORT(Backward);
+HWY_EXPORT(ReserveBackward);
 HWY_EXPORT(Target);
 
 void Run(const ForwardTask& task, uint64_t begin, uint64_t end) {
@@ -92,6 +289,11 @@ void Run(const ForwardTask& task, uint64_t begin, uint64_t end) {
 void Run(const BackwardTask& task, uint64_t begin, uint64_t end) {
   const HonourDenormals honour;
   HWY_DYNAMIC_DISPATCH(Backward)(task, begin, end);
+}
+
+void Run(const ReserveBackwardTask& task, uint64_t begin, uint64_t end) {
+  const HonourDenormals honour;
+  HWY_DYNAMIC_DISPATCH(ReserveBackward)(task, begin, end);
 }
 
 std::string InstructionSet() { return hwy::TargetName(HWY_DYNAMIC_DISPATCH(Target)()); }

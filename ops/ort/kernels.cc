@@ -69,7 +69,7 @@ uint64_t RReluKernel::Step(const Tensors& tensors) {
 void RReluKernel::Compute(OrtKernelContext* context) {
   const Tensors tensors(api_, context);
   const Tensor x = tensors.Input(0);
-  ForwardTask task{params_, x.data, nullptr, nullptr};
+  ForwardTask task{params_, x.data, nullptr, nullptr, nullptr};
   task.params.step = Step(tensors);
   task.y = tensors.Output(0, x.shape);
   task.noise = tensors.Output(1, x.shape);

@@ -1,0 +1,171 @@
+// The random stream of philox.h and slope.h, sixteen vectors of slopes at a time.
+//
+// Philox multiplies the low halves of 64-bit lanes, one counter in each lane, so that products need no
+// masking. Four groups of counters are in flight: one alone would wait for its multiplications. Step and the
+// high block word are the same for all counters, which leaves 18 of the 20 multiplications.
+#include "cpu/lanes-inl.h"
+#include "slope.h"
+
+#if defined(ORT_RRELU_CPU_STREAM_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef ORT_RRELU_CPU_STREAM_INL_H_
+#undef ORT_RRELU_CPU_STREAM_INL_H_
+#else
+#define ORT_RRELU_CPU_STREAM_INL_H_
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace ort_rrelu {
+namespace HWY_NAMESPACE {
+
+using WordTag = PatternTag;
+using CounterTag = hn::Repartition<uint64_t, FloatTag>;  // a word of a counter, or a product
+using HalfWordTag = hn::Repartition<uint16_t, FloatTag>;
+using Words = hn::Vec<WordTag>;
+using Counters = hn::Vec<CounterTag>;
+using Counters4 = hn::Vec4<CounterTag>;
+
+// f of each of the four groups.
+template <class F, class... V>
+HWY_INLINE Counters4 Each(F f, const V&... v) {
+  return hn::Create4(CounterTag(), f(hn::Get4<0>(v)...), f(hn::Get4<1>(v)...), f(hn::Get4<2>(v)...),
+                     f(hn::Get4<3>(v)...));
+}
+
+HWY_INLINE Counters SetCounters(uint64_t value) { return hn::Set(CounterTag(), value); }
+
+// By one of Philox's two multipliers.
+template <int kWhich>
+HWY_INLINE Counters4 Products(Counters4 words) {
+  const auto multiplier = hn::Set(WordTag(), kPhiloxMultiplier[kWhich]);
+  return Each([=](Counters word)
+                  ORT_RRELU_LAMBDA { return hn::MulEven(hn::BitCast(WordTag(), word), multiplier); },
+              words);
+}
+
+// A word of the next round: the high half of a product, a word and a key. What Philox does in every round.
+HWY_INLINE Counters4 Mix(Counters4 products, Counters4 words, uint64_t key) {
+  const auto keys = SetCounters(key);
+  return Each([=](Counters product, Counters word)
+                  ORT_RRELU_LAMBDA { return hn::Xor3(hn::ShiftRight<32>(product), word, keys); },
+              products, words);
+}
+
+HWY_INLINE Counters4 Same(Counters value) { return hn::Create4(CounterTag(), value, value, value, value); }
+
+// What all blocks of one seed, step and high block word share.
+class Stream {
+ public:
+  Stream(uint64_t seed, uint64_t step, uint32_t block_high) {
+    PhiloxKey key = MakeKey(seed);
+    for (int round = 0; round < kPhiloxRounds; ++round) {
+      for (int i = 0; i < 2; ++i) {
+        key_[round][i] = key.word[i];
+        key.word[i] += kPhiloxWeyl[i];
+      }
+    }
+    const uint64_t step_product = (step & kLow) * kPhiloxMultiplier[1];
+    const uint64_t word0 = (step_product >> 32) ^ block_high ^ key_[0][0];
+    word1_ = step_product & kLow;
+    word3_ = step >> 32;
+    product0_ = word0 * kPhiloxMultiplier[0];
+  }
+
+  // The number of blocks that one call of ForEachSlope takes, eight elements each.
+  static size_t Blocks() { return 4 * hn::Lanes(CounterTag()); }
+
+  // body(i, slopes from i on, slopes after those) for the elements of Blocks() blocks, two vectors of floats
+  // at a time.
+  template <class Body>
+  HWY_INLINE void ForEachSlopes(uint64_t block, float lower, float upper, const Body& body) const {
+    Counters4 words01, words23;
+    Draw(block, &words01, &words23);
+    const Slopes slopes{lower, upper - lower};
+    const size_t group = kBlock * hn::Lanes(CounterTag());
+    slopes.OfGroup(0 * group, hn::Get4<0>(words01), hn::Get4<0>(words23), body);
+    slopes.OfGroup(1 * group, hn::Get4<1>(words01), hn::Get4<1>(words23), body);
+    slopes.OfGroup(2 * group, hn::Get4<2>(words01), hn::Get4<2>(words23), body);
+    slopes.OfGroup(3 * group, hn::Get4<3>(words01), hn::Get4<3>(words23), body);
+  }
+
+ private:
+  static constexpr uint64_t kLow = 0xFFFFFFFFu;
+
+  struct Slopes {
+    float lower, span;
+
+    // The words of a group's blocks. Lanes interleave within 128 bits, a block; see Counter().
+    template <class Body>
+    HWY_INLINE void OfGroup(size_t first, Counters words01, Counters words23, const Body& body) const {
+      const size_t half = 2 * hn::Lanes(FloatTag());
+      OfWords(first, hn::InterleaveLower(CounterTag(), words01, words23), body);
+      OfWords(first + half, hn::InterleaveUpper(CounterTag(), words01, words23), body);
+    }
+
+    template <class Body>
+    HWY_INLINE void OfWords(size_t first, Counters words, const Body& body) const {
+      const auto half_words = hn::BitCast(HalfWordTag(), words);
+      body(first, Slope(hn::PromoteLowerTo(WordTag(), half_words)),
+           Slope(hn::PromoteUpperTo(WordTag(), half_words)));
+    }
+
+    // u = (2h + 1) * 2^-17, without a conversion: 1 + u is the float whose mantissa is (2h + 1) * 2^6.
+    HWY_INLINE hn::Vec<FloatTag> Slope(Words half_word) const {
+      const FloatTag d;
+      const auto pattern = hn::Or(hn::ShiftLeft<7>(half_word), hn::Set(WordTag(), 0x3F800040u));
+      const auto u = hn::Sub(hn::BitCast(d, pattern), hn::Set(d, 1.0f));
+      return hn::Add(hn::Set(d, lower), hn::Mul(u, hn::Set(d, span)));
+    }
+  };
+
+  // Even lanes hold the first half of a group's blocks, odd ones the second: the lower and the upper
+  // interleave of their words are then in element order.
+  static HWY_INLINE Counters Counter(uint64_t block) {
+    const CounterTag d;
+    const auto lane = hn::Iota(d, 0);
+    const auto odd = hn::And(lane, hn::Set(d, uint64_t{1}));
+    const auto place = hn::ShiftRight<1>(lane);
+    const auto second_half = hn::Set(d, uint64_t{hn::Lanes(d) / 2});
+    return hn::Add(hn::Set(d, block), hn::Add(place, hn::And(hn::Sub(hn::Zero(d), odd), second_half)));
+  }
+
+  HWY_INLINE void Draw(uint64_t block, Counters4* words01, Counters4* words23) const {
+    const uint64_t lanes = hn::Lanes(CounterTag());
+    const Counters first = Counter(block);
+    const Counters4 counter =
+        hn::Create4(CounterTag(), first, hn::Add(first, SetCounters(lanes)),
+                    hn::Add(first, SetCounters(2 * lanes)), hn::Add(first, SetCounters(3 * lanes)));
+    Counters4 word3 = Products<0>(counter);
+    Counters4 word2 = Mix(word3, Same(SetCounters(word3_)), key_[0][1]);
+    Counters4 word1 = Products<1>(word2);
+    Counters4 word0 = Mix(word1, Same(SetCounters(word1_)), key_[1][0]);
+    word2 = Mix(Same(SetCounters(product0_)), word3, key_[1][1]);
+    word3 = Same(SetCounters(product0_));
+    HWY_UNROLL(8)
+    for (int round = 2; round < kPhiloxRounds; ++round) {
+      const Counters4 product0 = Products<0>(word0);
+      const Counters4 product1 = Products<1>(word2);
+      word0 = Mix(product1, word1, key_[round][0]);
+      word2 = Mix(product0, word3, key_[round][1]);
+      word1 = product1;  // their low halves: nothing reads the high ones
+      word3 = product0;
+    }
+    *words01 = Each(Pair, word0, word1);
+    *words23 = Each(Pair, word2, word3);
+  }
+
+  static HWY_INLINE Counters Pair(Counters low, Counters high) {
+    const auto shifted = hn::BitCast(WordTag(), hn::ShiftLeft<32>(high));
+    return hn::BitCast(CounterTag(), hn::OddEven(shifted, hn::BitCast(WordTag(), low)));
+  }
+
+  uint64_t key_[kPhiloxRounds][2];
+  uint64_t word1_;     // after the first round
+  uint64_t word3_;     // before it
+  uint64_t product0_;  // of the second round
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace ort_rrelu
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

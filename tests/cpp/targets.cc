@@ -1,0 +1,205 @@
+// Every instruction set of this machine against slope.h and element.h, element by element: all types, modes
+// and outputs, all sizes up to a few vectors, beginnings anywhere, and block numbers beyond 32 bits.
+#include "hwy/targets.h"
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "cpu/element.h"
+#include "cpu/kernels.h"
+#include "expect.h"
+#include "hwy/highway.h"
+#include "slope.h"
+
+namespace ort_rrelu {
+namespace {
+
+// Elements before and after the range, which must not be touched.
+constexpr uint64_t kMargin = 16;
+constexpr float kUntouched = 7.0f;
+constexpr uint64_t kMaxSize = 600;  // more than two units of the widest vectors
+
+template <class T>
+std::vector<T> Values(uint64_t size) {
+  static const float special[] = {0.0f, -0.0f,     -1.0f,     1.0f,   -INFINITY, INFINITY,
+                                  NAN,  -65504.0f, -1.25e-7f, 1e-40f, -1e-40f,   -3e38f};
+  std::vector<T> values;
+  for (uint64_t i = 0; i < size; ++i) {
+    const float number = static_cast<float>(static_cast<int32_t>(i * 2654435761u)) * 0x1p-24f;
+    values.push_back(FromFloat<T>(i % 5 == 0 ? special[(i / 5) % 12] : number));
+  }
+  return values;
+}
+
+template <class T>
+bool SameBits(T a, T b) {
+  if (std::isnan(ToWide(a)) || std::isnan(ToWide(b))) return std::isnan(ToWide(a)) && std::isnan(ToWide(b));
+  return std::memcmp(&a, &b, sizeof a) == 0;
+}
+
+// What every element takes where it leaks, in the type in which it is multiplied.
+template <class T>
+Wide<T> Factor(const ort_rrelu_params& params, uint64_t i) {
+  if (!params.training) return static_cast<Wide<T>>(MeanSlope(params.lower, params.upper));
+  const Words4 words = RandomBlock(params.seed, params.step, i / kBlock);
+  const float span = params.upper - params.lower;
+  return ToWide(FromFloat<T>(Slope(HalfWord(words, static_cast<int>(i % kBlock)), params.lower, span)));
+}
+
+template <class T>
+struct Buffers {
+  std::vector<T> x, y, noise, dx, dx_of_reserve;
+  std::vector<uint8_t> reserve;
+
+  explicit Buffers(std::vector<T> values)
+      : x(std::move(values)),
+        y(x.size(), FromFloat<T>(kUntouched)),
+        noise(y),
+        dx(y),
+        dx_of_reserve(y),
+        reserve(x.size() / 8 + 1, uint8_t{0xAA}) {}
+};
+
+template <class T>
+class Case {
+ public:
+  // Elements [first + kMargin, first + kMargin + size), with `first` far away: pointers are those of element
+  // 0.
+  Case(const ort_rrelu_params& params, uint64_t first, uint64_t size, Expectations& expect)
+      : params_(params),
+        first_(first),
+        size_(size),
+        buffers_(Values<T>(size + 2 * kMargin)),
+        expect_(expect) {}
+
+  // The given values, less the margins.
+  Case(const ort_rrelu_params& params, const std::vector<T>& values, Expectations& expect)
+      : params_(params), first_(0), size_(values.size() - 2 * kMargin), buffers_(values), expect_(expect) {}
+
+  void Check() {
+    Run();
+    for (uint64_t i = 0; i < buffers_.x.size(); ++i) CheckElement(i);
+    for (uint64_t i = kMargin; i < (kMargin + size_ + 7) / 8 * 8; ++i) CheckBit(i);
+  }
+
+ private:
+  template <class E>
+  E* Zero(std::vector<E>& array, uint64_t per_entry = 1) {
+    return reinterpret_cast<E*>(reinterpret_cast<uintptr_t>(array.data()) - first_ / per_entry * sizeof(E));
+  }
+
+  void Run() {
+    const uint64_t begin = first_ + kMargin, end = begin + size_;
+    T* dy = Zero(buffers_.x);
+    ort_rrelu::Run(
+        ForwardTask{params_, dy, Zero(buffers_.y), Zero(buffers_.noise), Zero(buffers_.reserve, 8)}, begin,
+        end);
+    ort_rrelu::Run(BackwardTask{params_, dy, Zero(buffers_.noise), Zero(buffers_.dx)}, begin, end);
+    ort_rrelu::Run(ReserveBackwardTask{params_, dy, Zero(buffers_.reserve, 8), Zero(buffers_.dx_of_reserve)},
+                   begin, end);
+  }
+
+  bool Inside(uint64_t i) const { return i >= kMargin && i < kMargin + size_; }
+
+  void Expect(const char* what, uint64_t i, T got, T wanted) {
+    expect_.That(SameBits(got, wanted), InstructionSet(), " ", DtypeName(params_.dtype),
+                 " training=", params_.training, " size ", size_, " first ", first_, ": ", what, "[", i,
+                 "] is ", ToWide(got), ", not ", ToWide(wanted), " for x=", ToWide(buffers_.x[i]));
+  }
+
+  void CheckElement(uint64_t i) {
+    const T untouched = FromFloat<T>(kUntouched);
+    const T x = buffers_.x[i];
+    const bool leaks = ToWide(x) <= 0;
+    const Wide<T> factor = Factor<T>(params_, first_ + i);
+    const T leaked = FromWide<T>(ToWide(x) * factor);
+    const T noise = leaks ? FromWide<T>(factor) : FromFloat<T>(1.0f);
+    const bool inside = Inside(i);
+    Expect("y", i, buffers_.y[i], !inside ? untouched : leaks ? leaked : x);
+    Expect("noise", i, buffers_.noise[i], inside ? noise : untouched);
+    Expect("dx", i, buffers_.dx[i], inside ? FromWide<T>(ToWide(x) * ToWide(noise)) : untouched);
+    Expect("dx of reserve", i, buffers_.dx_of_reserve[i], !inside ? untouched : leaks ? leaked : x);
+  }
+
+  void CheckBit(uint64_t i) {
+    const bool bit = (buffers_.reserve[i / 8] >> (i % 8)) & 1;
+    const bool wanted = Inside(i) && ToWide(buffers_.x[i]) <= 0;
+    expect_.That(bit == wanted, InstructionSet(), " bit ", i, " of size ", size_);
+  }
+
+  const ort_rrelu_params params_;
+  const uint64_t first_, size_;
+  Buffers<T> buffers_;
+  Expectations& expect_;
+};
+
+// Far places: the high block word, and a range in which it changes.
+constexpr uint64_t kHighWord = uint64_t{kBlock} << 32;
+
+template <class T>
+void CheckElementType(ort_rrelu_params params, Expectations& expect) {
+  for (const int32_t training : {0, 1}) {
+    params.training = training;
+    for (uint64_t size = 0; size <= kMaxSize; size += size < 140 ? 1 : 17) {
+      Case<T>(params, 0, size, expect).Check();
+      Case<T>(params, 3 * kHighWord - 8, size, expect).Check();
+      Case<T>(params, kHighWord - kMargin - 264, size, expect).Check();
+    }
+  }
+}
+
+// Every 16-bit pattern, with slopes that make products which are subnormal, round to even, or overflow.
+template <class T>
+void CheckAllPatterns(ort_rrelu_params params, Expectations& expect) {
+  std::vector<T> patterns(65536);
+  for (uint32_t i = 0; i < patterns.size(); ++i) {
+    const auto bits = static_cast<uint16_t>(i);
+    std::memcpy(&patterns[i], &bits, sizeof bits);
+  }
+  const struct {
+    float lower, upper;
+  } bounds[] = {{0.0f, 1e-7f}, {-1e-4f, 1e-4f}, {0.125f, 1.0f / 3},
+                {0.5f, 3.0f},  {-2.5f, -1.0f},  {1.0f, 1.0f}};
+  for (const int32_t training : {0, 1}) {
+    for (const auto& [lower, upper] : bounds) {
+      params.training = training;
+      params.lower = lower;
+      params.upper = upper;
+      Case<T>(params, patterns, expect).Check();
+    }
+  }
+}
+
+void CheckTarget(Expectations& expect) {
+  const ort_rrelu_params params = {sizeof(ort_rrelu_params), 0, 0.125f, 1.0f / 3, 0, 1, 0x123456789ABCDEF0u,
+                                   0xFEDCBA9876543210u};
+  const auto of = [&](int32_t dtype) {
+    ort_rrelu_params typed = params;
+    typed.dtype = dtype;
+    return typed;
+  };
+  CheckElementType<float>(of(ORT_RRELU_FLOAT), expect);
+  CheckElementType<double>(of(ORT_RRELU_DOUBLE), expect);
+  CheckElementType<Half>(of(ORT_RRELU_FLOAT16), expect);
+  CheckElementType<BFloat16>(of(ORT_RRELU_BFLOAT16), expect);
+  CheckAllPatterns<Half>(of(ORT_RRELU_FLOAT16), expect);
+  CheckAllPatterns<BFloat16>(of(ORT_RRELU_BFLOAT16), expect);
+}
+
+}  // namespace
+}  // namespace ort_rrelu
+
+int main() {
+  ort_rrelu::Expectations expect;
+  const int64_t supported = hwy::SupportedTargets() & HWY_TARGETS;
+  for (int64_t left = supported; left != 0; left &= left - 1) {
+    hwy::SetSupportedTargetsForTest(left & -left);
+    hwy::GetChosenTarget().DeInit();
+    std::cout << hwy::TargetName(left & -left) << "\n";
+    ort_rrelu::CheckTarget(expect);
+    expect.That(ort_rrelu::InstructionSet() == hwy::TargetName(left & -left), "ran ",
+                ort_rrelu::InstructionSet());
+  }
+  return expect.Result();
+}
