@@ -13,7 +13,8 @@ struct ForwardTask {
   ort_rrelu_params params;
   const void* x;
   void* y;
-  void* noise;  // may be null
+  void* noise;       // may be null
+  uint8_t* reserve;  // the bits, after the header; may be null
 };
 
 struct BackwardTask {
@@ -23,9 +24,17 @@ struct BackwardTask {
   void* dx;
 };
 
+struct ReserveBackwardTask {
+  ort_rrelu_params params;  // those of the reserve's header
+  const void* dy;
+  const uint8_t* reserve;  // the bits, after the header
+  void* dx;
+};
+
 // Elements [begin, end). Subnormals are honoured.
 void Run(const ForwardTask& task, uint64_t begin, uint64_t end);
 void Run(const BackwardTask& task, uint64_t begin, uint64_t end);
+void Run(const ReserveBackwardTask& task, uint64_t begin, uint64_t end);
 
 std::string InstructionSet();
 
