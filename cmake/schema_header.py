@@ -8,13 +8,17 @@ import sys
 from pathlib import Path
 
 # ONNX's TensorProto.DataType, which ONNXTensorElementDataType repeats.
-ELEMENT = {"float": 1, "int64": 7, "float16": 10, "double": 11, "bfloat16": 16}
+ELEMENT = {"float": 1, "uint8": 2, "int64": 7, "float16": 10, "double": 11, "bfloat16": 16}
+
+
+def element(kind: str) -> str:
+    """A type of its own as its number; a variable as its place among the variables, which a kernel binds."""
+    return f"{{{ELEMENT[kind]}, kNoVariable}}" if kind in ELEMENT else f"{{0, k{kind}}}"
 
 
 def values(name: str, items: list[dict]) -> str:
     rows = ", ".join(
-        f'{{"{i["name"]}", {ELEMENT.get(i["type"], "kElementOfT")}, {str(i.get("optional", False)).lower()}}}'
-        for i in items
+        f'{{"{i["name"]}", {element(i["type"])}, {str(i.get("optional", False)).lower()}}}' for i in items
     )
     return f"  static constexpr Value {name}[] = {{{rows}}};"
 
@@ -34,6 +38,7 @@ def op(name: str, spec: dict) -> str:
 
 
 def header(schema: dict) -> str:
+    variables = ", ".join(f"k{variable}" for variable in schema["types"])
     element_types = ", ".join(str(ELEMENT[t]) for t in schema["types"]["T"])
     return "\n".join(
         [
@@ -41,8 +46,9 @@ def header(schema: dict) -> str:
             "#pragma once",
             "#include <cstdint>",
             "namespace ort_rrelu::schema {",
-            "inline constexpr int kElementOfT = 0;",
-            "struct Value { const char* name; int element; bool optional; };",
+            f"enum Variable {{ {variables}, kVariables, kNoVariable = kVariables }};",
+            "struct Type { int element; Variable variable; };",
+            "struct Value { const char* name; Type type; bool optional; };",
             f'inline constexpr const char* kDomain = "{schema["domain"]}";',
             f"inline constexpr int kVersion = {schema['version']};",
             f"inline constexpr int kElementTypes[] = {{{element_types}}};",

@@ -54,16 +54,30 @@ ORT_RRELU_EXPORT const char* ort_rrelu_build_info(void);
 /* Are dtype, training and the bounds within the operator's rules? */
 ORT_RRELU_EXPORT int ort_rrelu_check(const ort_rrelu_params* params, char* message, size_t capacity);
 
-/* y[i] = x[i] * noise[i] for begin <= i < end; the pointers are those of element 0, `begin` is a multiple
- * of 8. `noise` may be null, `y` may be `x`; any other overlap is refused. */
+/* Bytes of the `reserve` of a tensor of `size` elements. */
+ORT_RRELU_EXPORT uint64_t ort_rrelu_reserve_bytes(uint64_t size);
+
+/* y[i] = x[i] * noise[i] for begin <= i < end, of a tensor of `size` elements; the pointers are those of
+ * element 0, `begin` is a multiple of 8, `end` is one too or is `size`. `noise` and `reserve` may be null,
+ * `y` may be `x`; any other overlap is refused. `reserve` has ort_rrelu_reserve_bytes(size) bytes: its header
+ * is written by the call whose range begins at 0, its bits by the calls that their elements belong to. */
 ORT_RRELU_EXPORT int ort_rrelu_forward(const ort_rrelu_params* params, const void* x, void* y, void* noise,
-                                       uint64_t begin, uint64_t end, char* message, size_t capacity);
+                                       void* reserve, uint64_t size, uint64_t begin, uint64_t end,
+                                       char* message, size_t capacity);
 
 /* dx[i] = dy[i] * noise[i] for begin <= i < end. `dx` may be `dy` or `noise`; partial overlap is refused.
  * Of params, dtype and num_threads count. */
 ORT_RRELU_EXPORT int ort_rrelu_backward(const ort_rrelu_params* params, const void* dy, const void* noise,
                                         void* dx, uint64_t begin, uint64_t end, char* message,
                                         size_t capacity);
+
+/* The same from a finished `reserve`, of `reserve_bytes` bytes, instead of noise: after a train-mode forward
+ * the bits of dx are the same. `size` is the number of elements of dy; `dx` may be `dy`. Of params, dtype
+ * and num_threads count: the reserve knows the rest, and one that is not of such a tensor is refused. */
+ORT_RRELU_EXPORT int ort_rrelu_backward_reserve(const ort_rrelu_params* params, const void* dy,
+                                                const void* reserve, uint64_t reserve_bytes, void* dx,
+                                                uint64_t size, uint64_t begin, uint64_t end, char* message,
+                                                size_t capacity);
 
 #ifdef __cplusplus
 }

@@ -250,16 +250,20 @@ def test_a_refused_call_writes_nothing(rrelu: _RRelu) -> None:
     assert (out == 7).all()
 
 
+_OR_RESERVE = "as dy, or uint8, which is a reserve"
+
+
 @both_grads
 @pytest.mark.parametrize(
     ("dy", "saved", "kind", "message"),
     [
         ([1, 2], [1.0, 2.0], TypeError, f"dy has dtype int64: {_DTYPES}"),
-        ([1.0, 2.0], [1, 2], TypeError, f"saved has dtype int64: {_DTYPES}"),
-        (_x(), _x(np.float64), TypeError, "saved has dtype float64: it must be float32, as dy"),
+        ([1.0, 2.0], [1, 2], TypeError, f"saved has dtype int64: it must be float64, {_OR_RESERVE}"),
+        (_x(), _x(np.float64), TypeError, f"saved has dtype float64: it must be float32, {_OR_RESERVE}"),
         (_x(), _x()[0], ValueError, "saved has shape (3, 4): it must be (2, 3, 4), as dy"),
+        (_x(), np.zeros((1, 67), np.uint8), ValueError, "saved has shape (1, 67): a reserve has one dimension"),
     ],
-    ids=["integer dy", "integer saved", "dtype", "shape"],
+    ids=["integer dy", "integer saved", "dtype", "shape", "shape of a reserve"],
 )
 def test_refused_gradients(rrelu_grad: Any, dy: Any, saved: Any, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=f"^{re.escape(message)}$") as caught:

@@ -126,5 +126,5 @@ def test_optional_inputs_and_outputs() -> None:
     rrelu = schema.schemas()[schema.RRELU]
     optional = OpSchema.FormalParameterOption.Optional
     parameters = [*rrelu.inputs, *rrelu.outputs]
-    assert [p.name for p in parameters if p.option == optional] == ["step", "noise"]
+    assert [p.name for p in parameters if p.option == optional] == ["step", "noise", "reserve"]
     assert [p.name for p in parameters if p.option != optional] == ["X", "Y"]

@@ -14,7 +14,7 @@ struct ForwardTask {
   const void* x;
   void* y;
   void* noise;       // may be null
-  uint8_t* reserve;  // the bits after its header; may be null
+  uint8_t* reserve;  // the bits, after the header; may be null
 };
 
 struct BackwardTask {
@@ -25,9 +25,9 @@ struct BackwardTask {
 };
 
 struct ReserveBackwardTask {
-  ort_rrelu_params params;  // those of the forward call
+  ort_rrelu_params params;  // those of the reserve's header
   const void* dy;
-  const uint8_t* reserve;
+  const uint8_t* reserve;  // the bits, after the header
   void* dx;
 };
 

@@ -14,14 +14,15 @@ namespace ort_rrelu {
 
 struct CustomOp : OrtCustomOp {
   const OrtApi* api;
-  int dtype;
+  Elements elements;
   std::optional<int64_t> session_seed;
 };
 
 inline const CustomOp& Self(const OrtCustomOp* op) { return *static_cast<const CustomOp*>(op); }
 
 inline ONNXTensorElementDataType ElementOf(const OrtCustomOp* op, const schema::Value& value) {
-  const int element = value.element == schema::kElementOfT ? Self(op).dtype : value.element;
+  const schema::Type& type = value.type;
+  const int element = type.variable == schema::kNoVariable ? type.element : Self(op).elements[type.variable];
   return static_cast<ONNXTensorElementDataType>(element);
 }
 
@@ -64,7 +65,7 @@ inline size_t MayInplace(int** input, int** output) {
 template <class Kernel>
 OrtStatus* CreateKernel(const OrtCustomOp* op, const OrtApi* api, const OrtKernelInfo* info, void** kernel) {
   return Guard(*api, [&] {
-    *kernel = new Kernel(KernelContext{*Self(op).api, info, Self(op).dtype, Self(op).session_seed});
+    *kernel = new Kernel(KernelContext{*Self(op).api, info, Self(op).elements, Self(op).session_seed});
   });
 }
 
@@ -93,11 +94,12 @@ struct Callbacks {
 };
 
 template <class Kernel>
-CustomOp MakeCustomOp(const OrtApi* api, int runtime, int dtype, std::optional<int64_t> session_seed) {
+CustomOp MakeCustomOp(const OrtApi* api, int runtime, const Elements& elements,
+                      std::optional<int64_t> session_seed) {
   CustomOp op{};
   op.version = static_cast<uint32_t>(std::min(runtime, kNewestApi));
   op.api = api;
-  op.dtype = dtype;
+  op.elements = elements;
   op.session_seed = session_seed;
   Callbacks<Kernel>::Fill(op);
   op.GetExecutionProviderType = [](const OrtCustomOp*) -> const char* { return "CPUExecutionProvider"; };

@@ -4,6 +4,7 @@
 #include "cpu/kernels.h"
 #include "cpu/parallel.h"
 #include "ort/node.h"
+#include "reserve.h"
 #include "seeds.h"
 
 namespace ort_rrelu {
@@ -21,7 +22,7 @@ ort_rrelu_params ReadParams(const KernelContext& context, const Node& node) {
   using Op = schema::RRelu;
   ort_rrelu_params params{};
   params.struct_size = sizeof params;
-  params.dtype = context.dtype;
+  params.dtype = context.elements[schema::kT];
   params.lower = node.Float("lower", Op::kDefaultLower);
   params.upper = node.Float("upper", Op::kDefaultUpper);
   const int64_t training = node.Int("training", Op::kDefaultTraining);
@@ -66,6 +67,13 @@ uint64_t RReluKernel::Step(const Tensors& tensors) {
   return static_cast<uint64_t>(*static_cast<const int64_t*>(step.data));
 }
 
+// The bits of the reserve, after its header, or nullptr when the node does not have that output.
+uint8_t* RReluKernel::Reserve(const Tensors& tensors, const ort_rrelu_params& params, uint64_t size) {
+  void* reserve = tensors.Output(2, {static_cast<int64_t>(ReserveBytes(size))});
+  if (reserve != nullptr) WriteReserveHeader(reserve, MakeReserveHeader(params, size));
+  return ReserveBits(reserve);
+}
+
 void RReluKernel::Compute(OrtKernelContext* context) {
   const Tensors tensors(api_, context);
   const Tensor x = tensors.Input(0);
@@ -73,24 +81,43 @@ void RReluKernel::Compute(OrtKernelContext* context) {
   task.params.step = Step(tensors);
   task.y = tensors.Output(0, x.shape);
   task.noise = tensors.Output(1, x.shape);
+  task.reserve = Reserve(tensors, task.params, x.size);
   RunOn(tensors, task, x.size);
 }
 
 RReluGradKernel::RReluGradKernel(const KernelContext& context)
     : api_(context.api), label_(Node(context.api, context.info, Op::kName).Label()), params_{} {
   params_.struct_size = sizeof params_;
-  params_.dtype = context.dtype;
+  params_.dtype = context.elements[schema::kT];
 }
 
-void RReluGradKernel::Compute(OrtKernelContext* context) {
+void RReluGradKernel::Refuse(const std::string& message) const {
+  throw InvalidArgument{label_ + ": " + message};
+}
+
+void NoiseGradKernel::Compute(OrtKernelContext* context) {
   const Tensors tensors(api_, context);
   const Tensor dy = tensors.Input(0);
   const Tensor noise = tensors.Input(1);
   if (dy.shape != noise.shape) {
-    throw InvalidArgument{label_ + ": dY has shape " + ShapeText(dy.shape) + " and noise " +
-                          ShapeText(noise.shape) + ": they must be the same"};
+    Refuse("dY has shape " + ShapeText(dy.shape) + " and noise " + ShapeText(noise.shape) +
+           ": they must be the same");
   }
   RunOn(tensors, BackwardTask{params_, dy.data, noise.data, tensors.Output(0, dy.shape)}, dy.size);
+}
+
+void ReserveGradKernel::Compute(OrtKernelContext* context) {
+  const Tensors tensors(api_, context);
+  const Tensor dy = tensors.Input(0);
+  const Tensor reserve = tensors.Input(1);
+  if (reserve.shape.size() != 1) {
+    Refuse("reserve has shape " + ShapeText(reserve.shape) + ": it must have one dimension");
+  }
+  const std::string error = CheckReserve(reserve.data, reserve.size, params_.dtype, dy.size);
+  if (!error.empty()) Refuse(error);
+  const ort_rrelu_params params = ParamsOf(ReadReserveHeader(reserve.data), params_);
+  const uint8_t* bits = ReserveBits(static_cast<const void*>(reserve.data));
+  RunOn(tensors, ReserveBackwardTask{params, dy.data, bits, tensors.Output(0, dy.shape)}, dy.size);
 }
 
 }  // namespace ort_rrelu

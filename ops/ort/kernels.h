@@ -1,6 +1,7 @@
-// The two ops as ONNX Runtime sees them: state of a node, one Compute for each run.
+// The ops as ONNX Runtime sees them: state of a node, one Compute for each run.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <optional>
 
@@ -10,11 +11,14 @@
 
 namespace ort_rrelu {
 
+// The element types that a kernel's type variables stand for, in the order of schema::Variable.
+using Elements = std::array<int, schema::kVariables>;
+
 // What a kernel is made from.
 struct KernelContext {
   const OrtApi& api;
   const OrtKernelInfo* info;
-  int dtype;
+  Elements elements;
   std::optional<int64_t> session_seed;  // register(seed=)
 };
 
@@ -27,6 +31,7 @@ class RReluKernel {
 
  private:
   uint64_t Step(const Tensors& tensors);
+  uint8_t* Reserve(const Tensors& tensors, const ort_rrelu_params& params, uint64_t size);
 
   const OrtApi& api_;
   const std::string label_;
@@ -34,17 +39,31 @@ class RReluKernel {
   std::atomic<uint64_t> runs_{0};
 };
 
+// RReluGrad has two kernels for each T, by the type of `saved`.
 class RReluGradKernel {
  public:
   using Op = schema::RReluGrad;
   explicit RReluGradKernel(const KernelContext& context);
-  void Compute(OrtKernelContext* context);
   const OrtApi& api() const { return api_; }
 
- private:
+ protected:
+  [[noreturn]] void Refuse(const std::string& message) const;
+
   const OrtApi& api_;
   const std::string label_;
   ort_rrelu_params params_;
+};
+
+class NoiseGradKernel : public RReluGradKernel {
+ public:
+  using RReluGradKernel::RReluGradKernel;
+  void Compute(OrtKernelContext* context);
+};
+
+class ReserveGradKernel : public RReluGradKernel {
+ public:
+  using RReluGradKernel::RReluGradKernel;
+  void Compute(OrtKernelContext* context);
 };
 
 }  // namespace ort_rrelu

@@ -33,8 +33,11 @@ struct Registration {
 std::vector<CustomOp> MakeOps(const OrtApi* api, int runtime, std::optional<int64_t> seed) {
   std::vector<CustomOp> ops;
   for (const int dtype : schema::kElementTypes) {
-    ops.push_back(MakeCustomOp<RReluKernel>(api, runtime, dtype, seed));
-    ops.push_back(MakeCustomOp<RReluGradKernel>(api, runtime, dtype, seed));
+    const Elements noise = {dtype, dtype};
+    const Elements reserve = {dtype, ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8};
+    ops.push_back(MakeCustomOp<RReluKernel>(api, runtime, noise, seed));
+    ops.push_back(MakeCustomOp<NoiseGradKernel>(api, runtime, noise, seed));
+    ops.push_back(MakeCustomOp<ReserveGradKernel>(api, runtime, reserve, seed));
   }
   return ops;
 }

@@ -30,13 +30,19 @@ def as_input(value: ArrayLike, name: str) -> Array:
 
 
 def as_gradient(dy: ArrayLike, saved: ArrayLike) -> tuple[Array, Array]:
-    """dY and the noise that a forward call saved: of one dtype and shape."""
-    gradient, noise = as_input(dy, "dy"), as_input(saved, "saved")
-    if gradient.dtype != noise.dtype:
-        raise InvalidTypeError(f"saved has dtype {noise.dtype}: it must be {gradient.dtype}, as dy")
-    if gradient.shape != noise.shape:
-        raise InvalidValueError(f"saved has shape {noise.shape}: it must be {gradient.shape}, as dy")
-    return gradient, noise
+    """dY and what a forward call saved: noise of its dtype and shape, or a reserve (uint8)."""
+    gradient, array = as_input(dy, "dy"), np.asarray(saved)
+    if array.dtype == np.uint8:
+        if array.ndim != 1:
+            raise InvalidValueError(f"saved has shape {array.shape}: a reserve has one dimension")
+        return gradient, np.ascontiguousarray(array)
+    if array.dtype.newbyteorder("=") != gradient.dtype:
+        raise InvalidTypeError(
+            f"saved has dtype {array.dtype}: it must be {gradient.dtype}, as dy, or uint8, which is a reserve"
+        )
+    if array.shape != gradient.shape:
+        raise InvalidValueError(f"saved has shape {array.shape}: it must be {gradient.shape}, as dy")
+    return gradient, as_input(array, "saved")
 
 
 def as_output(out: Array | None, x: Array) -> Array:

@@ -38,7 +38,7 @@ class RRelu(OpRun):
                 f"input step has shape {list(step.shape)}: it must have exactly one element"
             )
         draw = int(step.reshape(())) if step is not None else next(self._runs) if training else 0
-        y, noise = reference.rrelu(
+        outputs = reference.rrelu(
             x,
             lower,
             upper,
@@ -46,8 +46,9 @@ class RRelu(OpRun):
             seed=seed if seed >= 0 else self._entropy,
             step=draw,
             return_noise=True,
+            return_reserve=True,
         )
-        return (y, noise)[: len(self.onnx_node.output)]
+        return outputs[: len(self.onnx_node.output)]
 
 
 class RReluGrad(OpRun):
@@ -55,8 +56,8 @@ class RReluGrad(OpRun):
 
     op_domain = schema.DOMAIN
 
-    def _run(self, dy: Array, noise: Array) -> tuple[Array]:
-        return (reference.rrelu_grad(dy, noise),)
+    def _run(self, dy: Array, saved: Array) -> tuple[Array]:
+        return (reference.rrelu_grad(dy, saved),)
 
 
 OPS: list[type[OpRun]] = [RRelu, RReluGrad]

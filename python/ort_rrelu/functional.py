@@ -23,6 +23,7 @@ def rrelu(
     seed: int | None = ...,
     step: int = ...,
     return_noise: Literal[False] = ...,
+    return_reserve: Literal[False] = ...,
     out: Array | None = ...,
 ) -> Array: ...
 
@@ -37,8 +38,39 @@ def rrelu(
     seed: int | None = ...,
     step: int = ...,
     return_noise: Literal[True],
+    return_reserve: Literal[False] = ...,
     out: Array | None = ...,
 ) -> tuple[Array, Array]: ...
+
+
+@overload
+def rrelu(
+    x: ArrayLike,
+    lower: float = ...,
+    upper: float = ...,
+    training: bool = ...,
+    *,
+    seed: int | None = ...,
+    step: int = ...,
+    return_noise: Literal[False] = ...,
+    return_reserve: Literal[True],
+    out: Array | None = ...,
+) -> tuple[Array, Array]: ...
+
+
+@overload
+def rrelu(
+    x: ArrayLike,
+    lower: float = ...,
+    upper: float = ...,
+    training: bool = ...,
+    *,
+    seed: int | None = ...,
+    step: int = ...,
+    return_noise: Literal[True],
+    return_reserve: Literal[True],
+    out: Array | None = ...,
+) -> tuple[Array, Array, Array]: ...
 
 
 def rrelu(
@@ -50,8 +82,9 @@ def rrelu(
     seed: int | None = None,
     step: int = 0,
     return_noise: bool = False,
+    return_reserve: bool = False,
     out: Array | None = None,
-) -> Array | tuple[Array, Array]:
+) -> Array | tuple[Array, ...]:
     """Randomized leaky ReLU (Xu et al. 2015), as torch.nn.functional.rrelu, on arrays of any shape.
 
     training=True draws a slope for every element, uniformly between lower and upper, and multiplies x by it
@@ -64,11 +97,14 @@ def rrelu(
         seed: 0 .. 2^63 - 1; None takes fresh entropy from the operating system.
         step: the number of the draw, any int64: the same seed, step, bounds and index give the same slope
             here, in torch and in ONNX Runtime.
-        return_noise: also return the factor of each element, which rrelu_grad needs.
+        return_noise: also return the factor of each element, for rrelu_grad.
+        return_reserve: also return what rrelu_grad needs in one bit an element, an array of uint8: the draw,
+            and the signs of x. rrelu_grad draws the slopes again.
         out: where y goes, of x's dtype and shape; may be x.
 
     Returns:
-        y, or (y, noise), of x's dtype and shape; y == x * noise in train mode.
+        y, or (y, noise), (y, reserve) or (y, noise, reserve), as asked for. y and noise have x's dtype and
+        shape; y == x * noise in train mode.
 
     Raises:
         InvalidTypeError (a TypeError), InvalidValueError (a ValueError): the message names the argument.
@@ -80,25 +116,46 @@ def rrelu(
     direct = y.flags.carray and (y.ctypes.data == array.ctypes.data or not np.may_share_memory(y, array))
     target = y if direct else np.empty_like(array)
     noise = np.empty_like(array) if return_noise else None
-    address = None if noise is None else noise.ctypes.data
-    library.forward(params, array.ctypes.data, target.ctypes.data, address, 0, array.size)
+    reserve = np.empty(library.reserve_bytes(array.size), np.uint8) if return_reserve else None
+    library.forward(
+        params,
+        array.ctypes.data,
+        target.ctypes.data,
+        _address(noise),
+        0,
+        array.size,
+        reserve=_address(reserve),
+    )
     if target is not y:
         y[...] = target
-    return y if noise is None else (y, noise)
+    saved = [array for array in (noise, reserve) if array is not None]
+    return (y, *saved) if saved else y
+
+
+def _address(array: Array | None) -> int | None:
+    return None if array is None else array.ctypes.data
 
 
 def rrelu_grad(dy: ArrayLike, saved: ArrayLike) -> Array:
-    """Gradient of `rrelu`: dy * saved, in dy's dtype and shape, rounded once.
+    """Gradient of `rrelu`: dy times the factor of each element, in dy's dtype and shape, rounded once.
+
+    From the noise and from the reserve of a train-mode call it is the same to the last bit. In eval mode the
+    reserve gives the slope in the precision that `rrelu` multiplied with, noise the slope in x's dtype.
 
     Args:
         dy: gradient of the output, float32, float64, float16 or bfloat16.
-        saved: the noise that rrelu(..., return_noise=True) returned, of dy's dtype and shape.
+        saved: the noise that rrelu(..., return_noise=True) returned, of dy's dtype and shape; or the reserve
+            that rrelu(..., return_reserve=True) returned, for x of dy's dtype and as many elements.
 
     Raises:
         InvalidTypeError (a TypeError), InvalidValueError (a ValueError): the message names the argument.
     """
-    gradient, noise = as_gradient(dy, saved)
+    gradient, kept = as_gradient(dy, saved)
     dx = np.empty_like(gradient)
     params = library.Params(schema.DTYPES[gradient.dtype])
-    library.backward(params, gradient.ctypes.data, noise.ctypes.data, dx.ctypes.data, 0, dx.size)
+    addresses = gradient.ctypes.data, kept.ctypes.data, dx.ctypes.data
+    if kept.dtype == np.uint8:
+        library.backward_reserve(params, *addresses[:2], kept.size, addresses[2], dx.size, 0, dx.size)
+    else:
+        library.backward(params, *addresses, 0, dx.size)
     return dx

@@ -20,7 +20,16 @@ from typing import Any
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, LibraryError
 
-__all__ = ["Params", "backward", "build_info", "check", "forward", "get_library_path"]
+__all__ = [
+    "Params",
+    "backward",
+    "backward_reserve",
+    "build_info",
+    "check",
+    "forward",
+    "get_library_path",
+    "reserve_bytes",
+]
 
 _ABI = 1
 _MESSAGE_BYTES = 512
@@ -68,13 +77,16 @@ class _CParams(ctypes.Structure):
 
 
 _DATA = ctypes.c_void_p
-_RANGE = (ctypes.c_uint64, ctypes.c_uint64)
+_SIZE = ctypes.c_uint64
+_RANGE = (_SIZE, _SIZE)
 _MESSAGE = (ctypes.c_char_p, ctypes.c_size_t)
 _PARAMS = ctypes.POINTER(_CParams)
 _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "ort_rrelu_check": (_PARAMS, *_MESSAGE),
-    "ort_rrelu_forward": (_PARAMS, _DATA, _DATA, _DATA, *_RANGE, *_MESSAGE),
+    "ort_rrelu_reserve_bytes": (_SIZE,),
+    "ort_rrelu_forward": (_PARAMS, _DATA, _DATA, _DATA, _DATA, _SIZE, *_RANGE, *_MESSAGE),
     "ort_rrelu_backward": (_PARAMS, _DATA, _DATA, _DATA, *_RANGE, *_MESSAGE),
+    "ort_rrelu_backward_reserve": (_PARAMS, _DATA, _DATA, _SIZE, _DATA, _SIZE, *_RANGE, *_MESSAGE),
 }
 
 
@@ -93,6 +105,7 @@ def _load() -> ctypes.CDLL:
     for name, argument_types in _SIGNATURES.items():
         getattr(library, name).argtypes = argument_types
     library.ort_rrelu_build_info.restype = ctypes.c_char_p
+    library.ort_rrelu_reserve_bytes.restype = _SIZE
     return library
 
 
@@ -139,11 +152,40 @@ def check(params: Params) -> None:
     _call("ort_rrelu_check", params)
 
 
-def forward(params: Params, x: int, y: int, noise: int | None, begin: int, end: int) -> None:
-    """Elements [begin, end) of y (and noise) from x, on addresses of element 0; begin is a multiple of 8."""
-    _call("ort_rrelu_forward", params, x, y, noise, begin, end)
+def reserve_bytes(size: int) -> int:
+    """Bytes of the reserve of a tensor of `size` elements."""
+    return int(_load().ort_rrelu_reserve_bytes(size))
+
+
+def forward(
+    params: Params,
+    x: int,
+    y: int,
+    noise: int | None,
+    begin: int,
+    end: int,
+    *,
+    reserve: int | None = None,
+    size: int | None = None,
+) -> None:
+    """Elements [begin, end) of y (and noise, and reserve) from x, on addresses of element 0.
+
+    begin is a multiple of 8; so is end, unless it is the tensor's size, which it is when none is given. The
+    call whose range begins at 0 writes the header of the reserve.
+    """
+    _call("ort_rrelu_forward", params, x, y, noise, reserve, end if size is None else size, begin, end)
 
 
 def backward(params: Params, dy: int, noise: int, dx: int, begin: int, end: int) -> None:
     """Elements [begin, end) of dx = dy * noise, on addresses of element 0; begin is a multiple of 8."""
     _call("ort_rrelu_backward", params, dy, noise, dx, begin, end)
+
+
+def backward_reserve(
+    params: Params, dy: int, reserve: int, reserve_bytes: int, dx: int, size: int, begin: int, end: int
+) -> None:
+    """Elements [begin, end) of dx, of a tensor of `size` elements, from a whole reserve.
+
+    Of params, dtype and num_threads count. begin and end are as in `forward`.
+    """
+    _call("ort_rrelu_backward_reserve", params, dy, reserve, reserve_bytes, dx, size, begin, end)

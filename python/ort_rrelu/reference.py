@@ -11,7 +11,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ort_rrelu import schema
+from ort_rrelu import library, reserve, schema
 from ort_rrelu.arguments import Array, as_gradient, as_input, as_output, as_params
 
 __all__ = ["derive_seed", "philox", "rrelu", "rrelu_grad", "slopes"]
@@ -76,6 +76,14 @@ def _mean_slope(lower: float, upper: float, dtype: np.dtype[Any]) -> Array:
     return np.asarray(mean if dtype == np.float64 else np.float32(mean))
 
 
+def _factors(params: library.Params, array: Array) -> Array:
+    """What an element of `array` is multiplied by where its x <= 0; in eval mode one for all."""
+    if not params.training:
+        return _mean_slope(params.lower, params.upper, array.dtype)
+    drawn = slopes(array.size, params.lower, params.upper, seed=params.seed, step=params.step)
+    return _wide(drawn.reshape(array.shape).astype(array.dtype))
+
+
 @overload
 def rrelu(
     x: ArrayLike,
@@ -86,6 +94,7 @@ def rrelu(
     seed: int | None = ...,
     step: int = ...,
     return_noise: Literal[False] = ...,
+    return_reserve: Literal[False] = ...,
     out: Array | None = ...,
 ) -> Array: ...
 
@@ -100,8 +109,39 @@ def rrelu(
     seed: int | None = ...,
     step: int = ...,
     return_noise: Literal[True],
+    return_reserve: Literal[False] = ...,
     out: Array | None = ...,
 ) -> tuple[Array, Array]: ...
+
+
+@overload
+def rrelu(
+    x: ArrayLike,
+    lower: float = ...,
+    upper: float = ...,
+    training: bool = ...,
+    *,
+    seed: int | None = ...,
+    step: int = ...,
+    return_noise: Literal[False] = ...,
+    return_reserve: Literal[True],
+    out: Array | None = ...,
+) -> tuple[Array, Array]: ...
+
+
+@overload
+def rrelu(
+    x: ArrayLike,
+    lower: float = ...,
+    upper: float = ...,
+    training: bool = ...,
+    *,
+    seed: int | None = ...,
+    step: int = ...,
+    return_noise: Literal[True],
+    return_reserve: Literal[True],
+    out: Array | None = ...,
+) -> tuple[Array, Array, Array]: ...
 
 
 def rrelu(
@@ -113,29 +153,28 @@ def rrelu(
     seed: int | None = None,
     step: int = 0,
     return_noise: bool = False,
+    return_reserve: bool = False,
     out: Array | None = None,
-) -> Array | tuple[Array, Array]:
+) -> Array | tuple[Array, ...]:
     """`ort_rrelu.rrelu` in plain NumPy; see there."""
     array = as_input(x, "x")
     params = as_params(array.dtype, lower, upper, training, seed, step)
     y = as_output(out, array)
     with np.errstate(all="ignore"):  # infinities, NaN and subnormals follow IEEE, silently
-        if training:
-            drawn = slopes(array.size, lower, upper, seed=params.seed, step=params.step)
-            saved = drawn.reshape(array.shape).astype(array.dtype)
-            factor = _wide(saved)
-        else:
-            factor = _mean_slope(lower, upper, array.dtype)
-            saved = factor.astype(array.dtype)
         leaks = array <= 0
-        leaked = (_wide(array) * factor).astype(array.dtype)
-        noise = np.where(leaks, saved, array.dtype.type(1))
-        y[...] = np.where(leaks, leaked, array)
-    return (y, noise) if return_noise else y
+        factor = _factors(params, array)
+        noise = np.where(leaks, factor.astype(array.dtype), array.dtype.type(1))
+        y[...] = np.where(leaks, (_wide(array) * factor).astype(array.dtype), array)
+    saved = [noise] * return_noise + [reserve.pack(params, leaks)] * return_reserve
+    return (y, *saved) if saved else y
 
 
 def rrelu_grad(dy: ArrayLike, saved: ArrayLike) -> Array:
     """`ort_rrelu.rrelu_grad` in plain NumPy; see there."""
-    gradient, noise = as_gradient(dy, saved)
+    gradient, kept = as_gradient(dy, saved)
     with np.errstate(all="ignore"):
-        return np.asarray((_wide(gradient) * _wide(noise)).astype(gradient.dtype))
+        if kept.dtype != np.uint8:
+            return np.asarray((_wide(gradient) * _wide(kept)).astype(gradient.dtype))
+        params, leaks = reserve.unpack(kept, schema.DTYPES[gradient.dtype], gradient.size)
+        leaked = (_wide(gradient) * _factors(params, gradient)).astype(gradient.dtype)
+        return np.where(leaks.reshape(gradient.shape), leaked, gradient)

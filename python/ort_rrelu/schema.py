@@ -7,12 +7,15 @@ onnxscript know the ops (a misspelt attribute is then an error there). The C++ b
 from __future__ import annotations
 
 import json
+import math
 from importlib import resources
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx.defs import OpSchema
+
+from ort_rrelu import reserve_layout
 
 __all__ = [
     "DOMAIN",
@@ -32,6 +35,8 @@ _SPEC: dict[str, Any] = json.loads(resources.files(__package__).joinpath("schema
 DOMAIN: str = _SPEC["domain"]
 VERSION: int = _SPEC["version"]
 RRELU, RRELU_GRAD = _SPEC["ops"]
+_RESERVE = [value["name"] for value in _SPEC["ops"][RRELU]["outputs"]].index("reserve")
+_VARIABLES = {"T": "The element types.", "S": "T for noise, uint8 for a reserve."}
 
 # NumPy's dtype for each element type -> ONNX's TensorProto.DataType, which the C API numbers alike.
 _ELEMENTS = [onnx.TensorProto.DataType.Value(name.upper()) for name in _SPEC["types"]["T"]]
@@ -75,20 +80,40 @@ def _attribute(spec: dict[str, Any]) -> OpSchema.Attribute:
     )
 
 
-def _pass_type_on(context: Any) -> None:
-    """Every output has the type and shape of input 0."""
+def _kinds(variable: str) -> list[str]:
+    """The element types of a type variable; one that is listed among them stands for its own."""
+    kinds: dict[str, list[str]] = _SPEC["types"]
+    return [kind for name in kinds[variable] for kind in (_kinds(name) if name in kinds else [name])]
+
+
+def _constraints(spec: dict[str, Any]) -> list[tuple[str, list[str], str]]:
+    used = {value["type"] for value in (*spec["inputs"], *spec["outputs"])}
+    return [
+        (variable, [f"tensor({kind})" for kind in _kinds(variable)], doc)
+        for variable, doc in _VARIABLES.items()
+        if variable in used
+    ]
+
+
+def _reserve_type(x: onnx.TypeProto) -> onnx.TypeProto:
+    """uint8, in one dimension, whose size is known where every dimension of x is."""
+    dimensions = x.tensor_type.shape.dim
+    known = x.tensor_type.HasField("shape") and all(d.HasField("dim_value") for d in dimensions)
+    size = math.prod(d.dim_value for d in dimensions) if known else None
+    length = None if size is None else reserve_layout.byte_count(size)
+    return onnx.helper.make_tensor_type_proto(onnx.TensorProto.UINT8, [length])
+
+
+def _pass_types_on(context: Any) -> None:
+    """Every output has the type and shape of input 0, but for the reserve."""
     if (value := context.get_input_type(0)) is None:
         return
     for index in range(context.get_num_outputs()):
-        context.set_output_type(index, value)
+        context.set_output_type(index, _reserve_type(value) if index == _RESERVE else value)
 
 
 def _schema(name: str) -> OpSchema:
     spec = _SPEC["ops"][name]
-    constraints = [
-        (variable, [f"tensor({kind})" for kind in kinds], "The element types.")
-        for variable, kinds in _SPEC["types"].items()
-    ]
     schema = OpSchema(
         name,
         DOMAIN,
@@ -96,10 +121,10 @@ def _schema(name: str) -> OpSchema:
         spec["doc"],
         inputs=[_parameter(s) for s in spec["inputs"]],
         outputs=[_parameter(s) for s in spec["outputs"]],
-        type_constraints=constraints,
+        type_constraints=_constraints(spec),
         attributes=[_attribute(s) for s in spec["attributes"]],
     )
-    schema.set_type_and_shape_inference_function(_pass_type_on)
+    schema.set_type_and_shape_inference_function(_pass_types_on)
     return schema
 
 

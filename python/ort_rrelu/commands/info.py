@@ -144,6 +144,7 @@ def _node(node: onnx.NodeProto) -> dict[str, Any]:
         **referring,
         "step": len(node.input) > 1 and bool(node.input[1]),
         "noise": len(node.output) > 1 and bool(node.output[1]),
+        "reserve": len(node.output) > 2 and bool(node.output[2]),
     }
 
 

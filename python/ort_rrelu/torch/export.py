@@ -14,8 +14,8 @@ from ort_rrelu.errors import Error, InvalidTypeError, InvalidValueError
 from ort_rrelu.files import check_target
 from ort_rrelu.graph.file import read_model, write_model
 from ort_rrelu.graph.nodes import our_nodes
-from ort_rrelu.graph.noise import remove_unused_noise
 from ort_rrelu.graph.step_input import add_step_input
+from ort_rrelu.graph.unused_outputs import remove_unused_outputs
 from ort_rrelu.node_attributes import check_bounds
 from ort_rrelu.torch.lost_writes import counted_calls
 from ort_rrelu.torch.torchscript import torchscript_symbolics
@@ -74,7 +74,7 @@ def export(
     _check_modules(model)
     run = _export_dynamo if dynamo else _export_torchscript
     exported = run(model, args, seed=seed, training=training, opset_version=opset_version, **kw)
-    remove_unused_noise(exported)
+    remove_unused_outputs(exported)
     if step_input:
         add_step_input(exported)
     if f is not None:
