@@ -1,7 +1,8 @@
 #include "build_info.h"
 
-#include "cpu/element.h"
 #include "cpu/kernels.h"
+#include "cuda/device.h"
+#include "element.h"
 #include "ort/support.h"
 #include "schema.h"
 
@@ -20,12 +21,16 @@ std::string Quoted(const std::string& text) { return "\"" + text + "\""; }
 
 std::string Field(const char* name, const std::string& json) { return Quoted(name) + ": " + json; }
 
-std::string CpuDtypes() {
+std::string Dtypes() {
   std::string list;
   for (const int dtype : schema::kElementTypes) {
     list += (list.empty() ? "" : ", ") + Quoted(DtypeName(dtype));
   }
   return "[" + list + "]";
+}
+
+std::string Kernels() {
+  return "{" + Field("cpu", Dtypes()) + (cuda::IsBuilt() ? ", " + Field("cuda", Dtypes()) : "") + "}";
 }
 
 }  // namespace
@@ -36,7 +41,7 @@ std::string BuildInfo() {
          ", " + Field("instruction_set", Quoted(InstructionSet())) + ", " +
          Field("onnxruntime_headers", Quoted("1." + std::to_string(ORT_API_VERSION))) + ", " +
          Field("onnxruntime_oldest", Quoted("1." + std::to_string(kOldestRuntime))) + ", " +
-         Field("kernels", "{\"cpu\": " + CpuDtypes() + "}") + "}";
+         Field("cuda", cuda::Facts()) + ", " + Field("kernels", Kernels()) + "}";
 }
 
 }  // namespace ort_rrelu

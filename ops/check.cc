@@ -3,7 +3,7 @@
 #include <cmath>
 #include <cstdio>
 
-#include "cpu/element.h"
+#include "element.h"
 
 namespace ort_rrelu {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "check.h"
-#include "cpu/element.h"
+#include "element.h"
 
 namespace ort_rrelu {
 namespace {
@@ -20,10 +20,11 @@ std::string DtypeText(uint32_t dtype) {
   return name != nullptr ? name : std::to_string(dtype);
 }
 
+constexpr const char* kUnusedBits = "reserve has bits other than 0 after its last element: they must be 0";
+
 // `reserve` has passed CheckReserveBytes.
 std::string CheckUnusedBits(const void* reserve, uint64_t size) {
-  if (size % 8 == 0 || ReserveBits(reserve)[size / 8] >> (size % 8) == 0) return "";
-  return "reserve has bits other than 0 after its last element: they must be 0";
+  return size % 8 == 0 || ReserveBits(reserve)[size / 8] >> (size % 8) == 0 ? "" : kUnusedBits;
 }
 
 }  // namespace
@@ -64,6 +65,11 @@ std::string CheckReserveHeader(const ReserveHeader& header, int32_t dtype, uint6
   }
   const std::string error = CheckParams(ParamsOf(header, {}));
   return error.empty() ? "" : "in the reserve, " + error;
+}
+
+std::string CheckReserveFault(const ort_rrelu_fault& fault) {
+  const std::string error = CheckReserveHeader(ReadReserveHeader(fault.header), fault.dtype, fault.size);
+  return error.empty() ? kUnusedBits : error;
 }
 
 std::string CheckReserve(const void* reserve, uint64_t bytes, int32_t dtype, uint64_t size) {

@@ -77,6 +77,8 @@ ReserveHeader ReadReserveHeader(const void* reserve);
 // looking into it, then the header's fields, then all of it.
 std::string CheckReserveBytes(uint64_t bytes, uint64_t size);
 std::string CheckReserveHeader(const ReserveHeader& header, int32_t dtype, uint64_t size);
+// The same of one that only the device has looked at: what it found.
+std::string CheckReserveFault(const ort_rrelu_fault& fault);
 std::string CheckReserve(const void* reserve, uint64_t bytes, int32_t dtype, uint64_t size);
 
 }  // namespace ort_rrelu

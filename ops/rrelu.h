@@ -79,6 +79,46 @@ ORT_RRELU_EXPORT int ort_rrelu_backward_reserve(const ort_rrelu_params* params, 
                                                 uint64_t size, uint64_t begin, uint64_t end, char* message,
                                                 size_t capacity);
 
+/* The same on CUDA: addresses of device memory, and work that is queued on a stream. They are in every build;
+ * one without CUDA kernels, and a driver that is too old for them, is an error like any other. */
+
+/* What the device found wrong with a reserve, for a call that has returned. Host memory that the device can
+ * write to (cudaHostAlloc with cudaHostAllocMapped), all zeros at first. */
+typedef struct ort_rrelu_fault {
+  uint32_t raised;
+  int32_t dtype;
+  uint64_t size;
+  uint8_t header[64];
+} ort_rrelu_fault;
+
+typedef struct ort_rrelu_cuda {
+  uint32_t struct_size;   /* sizeof(ort_rrelu_cuda) */
+  uint32_t zero;          /* 0 */
+  void* stream;           /* cudaStream_t; null: the default stream */
+  const uint64_t* seed;   /* device memory, read when the work runs; null: params.seed */
+  const uint64_t* step;   /* the same; null: params.step */
+  ort_rrelu_fault* fault; /* its address on the device; may be null */
+} ort_rrelu_cuda;
+
+ORT_RRELU_EXPORT int ort_rrelu_cuda_forward(const ort_rrelu_params* params, const ort_rrelu_cuda* cuda,
+                                            const void* x, void* y, void* noise, void* reserve, uint64_t size,
+                                            uint64_t begin, uint64_t end, char* message, size_t capacity);
+
+ORT_RRELU_EXPORT int ort_rrelu_cuda_backward(const ort_rrelu_params* params, const ort_rrelu_cuda* cuda,
+                                             const void* dy, const void* noise, void* dx, uint64_t begin,
+                                             uint64_t end, char* message, size_t capacity);
+
+/* The host sees whether `reserve_bytes` is right. Where the device finds something else wrong it fills
+ * dx[begin..end) with NaN and raises the fault. */
+ORT_RRELU_EXPORT int ort_rrelu_cuda_backward_reserve(const ort_rrelu_params* params,
+                                                     const ort_rrelu_cuda* cuda, const void* dy,
+                                                     const void* reserve, uint64_t reserve_bytes, void* dx,
+                                                     uint64_t size, uint64_t begin, uint64_t end,
+                                                     char* message, size_t capacity);
+
+/* 1 and what was wrong, once for each fault that was raised; 0 when none was. The address on the host. */
+ORT_RRELU_EXPORT int ort_rrelu_cuda_fault(ort_rrelu_fault* fault, char* message, size_t capacity);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,7 +1,7 @@
 // Elements of the four types as vectors of the type in which they are multiplied: double for double, else
 // float. Loads are exact, stores round once, to nearest even. Included once for every instruction set.
-#include "cpu/element.h"
 #include "cpu/half-inl.h"
+#include "element.h"
 #include "hwy/highway.h"
 
 #if defined(ORT_RRELU_CPU_LANES_INL_H_) == defined(HWY_TARGET_TOGGLE)

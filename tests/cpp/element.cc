@@ -1,5 +1,5 @@
 // Conversions between float and the 16-bit types: exact one way, to nearest even the other.
-#include "cpu/element.h"
+#include "element.h"
 
 #include <cmath>
 #include <cstring>

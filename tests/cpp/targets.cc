@@ -6,8 +6,9 @@
 #include <cstring>
 #include <vector>
 
-#include "cpu/element.h"
 #include "cpu/kernels.h"
+#include "element.h"
+#include "elements.h"
 #include "expect.h"
 #include "hwy/highway.h"
 #include "slope.h"
@@ -19,24 +20,6 @@ namespace {
 constexpr uint64_t kMargin = 16;
 constexpr float kUntouched = 7.0f;
 constexpr uint64_t kMaxSize = 600;  // more than two units of the widest vectors
-
-template <class T>
-std::vector<T> Values(uint64_t size) {
-  static const float special[] = {0.0f, -0.0f,     -1.0f,     1.0f,   -INFINITY, INFINITY,
-                                  NAN,  -65504.0f, -1.25e-7f, 1e-40f, -1e-40f,   -3e38f};
-  std::vector<T> values;
-  for (uint64_t i = 0; i < size; ++i) {
-    const float number = static_cast<float>(static_cast<int32_t>(i * 2654435761u)) * 0x1p-24f;
-    values.push_back(FromFloat<T>(i % 5 == 0 ? special[(i / 5) % 12] : number));
-  }
-  return values;
-}
-
-template <class T>
-bool SameBits(T a, T b) {
-  if (std::isnan(ToWide(a)) || std::isnan(ToWide(b))) return std::isnan(ToWide(a)) && std::isnan(ToWide(b));
-  return std::memcmp(&a, &b, sizeof a) == 0;
-}
 
 // What every element takes where it leaks, in the type in which it is multiplied.
 template <class T>

@@ -1,35 +1,40 @@
-// The four element types on the CPU: names, and conversions that round once, to nearest even.
+// The four element types: names, and conversions that round once, to nearest even.
 #pragma once
 
 #include <cstdint>
 #include <type_traits>
 
-#include "hwy/base.h"
+#include "philox.h"
 #include "rrelu.h"
 
-namespace ort_rrelu {
+#if defined(__CUDACC__)
+#include "cuda/half.h"
+#else
+#include "cpu/half.h"
+#endif
 
-using Half = hwy::float16_t;
-using BFloat16 = hwy::bfloat16_t;
+namespace ort_rrelu {
 
 // The type in which T is multiplied: double for double, else float.
 template <class T>
 using Wide = std::conditional_t<std::is_same_v<T, double>, double, float>;
 
-inline float ToWide(float value) { return value; }
-inline double ToWide(double value) { return value; }
-inline float ToWide(Half value) { return hwy::F32FromF16(value); }
-inline float ToWide(BFloat16 value) { return hwy::F32FromBF16(value); }
+ORT_RRELU_HD float ToWide(float value) { return value; }
+ORT_RRELU_HD double ToWide(double value) { return value; }
 
 template <class T>
-T FromWide(Wide<T> value) {
-  if constexpr (std::is_same_v<T, Half>) return hwy::F16FromF32(value);
-  if constexpr (std::is_same_v<T, BFloat16>) return hwy::BF16FromF32(value);
-  if constexpr (std::is_same_v<T, Wide<T>>) return value;
+ORT_RRELU_HD T FromWide(Wide<T> value) {
+  if constexpr (std::is_same_v<T, Half>) {
+    return RoundToHalf(value);
+  } else if constexpr (std::is_same_v<T, BFloat16>) {
+    return RoundToBFloat16(value);
+  } else {
+    return value;
+  }
 }
 
 template <class T>
-T FromFloat(float value) {
+ORT_RRELU_HD T FromFloat(float value) {
   return FromWide<T>(static_cast<Wide<T>>(value));
 }
 

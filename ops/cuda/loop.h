@@ -1,0 +1,326 @@
+// The loops of the device kernels: which elements a thread takes, and what it does to them. Compiled for the
+// device and, in tests/cpp/cuda_grid.cc, for the host.
+//
+// A warp takes tiles of 2 KiB: four 16-byte loads of every lane are in flight, and each of them is contiguous
+// over the warp. A load holds a whole block of 16-bit elements, half a block of floats or a quarter of one of
+// doubles; each lane draws one block and the lanes that share exchange parts of it, so that one Philox call
+// serves eight elements. What is left after the last tile, and arrays that are not aligned to 16 bytes, go
+// block by block, a thread each.
+#pragma once
+
+#include <cstring>
+
+#include "cuda/lanes.h"
+#include "element.h"
+#include "slope.h"
+
+namespace ort_rrelu {
+
+enum class Mode { kTrain, kEvaluate, kTrainBack, kEvaluateBack, kMultiply };
+
+ORT_RRELU_HD constexpr bool Draws(Mode mode) { return mode == Mode::kTrain || mode == Mode::kTrainBack; }
+ORT_RRELU_HD constexpr bool ReadsBits(Mode mode) {
+  return mode == Mode::kTrainBack || mode == Mode::kEvaluateBack;
+}
+ORT_RRELU_HD constexpr bool IsForward(Mode mode) { return mode == Mode::kTrain || mode == Mode::kEvaluate; }
+
+// What a kernel reads and writes, from element 0 on; null where it does not.
+template <class T>
+struct Arrays {
+  const T* x;  // forward: X, backward: dY
+  T* y;        // forward: Y, backward: dX
+  const T* saved_noise;
+  T* noise;
+  const uint8_t* saved_reserve;
+  uint8_t* reserve;
+};
+
+// What all elements of a run share.
+template <class T>
+struct Draw {
+  uint64_t seed, step;
+  float lower, span;
+  Wide<T> mean;
+};
+
+template <class T>
+ORT_RRELU_HD Draw<T> MakeDraw(const ort_rrelu_params& params) {
+  return {params.seed, params.step, params.lower, params.upper - params.lower,
+          static_cast<Wide<T>>(MeanSlope(params.lower, params.upper))};
+}
+
+inline constexpr int kLoads = 4;
+template <class T>
+inline constexpr int kPiece = 16 / sizeof(T);  // elements of a load
+template <class T>
+inline constexpr int kShare = kBlock / kPiece<T>;  // lanes that share a block
+template <class T>
+inline constexpr int kTile = kWarp * kLoads * kPiece<T>;  // elements
+
+struct alignas(16) Load16 {
+  uint32_t word[4];
+};
+
+template <class T>
+struct Piece {
+  T element[kPiece<T>];
+};
+
+template <class T>
+ORT_RRELU_HD Piece<T> LoadPiece(const T* from) {
+  const Load16 words = *reinterpret_cast<const Load16*>(from);
+  Piece<T> piece;
+  memcpy(&piece, &words, sizeof piece);
+  return piece;
+}
+
+template <class T>
+ORT_RRELU_HD void StorePiece(const Piece<T>& piece, T* to) {
+  Load16 words;
+  memcpy(&words, &piece, sizeof words);
+#if defined(__CUDA_ARCH__)
+  // Said outright: an assignment is split where the compiler knows some of the elements.
+  __stwb(reinterpret_cast<uint4*>(to),
+         make_uint4(words.word[0], words.word[1], words.word[2], words.word[3]));
+#else
+  *reinterpret_cast<Load16*>(to) = words;
+#endif
+}
+
+template <class T>
+struct Factor {
+  Wide<T> multiplied;
+  T saved;
+};
+
+// half_word: what the stream has for the element, where the mode draws.
+template <Mode kMode, class T>
+ORT_RRELU_HD Factor<T> FactorOf(const Draw<T>& draw, uint32_t half_word) {
+  if constexpr (Draws(kMode)) {
+    const T slope = FromFloat<T>(Slope(half_word, draw.lower, draw.span));
+    return {ToWide(slope), slope};
+  } else {
+    return {draw.mean, FromWide<T>(draw.mean)};
+  }
+}
+
+template <class T>
+struct Leaked {
+  T y, noise;
+  bool leaks;
+};
+
+// `leaks` counts where the mode reads it.
+template <Mode kMode, class T>
+ORT_RRELU_HD Leaked<T> Leak(const Draw<T>& draw, T x, uint32_t half_word, bool leaks) {
+  if constexpr (IsForward(kMode)) leaks = ToWide(x) <= 0;
+  const Factor<T> factor = FactorOf<kMode, T>(draw, half_word);
+  const T leaked = FromWide<T>(ToWide(x) * factor.multiplied);
+  return {leaks ? leaked : x, leaks ? factor.saved : FromFloat<T>(1.0f), leaks};
+}
+
+// Where a warp's loads lie. They are contiguous over its lanes.
+template <class T>
+ORT_RRELU_HD uint64_t ElementAt(uint64_t tile, int load, int lane) {
+  return tile + static_cast<uint64_t>(load * kWarp + lane) * kPiece<T>;
+}
+
+// The block that a lane is responsible for in a round, which is as many loads as lanes share: it draws the
+// block and has its byte of the reserve.
+template <class T>
+ORT_RRELU_HD uint64_t BlockOf(uint64_t tile, int round, int lane) {
+  return ElementAt<T>(tile, round * kShare<T> + lane % kShare<T>, lane) / kBlock;
+}
+
+template <class T>
+using WordParts = Parts<kShare<T>, 4 / kShare<T>>;  // of a random block
+template <class T>
+using BitParts = Parts<kShare<T>, 1>;  // of a byte of the reserve
+
+template <class T>
+ORT_RRELU_HD WordParts<T> SplitWords(const Words4& words) {
+  constexpr int kWords = 4 / kShare<T>;
+  WordParts<T> parts;
+  for (int i = 0; i < 4; ++i) parts.part[i / kWords][i % kWords] = words.word[i];
+  return parts;
+}
+
+template <class T>
+ORT_RRELU_HD BitParts<T> SplitByte(uint32_t byte) {
+  BitParts<T> parts;
+  for (int j = 0; j < kShare<T>; ++j) {
+    parts.part[j][0] = (byte >> (j * kPiece<T>)) & ((1u << kPiece<T>)-1);
+  }
+  return parts;
+}
+
+template <class T>
+ORT_RRELU_HD uint8_t JoinByte(const BitParts<T>& parts) {
+  uint32_t byte = 0;
+  for (int j = 0; j < kShare<T>; ++j) byte |= parts.part[j][0] << (j * kPiece<T>);
+  return static_cast<uint8_t>(byte);
+}
+
+// One load. words: its part of the random block; bits: its part of the reserve's byte, read or written.
+template <Mode kMode, class T>
+ORT_RRELU_HD void LeakPiece(const Arrays<T>& arrays, const Draw<T>& draw, uint64_t i, const Piece<T>& x,
+                            const uint32_t (&words)[4 / kShare<T>], uint32_t& bits) {
+  Words4 random{};
+  for (int w = 0; w < 4 / kShare<T>; ++w) random.word[w] = words[w];
+  Piece<T> y, noise;
+  uint32_t leaking = 0;
+  for (int e = 0; e < kPiece<T>; ++e) {
+    const Leaked<T> leaked = Leak<kMode>(draw, x.element[e], HalfWord(random, e), (bits >> e) & 1);
+    y.element[e] = leaked.y;
+    noise.element[e] = leaked.noise;
+    leaking |= static_cast<uint32_t>(leaked.leaks) << e;
+  }
+  StorePiece(y, arrays.y + i);
+  if (IsForward(kMode) && arrays.noise != nullptr) StorePiece(noise, arrays.noise + i);
+  bits = leaking;
+}
+
+template <class T>
+struct Pieces {
+  Piece<T> load[kLoads];
+};
+
+template <class T>
+ORT_RRELU_HD Pieces<T> LoadPieces(const T* array, uint64_t tile, int lane) {
+  Pieces<T> pieces;
+  for (int load = 0; load < kLoads; ++load) {
+    pieces.load[load] = LoadPiece(array + ElementAt<T>(tile, load, lane));
+  }
+  return pieces;
+}
+
+template <Mode kMode, class T, class Lanes>
+ORT_RRELU_HD void LeakTile(const Arrays<T>& arrays, const Draw<T>& draw, uint64_t tile, const Lanes& lanes) {
+  typename Lanes::template Each<Pieces<T>> x;
+  lanes.ForEach([&](int lane) { x[lane] = LoadPieces(arrays.x, tile, lane); });
+  for (int round = 0; round < kLoads / kShare<T>; ++round) {
+    typename Lanes::template Each<WordParts<T>> words;
+    typename Lanes::template Each<BitParts<T>> bits;
+    lanes.ForEach([&](int lane) {
+      const uint64_t block = BlockOf<T>(tile, round, lane);
+      words[lane] = SplitWords<T>(Draws(kMode) ? RandomBlock(draw.seed, draw.step, block) : Words4{});
+      bits[lane] = SplitByte<T>(ReadsBits(kMode) ? arrays.saved_reserve[block] : 0u);
+    });
+    if (Draws(kMode)) lanes.Transpose(words);
+    if (ReadsBits(kMode)) lanes.Transpose(bits);
+    lanes.ForEach([&](int lane) {
+      for (int j = 0; j < kShare<T>; ++j) {
+        const int load = round * kShare<T> + j;
+        LeakPiece<kMode>(arrays, draw, ElementAt<T>(tile, load, lane), x[lane].load[load],
+                         words[lane].part[j], bits[lane].part[j][0]);
+      }
+    });
+    if (!IsForward(kMode) || arrays.reserve == nullptr) continue;
+    lanes.Transpose(bits);
+    lanes.ForEach([&](int lane) { arrays.reserve[BlockOf<T>(tile, round, lane)] = JoinByte<T>(bits[lane]); });
+  }
+}
+
+template <class T>
+ORT_RRELU_HD T Product(T a, T b) {
+  return FromWide<T>(ToWide(a) * ToWide(b));
+}
+
+template <class T, class Lanes>
+ORT_RRELU_HD void MultiplyTile(const Arrays<T>& arrays, uint64_t tile, const Lanes& lanes) {
+  lanes.ForEach([&](int lane) {
+    Pieces<T> x = LoadPieces(arrays.x, tile, lane);
+    const Pieces<T> noise = LoadPieces(arrays.saved_noise, tile, lane);
+    for (int load = 0; load < kLoads; ++load) {
+      Piece<T>& piece = x.load[load];
+      for (int e = 0; e < kPiece<T>; ++e) {
+        piece.element[e] = Product(piece.element[e], noise.load[load].element[e]);
+      }
+      StorePiece(piece, arrays.y + ElementAt<T>(tile, load, lane));
+    }
+  });
+}
+
+// The elements of a block that lie before `end`.
+template <Mode kMode, class T>
+ORT_RRELU_HD void RunBlock(const Arrays<T>& arrays, const Draw<T>& draw, uint64_t block, uint64_t end) {
+  const uint64_t first = block * kBlock;
+  const int size = end - first < kBlock ? static_cast<int>(end - first) : kBlock;
+  const Words4 words = Draws(kMode) ? RandomBlock(draw.seed, draw.step, block) : Words4{};
+  const uint32_t saved_bits = ReadsBits(kMode) ? arrays.saved_reserve[block] : 0u;
+  uint32_t bits = 0;
+  for (int j = 0; j < size; ++j) {
+    const uint64_t i = first + j;
+    if constexpr (kMode == Mode::kMultiply) {
+      arrays.y[i] = Product(arrays.x[i], arrays.saved_noise[i]);
+    } else {
+      const Leaked<T> leaked = Leak<kMode>(draw, arrays.x[i], HalfWord(words, j), (saved_bits >> j) & 1);
+      arrays.y[i] = leaked.y;
+      if (IsForward(kMode) && arrays.noise != nullptr) arrays.noise[i] = leaked.noise;
+      bits |= static_cast<uint32_t>(leaked.leaks) << j;
+    }
+  }
+  if (IsForward(kMode) && arrays.reserve != nullptr) arrays.reserve[block] = static_cast<uint8_t>(bits);
+}
+
+// A thread's place in the grid; `count` is a multiple of a warp.
+struct Thread {
+  uint64_t index, count;
+};
+
+// Elements [begin, end), of which `tiles` tiles from `begin` on are taken whole.
+struct Work {
+  uint64_t begin, end, tiles;
+};
+
+template <class T>
+bool IsAligned(const T* array) {
+  return reinterpret_cast<uintptr_t>(array) % sizeof(Load16) == 0;
+}
+
+template <class T>
+Work MakeWork(const Arrays<T>& arrays, uint64_t begin, uint64_t end) {
+  const bool aligned =
+      IsAligned(arrays.x) && IsAligned(arrays.y) && IsAligned(arrays.noise) && IsAligned(arrays.saved_noise);
+  return {begin, end, aligned ? (end - begin) / kTile<T> : 0};
+}
+
+template <class T>
+ORT_RRELU_HD uint64_t FirstBlockAfterTiles(const Work& work) {
+  return (work.begin + work.tiles * kTile<T>) / kBlock;
+}
+
+ORT_RRELU_HD uint64_t LastBlock(const Work& work) { return (work.end + kBlock - 1) / kBlock; }
+
+// Threads that have something to do.
+template <class T>
+uint64_t BusyThreads(const Work& work) {
+  const uint64_t in_tiles = work.tiles * kWarp;
+  const uint64_t in_blocks = LastBlock(work) - FirstBlockAfterTiles<T>(work);
+  return in_tiles > in_blocks ? in_tiles : in_blocks;
+}
+
+template <Mode kMode, class Lanes, class T>
+ORT_RRELU_HD void RunTiles(const Arrays<T>& arrays, const Draw<T>& draw, const Work& work,
+                           const Thread& thread) {
+  const Lanes lanes(static_cast<int>(thread.index % kWarp));
+  for (uint64_t i = thread.index / kWarp; i < work.tiles; i += thread.count / kWarp) {
+    const uint64_t tile = work.begin + i * kTile<T>;
+    if constexpr (kMode == Mode::kMultiply) {
+      MultiplyTile(arrays, tile, lanes);
+    } else {
+      LeakTile<kMode>(arrays, draw, tile, lanes);
+    }
+  }
+}
+
+template <Mode kMode, class T>
+ORT_RRELU_HD void RunBlocks(const Arrays<T>& arrays, const Draw<T>& draw, const Work& work,
+                            const Thread& thread) {
+  const uint64_t last = LastBlock(work);
+  for (uint64_t i = FirstBlockAfterTiles<T>(work) + thread.index; i < last; i += thread.count) {
+    RunBlock<kMode>(arrays, draw, i, work.end);
+  }
+}
+
+}  // namespace ort_rrelu

@@ -1,0 +1,135 @@
+// The C API's calls on device memory.
+#include <cstring>
+#include <initializer_list>
+#include <string>
+
+#include "arguments.h"
+#include "cuda/device.h"
+#include "cuda/kernels.h"
+#include "element.h"
+#include "report.h"
+#include "reserve.h"
+
+namespace ort_rrelu {
+namespace {
+
+std::string CheckSizes(const ort_rrelu_params* params, const ort_rrelu_cuda* cuda) {
+  if (std::string error = CheckSize(params); !error.empty()) return error;
+  if (cuda == nullptr) return "cuda is null";
+  if (cuda->struct_size == sizeof(ort_rrelu_cuda) && cuda->zero == 0) return "";
+  return "cuda.struct_size=" + std::to_string(cuda->struct_size) +
+         ", cuda.zero=" + std::to_string(cuda->zero) + ": this library expects " +
+         std::to_string(sizeof(ort_rrelu_cuda)) + " and 0";
+}
+
+struct Address {
+  const char* name;
+  const void* data;  // of element 0
+};
+
+// The kernels read whole elements; the device stops a whole process that reads one at an odd address.
+std::string CheckAligned(std::initializer_list<Address> addresses, uint64_t element_size) {
+  for (const auto& [name, data] : addresses) {
+    if (reinterpret_cast<uintptr_t>(data) % element_size != 0) {
+      return std::string(name) + " is not aligned to its elements of " + std::to_string(element_size) +
+             " bytes";
+    }
+  }
+  return "";
+}
+
+// launch() on the device that holds the elements from `begin` on.
+template <class F>
+std::string LaunchOn(const Address& address, uint64_t begin, uint64_t element_size, F launch) {
+  if (std::string error = cuda::CheckDriver(); !error.empty()) return error;
+  const void* first =
+      reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(address.data) + begin * element_size);
+  std::string error;
+  const cuda::DeviceOf device(address.name, first, error);
+  return error.empty() ? launch() : error;
+}
+
+// dtype has been checked.
+uint64_t SizeOf(int32_t dtype) {
+  return WithElement(dtype, [](auto element) { return sizeof(element); });
+}
+
+std::string Forward(const cuda::Forward& task, const ort_rrelu_cuda& call) {
+  const cuda::Elements& e = task.elements;
+  std::string error =
+      CheckCall(ForwardCall{task.params, task.x, task.y, task.noise, task.reserve, e.size, {e.begin, e.end}});
+  if (!error.empty()) return error;
+  const uint64_t size = SizeOf(task.params.dtype);
+  const Address x = {"x", task.x}, reserve = {"reserve", task.reserve};
+  error = CheckAligned({x, {"y", task.y}, {"noise", task.noise}}, size);
+  const bool nothing = e.begin == e.end;
+  if (!error.empty() || (nothing && task.reserve == nullptr)) return error;
+  const auto launch = [&] { return cuda::Launch(task, {call.seed, call.step}, call.stream); };
+  return nothing ? LaunchOn(reserve, 0, 1, launch) : LaunchOn(x, e.begin, size, launch);
+}
+
+std::string Backward(const ort_rrelu_params& params, const cuda::Backward& task, void* stream) {
+  const cuda::Elements& e = task.elements;
+  std::string error = CheckCall(BackwardCall{params, task.dy, task.noise, task.dx, {e.begin, e.end}});
+  if (!error.empty() || e.begin == e.end) return error;
+  const uint64_t size = SizeOf(task.dtype);
+  const Address dy = {"dy", task.dy};
+  error = CheckAligned({dy, {"noise", task.noise}, {"dx", task.dx}}, size);
+  if (!error.empty()) return error;
+  return LaunchOn(dy, e.begin, size, [&] { return cuda::Launch(task, stream); });
+}
+
+std::string BackwardFromReserve(const ort_rrelu_params& params, const cuda::ReserveBackward& task,
+                                uint64_t reserve_bytes, void* stream) {
+  const cuda::Elements& e = task.elements;
+  std::string error = CheckCall(
+      ReserveBackwardCall{params, task.dy, task.reserve, reserve_bytes, task.dx, e.size, {e.begin, e.end}});
+  if (!error.empty()) return error;
+  error = CheckAligned({{"dy", task.dy}, {"dx", task.dx}}, SizeOf(task.dtype));
+  if (!error.empty()) return error;
+  return LaunchOn({"reserve", task.reserve}, 0, 1, [&] { return cuda::Launch(task, stream); });
+}
+
+}  // namespace
+}  // namespace ort_rrelu
+
+using ort_rrelu::CheckSizes;
+using ort_rrelu::Report;
+
+int ort_rrelu_cuda_forward(const ort_rrelu_params* params, const ort_rrelu_cuda* cuda, const void* x, void* y,
+                           void* noise, void* reserve, uint64_t size, uint64_t begin, uint64_t end,
+                           char* message, size_t capacity) {
+  std::string error = CheckSizes(params, cuda);
+  if (error.empty()) error = ort_rrelu::Forward({*params, x, y, noise, reserve, {size, begin, end}}, *cuda);
+  return Report(error, message, capacity);
+}
+
+int ort_rrelu_cuda_backward(const ort_rrelu_params* params, const ort_rrelu_cuda* cuda, const void* dy,
+                            const void* noise, void* dx, uint64_t begin, uint64_t end, char* message,
+                            size_t capacity) {
+  std::string error = CheckSizes(params, cuda);
+  if (error.empty()) {
+    error = ort_rrelu::Backward(*params, {params->dtype, dy, noise, dx, {end, begin, end}}, cuda->stream);
+  }
+  return Report(error, message, capacity);
+}
+
+int ort_rrelu_cuda_backward_reserve(const ort_rrelu_params* params, const ort_rrelu_cuda* cuda,
+                                    const void* dy, const void* reserve, uint64_t reserve_bytes, void* dx,
+                                    uint64_t size, uint64_t begin, uint64_t end, char* message,
+                                    size_t capacity) {
+  std::string error = CheckSizes(params, cuda);
+  if (error.empty()) {
+    error = ort_rrelu::BackwardFromReserve(*params,
+                                           {params->dtype, dy, reserve, dx, {size, begin, end}, cuda->fault},
+                                           reserve_bytes, cuda->stream);
+  }
+  return Report(error, message, capacity);
+}
+
+int ort_rrelu_cuda_fault(ort_rrelu_fault* fault, char* message, size_t capacity) {
+  if (fault == nullptr || *static_cast<volatile uint32_t*>(&fault->raised) == 0) return 0;
+  const std::string error = ort_rrelu::CheckReserveFault(*fault);
+  std::memset(fault, 0, sizeof *fault);
+  return Report(error, message, capacity);
+}
