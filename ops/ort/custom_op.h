@@ -7,7 +7,8 @@
 #include <optional>
 #include <vector>
 
-#include "ort/kernels.h"
+#include "ort/kernel_context.h"
+#include "ort/status.h"
 #include "ort/support.h"
 
 namespace ort_rrelu {
@@ -102,7 +103,7 @@ CustomOp MakeCustomOp(const OrtApi* api, int runtime, const Elements& elements,
   op.elements = elements;
   op.session_seed = session_seed;
   Callbacks<Kernel>::Fill(op);
-  op.GetExecutionProviderType = [](const OrtCustomOp*) -> const char* { return "CPUExecutionProvider"; };
+  op.GetExecutionProviderType = [](const OrtCustomOp*) -> const char* { return Kernel::kProvider; };
   op.GetInputMemoryType = [](const OrtCustomOp*, size_t) { return OrtMemTypeDefault; };
   op.GetVariadicInputMinArity = [](const OrtCustomOp*) { return 1; };
   op.GetVariadicInputHomogeneity = [](const OrtCustomOp*) { return 1; };

@@ -1,38 +1,13 @@
 #include "ort/kernels.h"
 
-#include "check.h"
 #include "cpu/kernels.h"
 #include "cpu/parallel.h"
 #include "ort/node.h"
+#include "ort/node_inputs.h"
 #include "reserve.h"
-#include "seeds.h"
 
 namespace ort_rrelu {
 namespace {
-
-uint64_t NodeSeed(const KernelContext& context, const Node& node) {
-  const int64_t seed = node.Int("seed", schema::RRelu::kDefaultSeed);
-  if (seed >= 0) return static_cast<uint64_t>(seed);
-  if (!context.session_seed) return SystemEntropy();
-  return static_cast<uint64_t>(
-      DeriveSeed(static_cast<uint64_t>(*context.session_seed), Fnv1a(node.FirstOutput())));
-}
-
-ort_rrelu_params ReadParams(const KernelContext& context, const Node& node) {
-  using Op = schema::RRelu;
-  ort_rrelu_params params{};
-  params.struct_size = sizeof params;
-  params.dtype = context.elements[schema::kT];
-  params.lower = node.Float("lower", Op::kDefaultLower);
-  params.upper = node.Float("upper", Op::kDefaultUpper);
-  const int64_t training = node.Int("training", Op::kDefaultTraining);
-  if (training != static_cast<int32_t>(training))
-    node.Refuse("training=" + std::to_string(training) + ": it must be 0 or 1");
-  params.training = static_cast<int32_t>(training);
-  params.seed = NodeSeed(context, node);
-  if (const std::string error = CheckParams(params); !error.empty()) node.Refuse(error);
-  return params;
-}
 
 template <class Task>
 void RunOn(const Tensors& tensors, const Task& task, uint64_t size) {
@@ -53,18 +28,14 @@ void RunOn(const Tensors& tensors, const Task& task, uint64_t size) {
 RReluKernel::RReluKernel(const KernelContext& context)
     : api_(context.api),
       label_(Node(context.api, context.info, Op::kName).Label()),
-      params_(ReadParams(context, Node(context.api, context.info, Op::kName))) {}
+      params_(ReadParams(context)) {}
 
 // A node without `step` counts its own runs, each Compute once.
 uint64_t RReluKernel::Step(const Tensors& tensors) {
-  const OrtValue* value = tensors.OptionalInput(1);
-  if (value == nullptr) return params_.training ? runs_.fetch_add(1, std::memory_order_relaxed) : 0;
-  const Tensor step = tensors.Describe(value);
-  if (step.size != 1) {
-    throw InvalidArgument{label_ + ": input step has shape " + ShapeText(step.shape) + " (" +
-                          std::to_string(step.size) + " elements): it must have exactly one element"};
+  if (const void* step = StepInput(tensors, label_)) {
+    return static_cast<uint64_t>(*static_cast<const int64_t*>(step));
   }
-  return static_cast<uint64_t>(*static_cast<const int64_t*>(step.data));
+  return params_.training ? runs_.fetch_add(1, std::memory_order_relaxed) : 0;
 }
 
 // The bits of the reserve, after its header, or nullptr when the node does not have that output.
@@ -91,18 +62,11 @@ RReluGradKernel::RReluGradKernel(const KernelContext& context)
   params_.dtype = context.elements[schema::kT];
 }
 
-void RReluGradKernel::Refuse(const std::string& message) const {
-  throw InvalidArgument{label_ + ": " + message};
-}
-
 void NoiseGradKernel::Compute(OrtKernelContext* context) {
   const Tensors tensors(api_, context);
   const Tensor dy = tensors.Input(0);
   const Tensor noise = tensors.Input(1);
-  if (dy.shape != noise.shape) {
-    Refuse("dY has shape " + ShapeText(dy.shape) + " and noise " + ShapeText(noise.shape) +
-           ": they must be the same");
-  }
+  CheckNoiseShape(dy, noise, label_);
   RunOn(tensors, BackwardTask{params_, dy.data, noise.data, tensors.Output(0, dy.shape)}, dy.size);
 }
 
@@ -110,11 +74,9 @@ void ReserveGradKernel::Compute(OrtKernelContext* context) {
   const Tensors tensors(api_, context);
   const Tensor dy = tensors.Input(0);
   const Tensor reserve = tensors.Input(1);
-  if (reserve.shape.size() != 1) {
-    Refuse("reserve has shape " + ShapeText(reserve.shape) + ": it must have one dimension");
-  }
+  CheckReserveShape(reserve, label_);
   const std::string error = CheckReserve(reserve.data, reserve.size, params_.dtype, dy.size);
-  if (!error.empty()) Refuse(error);
+  if (!error.empty()) throw InvalidArgument{label_ + ": " + error};
   const ort_rrelu_params params = ParamsOf(ReadReserveHeader(reserve.data), params_);
   const uint8_t* bits = ReserveBits(static_cast<const void*>(reserve.data));
   RunOn(tensors, ReserveBackwardTask{params, dy.data, bits, tensors.Output(0, dy.shape)}, dy.size);

@@ -1,30 +1,22 @@
-// The ops as ONNX Runtime sees them: state of a node, one Compute for each run.
+// The ops on the CPU as ONNX Runtime sees them: state of a node, one Compute for each run.
 #pragma once
 
-#include <array>
 #include <atomic>
-#include <optional>
+#include <string>
 
+#include "ort/kernel_context.h"
 #include "ort/tensors.h"
 #include "rrelu.h"
 #include "schema.h"
 
 namespace ort_rrelu {
 
-// The element types that a kernel's type variables stand for, in the order of schema::Variable.
-using Elements = std::array<int, schema::kVariables>;
-
-// What a kernel is made from.
-struct KernelContext {
-  const OrtApi& api;
-  const OrtKernelInfo* info;
-  Elements elements;
-  std::optional<int64_t> session_seed;  // register(seed=)
-};
+inline constexpr const char* kCpuProvider = "CPUExecutionProvider";
 
 class RReluKernel {
  public:
   using Op = schema::RRelu;
+  static constexpr const char* kProvider = kCpuProvider;
   explicit RReluKernel(const KernelContext& context);
   void Compute(OrtKernelContext* context);
   const OrtApi& api() const { return api_; }
@@ -43,12 +35,11 @@ class RReluKernel {
 class RReluGradKernel {
  public:
   using Op = schema::RReluGrad;
+  static constexpr const char* kProvider = kCpuProvider;
   explicit RReluGradKernel(const KernelContext& context);
   const OrtApi& api() const { return api_; }
 
  protected:
-  [[noreturn]] void Refuse(const std::string& message) const;
-
   const OrtApi& api_;
   const std::string label_;
   ort_rrelu_params params_;

@@ -7,7 +7,11 @@
 #include <mutex>
 #include <vector>
 
+#if defined(ORT_RRELU_HAS_CUDA)
+#include "ort/cuda_kernels.h"
+#endif
 #include "ort/custom_op.h"
+#include "ort/kernels.h"
 
 #if defined(_WIN32)
 #define ORT_RRELU_REGISTER_EXPORT __declspec(dllexport)
@@ -30,15 +34,24 @@ struct Registration {
   OrtCustomOpDomain* domain = nullptr;
 };
 
-std::vector<CustomOp> MakeOps(const OrtApi* api, int runtime, std::optional<int64_t> seed) {
-  std::vector<CustomOp> ops;
+// The kernels of one provider. ONNX Runtime takes a provider that a session does not have for what it is.
+template <class RRelu, class NoiseGrad, class ReserveGrad>
+void AddOps(std::vector<CustomOp>& ops, const OrtApi* api, int runtime, std::optional<int64_t> seed) {
   for (const int dtype : schema::kElementTypes) {
     const Elements noise = {dtype, dtype};
     const Elements reserve = {dtype, ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8};
-    ops.push_back(MakeCustomOp<RReluKernel>(api, runtime, noise, seed));
-    ops.push_back(MakeCustomOp<NoiseGradKernel>(api, runtime, noise, seed));
-    ops.push_back(MakeCustomOp<ReserveGradKernel>(api, runtime, reserve, seed));
+    ops.push_back(MakeCustomOp<RRelu>(api, runtime, noise, seed));
+    ops.push_back(MakeCustomOp<NoiseGrad>(api, runtime, noise, seed));
+    ops.push_back(MakeCustomOp<ReserveGrad>(api, runtime, reserve, seed));
   }
+}
+
+std::vector<CustomOp> MakeOps(const OrtApi* api, int runtime, std::optional<int64_t> seed) {
+  std::vector<CustomOp> ops;
+  AddOps<RReluKernel, NoiseGradKernel, ReserveGradKernel>(ops, api, runtime, seed);
+#if defined(ORT_RRELU_HAS_CUDA)
+  AddOps<CudaRReluKernel, CudaNoiseGradKernel, CudaReserveGradKernel>(ops, api, runtime, seed);
+#endif
   return ops;
 }
 
