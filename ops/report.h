@@ -7,10 +7,13 @@
 
 namespace ort_rrelu {
 
-inline int Report(const std::string& error, char* message, size_t capacity) {
+inline constexpr int kRefused = 1;  // an argument
+inline constexpr int kFailed = 2;   // the machine, or this build
+
+inline int Report(const std::string& error, char* message, size_t capacity, int code = kRefused) {
   if (error.empty()) return 0;
   if (message != nullptr && capacity > 0) std::snprintf(message, capacity, "%s", error.c_str());
-  return 1;
+  return code;
 }
 
 }  // namespace ort_rrelu

@@ -54,64 +54,77 @@ uint64_t SizeOf(int32_t dtype) {
   return WithElement(dtype, [](auto element) { return sizeof(element); });
 }
 
-std::string Forward(const cuda::Forward& task, const ort_rrelu_cuda& call) {
+std::string CheckTask(const cuda::Forward& task) {
   const cuda::Elements& e = task.elements;
-  std::string error =
+  const std::string error =
       CheckCall(ForwardCall{task.params, task.x, task.y, task.noise, task.reserve, e.size, {e.begin, e.end}});
   if (!error.empty()) return error;
-  const uint64_t size = SizeOf(task.params.dtype);
-  const Address x = {"x", task.x}, reserve = {"reserve", task.reserve};
-  error = CheckAligned({x, {"y", task.y}, {"noise", task.noise}}, size);
-  const bool nothing = e.begin == e.end;
-  if (!error.empty() || (nothing && task.reserve == nullptr)) return error;
-  const auto launch = [&] { return cuda::Launch(task, {call.seed, call.step}, call.stream); };
-  return nothing ? LaunchOn(reserve, 0, 1, launch) : LaunchOn(x, e.begin, size, launch);
+  return CheckAligned({{"x", task.x}, {"y", task.y}, {"noise", task.noise}}, SizeOf(task.params.dtype));
 }
 
-std::string Backward(const ort_rrelu_params& params, const cuda::Backward& task, void* stream) {
+std::string CheckTask(const ort_rrelu_params& params, const cuda::Backward& task) {
   const cuda::Elements& e = task.elements;
-  std::string error = CheckCall(BackwardCall{params, task.dy, task.noise, task.dx, {e.begin, e.end}});
-  if (!error.empty() || e.begin == e.end) return error;
-  const uint64_t size = SizeOf(task.dtype);
-  const Address dy = {"dy", task.dy};
-  error = CheckAligned({dy, {"noise", task.noise}, {"dx", task.dx}}, size);
+  const std::string error = CheckCall(BackwardCall{params, task.dy, task.noise, task.dx, {e.begin, e.end}});
   if (!error.empty()) return error;
-  return LaunchOn(dy, e.begin, size, [&] { return cuda::Launch(task, stream); });
+  return CheckAligned({{"dy", task.dy}, {"noise", task.noise}, {"dx", task.dx}}, SizeOf(task.dtype));
 }
 
-std::string BackwardFromReserve(const ort_rrelu_params& params, const cuda::ReserveBackward& task,
-                                uint64_t reserve_bytes, void* stream) {
+std::string CheckTask(const ort_rrelu_params& params, const cuda::ReserveBackward& task,
+                      uint64_t reserve_bytes) {
   const cuda::Elements& e = task.elements;
-  std::string error = CheckCall(
+  const std::string error = CheckCall(
       ReserveBackwardCall{params, task.dy, task.reserve, reserve_bytes, task.dx, e.size, {e.begin, e.end}});
   if (!error.empty()) return error;
-  error = CheckAligned({{"dy", task.dy}, {"dx", task.dx}}, SizeOf(task.dtype));
-  if (!error.empty()) return error;
-  return LaunchOn({"reserve", task.reserve}, 0, 1, [&] { return cuda::Launch(task, stream); });
+  return CheckAligned({{"dy", task.dy}, {"dx", task.dx}}, SizeOf(task.dtype));
+}
+
+// The tasks have been checked.
+std::string Run(const cuda::Forward& task, const ort_rrelu_cuda& call) {
+  const auto launch = [&] { return cuda::Launch(task, {call.seed, call.step}, call.stream); };
+  const cuda::Elements& e = task.elements;
+  if (e.begin != e.end) return LaunchOn({"x", task.x}, e.begin, SizeOf(task.params.dtype), launch);
+  return task.reserve == nullptr ? "" : LaunchOn({"reserve", task.reserve}, 0, 1, launch);
+}
+
+std::string Run(const cuda::Backward& task, const ort_rrelu_cuda& call) {
+  const cuda::Elements& e = task.elements;
+  if (e.begin == e.end) return "";
+  return LaunchOn({"dy", task.dy}, e.begin, SizeOf(task.dtype),
+                  [&] { return cuda::Launch(task, call.stream); });
+}
+
+std::string Run(const cuda::ReserveBackward& task, const ort_rrelu_cuda& call) {
+  return LaunchOn({"reserve", task.reserve}, 0, 1, [&] { return cuda::Launch(task, call.stream); });
 }
 
 }  // namespace
 }  // namespace ort_rrelu
 
 using ort_rrelu::CheckSizes;
+using ort_rrelu::CheckTask;
+using ort_rrelu::kFailed;
 using ort_rrelu::Report;
 
 int ort_rrelu_cuda_forward(const ort_rrelu_params* params, const ort_rrelu_cuda* cuda, const void* x, void* y,
                            void* noise, void* reserve, uint64_t size, uint64_t begin, uint64_t end,
                            char* message, size_t capacity) {
   std::string error = CheckSizes(params, cuda);
-  if (error.empty()) error = ort_rrelu::Forward({*params, x, y, noise, reserve, {size, begin, end}}, *cuda);
-  return Report(error, message, capacity);
+  if (!error.empty()) return Report(error, message, capacity);
+  const ort_rrelu::cuda::Forward task = {*params, x, y, noise, reserve, {size, begin, end}};
+  error = CheckTask(task);
+  if (!error.empty()) return Report(error, message, capacity);
+  return Report(ort_rrelu::Run(task, *cuda), message, capacity, kFailed);
 }
 
 int ort_rrelu_cuda_backward(const ort_rrelu_params* params, const ort_rrelu_cuda* cuda, const void* dy,
                             const void* noise, void* dx, uint64_t begin, uint64_t end, char* message,
                             size_t capacity) {
   std::string error = CheckSizes(params, cuda);
-  if (error.empty()) {
-    error = ort_rrelu::Backward(*params, {params->dtype, dy, noise, dx, {end, begin, end}}, cuda->stream);
-  }
-  return Report(error, message, capacity);
+  if (!error.empty()) return Report(error, message, capacity);
+  const ort_rrelu::cuda::Backward task = {params->dtype, dy, noise, dx, {end, begin, end}};
+  error = CheckTask(*params, task);
+  if (!error.empty()) return Report(error, message, capacity);
+  return Report(ort_rrelu::Run(task, *cuda), message, capacity, kFailed);
 }
 
 int ort_rrelu_cuda_backward_reserve(const ort_rrelu_params* params, const ort_rrelu_cuda* cuda,
@@ -119,12 +132,12 @@ int ort_rrelu_cuda_backward_reserve(const ort_rrelu_params* params, const ort_rr
                                     uint64_t size, uint64_t begin, uint64_t end, char* message,
                                     size_t capacity) {
   std::string error = CheckSizes(params, cuda);
-  if (error.empty()) {
-    error = ort_rrelu::BackwardFromReserve(*params,
-                                           {params->dtype, dy, reserve, dx, {size, begin, end}, cuda->fault},
-                                           reserve_bytes, cuda->stream);
-  }
-  return Report(error, message, capacity);
+  if (!error.empty()) return Report(error, message, capacity);
+  const ort_rrelu::cuda::ReserveBackward task = {params->dtype,      dy,         reserve, dx,
+                                                 {size, begin, end}, cuda->fault};
+  error = CheckTask(*params, task, reserve_bytes);
+  if (!error.empty()) return Report(error, message, capacity);
+  return Report(ort_rrelu::Run(task, *cuda), message, capacity, kFailed);
 }
 
 int ort_rrelu_cuda_fault(ort_rrelu_fault* fault, char* message, size_t capacity) {

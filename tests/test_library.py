@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 import pytest
 
 import ort_rrelu
 from ort_rrelu import library
+
+
+with_cuda = pytest.mark.skipif(not library.build_info()["cuda"], reason="the library has no CUDA kernels")
 
 
 def _lines(*command: str) -> list[str]:
@@ -33,6 +39,10 @@ def test_exports_nothing_but_its_interface() -> None:
         "ort_rrelu_backward_reserve",
         "ort_rrelu_build_info",
         "ort_rrelu_check",
+        "ort_rrelu_cuda_backward",
+        "ort_rrelu_cuda_backward_reserve",
+        "ort_rrelu_cuda_fault",
+        "ort_rrelu_cuda_forward",
         "ort_rrelu_forward",
         "ort_rrelu_reserve_bytes",
     }
@@ -58,9 +68,20 @@ def test_build_info() -> None:
         "instruction_set",
         "onnxruntime_headers",
         "onnxruntime_oldest",
+        "cuda",
         "kernels",
     }
-    assert list(info["kernels"]["cpu"]) == ["float", "double", "float16", "bfloat16"]
+    assert set(info["kernels"]) == ({"cpu", "cuda"} if info["cuda"] else {"cpu"})
+    for dtypes in info["kernels"].values():
+        assert dtypes == ["float", "double", "float16", "bfloat16"]
+
+
+@with_cuda
+def test_build_info_of_cuda() -> None:
+    info = library.build_info()["cuda"]
+    assert set(info) == {"toolkit", "minimum_driver", "architectures", "ptx"}
+    assert info["minimum_driver"].split(".")[0] == {"12": "525", "13": "580"}[info["toolkit"].split(".")[0]]
+    assert info["architectures"] == sorted(info["architectures"], key=float)
 
 
 def test_importing_the_package_imports_no_framework() -> None:
@@ -131,3 +152,74 @@ def test_refused_addresses_of_gradients(dy: int, noise: int, dx: int, message: s
 def test_empty_ranges_need_no_addresses() -> None:
     library.forward(_FLOATS, 0, 0, None, 0, 0)
     library.backward(_FLOATS, 0, 0, 0, 8, 8)
+
+
+_ON_CUDA: dict[str, Callable[[library.CudaCall], None]] = {
+    "forward": lambda call: library.cuda_forward(_FLOATS, call, 4096, 8192, None, 0, 8),
+    "backward": lambda call: library.cuda_backward(_FLOATS, call, 4096, 8192, 16384, 0, 8),
+    "backward from a reserve": lambda call: library.cuda_backward_reserve(
+        _FLOATS, call, 4096, 8192, 65, 16384, 8, 0, 8
+    ),
+}
+
+
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="there is an NVIDIA driver here")
+@pytest.mark.parametrize("call", _ON_CUDA.values(), ids=_ON_CUDA)
+def test_cuda_calls_where_there_is_no_cuda(call: Callable[[library.CudaCall], None]) -> None:
+    """The same error on every machine without a GPU, whatever the build."""
+    facts = library.build_info()["cuda"]
+    missing = (
+        f"there is no NVIDIA driver here: .* CUDA {facts['toolkit']} .* driver {facts['minimum_driver']}"
+        if facts
+        else "this ort_rrelu was built without CUDA kernels"
+    )
+    with pytest.raises(OSError, match=f"^{missing}"):
+        call(library.CudaCall())
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "begin", "message"),
+    [
+        (4096, 4100, 0, "y overlaps x: it must be the same array or apart"),
+        (4097, 8192, 0, "x is not aligned to its elements of 4 bytes"),
+        (4096, 8194, 0, "y is not aligned to its elements of 4 bytes"),
+        (4096, 8192, 4, r"range \[4, 8\): begin must be a multiple of 8, and at most end"),
+    ],
+)
+def test_refused_calls_on_cuda(x: int, y: int, begin: int, message: str) -> None:
+    """Arguments are refused before a device is looked for."""
+    with pytest.raises(ValueError, match=f"^{message}"):
+        library.cuda_forward(_FLOATS, library.CudaCall(), x, y, None, begin, 8)
+
+
+def test_a_reserve_of_a_wrong_length_on_cuda() -> None:
+    with pytest.raises(ValueError, match="^reserve has 64 bytes: it must have 65 for 8 elements"):
+        library.cuda_backward_reserve(_FLOATS, library.CudaCall(), 4096, 8192, 64, 16384, 8, 0, 8)
+
+
+class _Fault(ctypes.Structure):
+    _fields_ = (
+        ("raised", ctypes.c_uint32),
+        ("dtype", ctypes.c_int32),
+        ("size", ctypes.c_uint64),
+        ("header", ctypes.c_uint8 * 64),
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({0: 7}, "reserve begins with 0x6c657207: it must be what RRelu wrote"),
+        ({40: 9}, "reserve is of 9 elements: it must be 8"),
+        ({}, "reserve has bits other than 0 after its last element"),
+    ],
+    ids=["magic", "size", "unused bits"],
+)
+def test_what_the_device_found_is_told_once(change: dict[int, int], message: str) -> None:
+    _, reserve = ort_rrelu.rrelu(np.zeros(8, np.float32), training=True, seed=1, return_reserve=True)
+    header = bytearray(reserve[:64])
+    for place, value in change.items():
+        header[place] = value
+    fault = _Fault(1, 1, 8, (ctypes.c_uint8 * 64)(*header))
+    assert library.cuda_fault(ctypes.addressof(fault)).startswith(message)
+    assert library.cuda_fault(ctypes.addressof(fault)) == ""

@@ -21,11 +21,16 @@ from ort_rrelu import schema
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, LibraryError
 
 __all__ = [
+    "CudaCall",
     "Params",
     "backward",
     "backward_reserve",
     "build_info",
     "check",
+    "cuda_backward",
+    "cuda_backward_reserve",
+    "cuda_fault",
+    "cuda_forward",
     "forward",
     "get_library_path",
     "reserve_bytes",
@@ -33,6 +38,7 @@ __all__ = [
 
 _ABI = 1
 _MESSAGE_BYTES = 512
+_FAILED = 2  # what a function returns where the machine is at fault, and not an argument
 
 
 def get_library_path() -> str:
@@ -76,17 +82,46 @@ class _CParams(ctypes.Structure):
     )
 
 
+@dataclass(frozen=True)
+class CudaCall:
+    """Where a call on device memory runs, and what it reads there. Addresses of the device, None for none."""
+
+    stream: int = 0
+    seed: int | None = None
+    step: int | None = None
+    fault: int | None = None
+
+
+class _CCudaCall(ctypes.Structure):
+    _fields_ = (
+        ("struct_size", ctypes.c_uint32),
+        ("zero", ctypes.c_uint32),
+        ("stream", ctypes.c_void_p),
+        ("seed", ctypes.c_void_p),
+        ("step", ctypes.c_void_p),
+        ("fault", ctypes.c_void_p),
+    )
+
+
 _DATA = ctypes.c_void_p
 _SIZE = ctypes.c_uint64
 _RANGE = (_SIZE, _SIZE)
 _MESSAGE = (ctypes.c_char_p, ctypes.c_size_t)
 _PARAMS = ctypes.POINTER(_CParams)
+_CUDA = ctypes.POINTER(_CCudaCall)
 _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "ort_rrelu_check": (_PARAMS, *_MESSAGE),
     "ort_rrelu_reserve_bytes": (_SIZE,),
     "ort_rrelu_forward": (_PARAMS, _DATA, _DATA, _DATA, _DATA, _SIZE, *_RANGE, *_MESSAGE),
     "ort_rrelu_backward": (_PARAMS, _DATA, _DATA, _DATA, *_RANGE, *_MESSAGE),
     "ort_rrelu_backward_reserve": (_PARAMS, _DATA, _DATA, _SIZE, _DATA, _SIZE, *_RANGE, *_MESSAGE),
+    "ort_rrelu_cuda_forward": (_PARAMS, _CUDA, _DATA, _DATA, _DATA, _DATA, _SIZE, *_RANGE, *_MESSAGE),
+    "ort_rrelu_cuda_backward": (_PARAMS, _CUDA, _DATA, _DATA, _DATA, *_RANGE, *_MESSAGE),
+    "ort_rrelu_cuda_backward_reserve": (
+        *(_PARAMS, _CUDA, _DATA, _DATA, _SIZE, _DATA, _SIZE),
+        *(*_RANGE, *_MESSAGE),
+    ),
+    "ort_rrelu_cuda_fault": (_DATA, *_MESSAGE),
 }
 
 
@@ -140,11 +175,17 @@ def _c_params(params: Params) -> _CParams:
     )
 
 
-def _call(name: str, params: Params, *arguments: int | None) -> None:
+def _call(name: str, params: Params, *arguments: Any) -> None:
     message = ctypes.create_string_buffer(_MESSAGE_BYTES)
     c_params = _c_params(params)
-    if getattr(_load(), name)(ctypes.byref(c_params), *arguments, message, _MESSAGE_BYTES):
-        raise InvalidValueError(message.value.decode())
+    code = getattr(_load(), name)(ctypes.byref(c_params), *arguments, message, _MESSAGE_BYTES)
+    if code:
+        raise (LibraryError if code == _FAILED else InvalidValueError)(message.value.decode())
+
+
+def _call_on_cuda(name: str, params: Params, call: CudaCall, *arguments: int | None) -> None:
+    c_call = _CCudaCall(ctypes.sizeof(_CCudaCall), 0, call.stream, call.seed, call.step, call.fault)
+    _call(name, params, ctypes.byref(c_call), *arguments)
 
 
 def check(params: Params) -> None:
@@ -189,3 +230,57 @@ def backward_reserve(
     Of params, dtype and num_threads count. begin and end are as in `forward`.
     """
     _call("ort_rrelu_backward_reserve", params, dy, reserve, reserve_bytes, dx, size, begin, end)
+
+
+def cuda_forward(
+    params: Params,
+    call: CudaCall,
+    x: int,
+    y: int,
+    noise: int | None,
+    begin: int,
+    end: int,
+    *,
+    reserve: int | None = None,
+    size: int | None = None,
+) -> None:
+    """`forward` on addresses of CUDA memory, queued on a stream; call.seed and call.step go before params'.
+
+    Raises LibraryError where the library has no CUDA kernels, or the driver cannot run them.
+    """
+    number = end if size is None else size
+    _call_on_cuda("ort_rrelu_cuda_forward", params, call, x, y, noise, reserve, number, begin, end)
+
+
+def cuda_backward(params: Params, call: CudaCall, dy: int, noise: int, dx: int, begin: int, end: int) -> None:
+    """`backward` on addresses of CUDA memory, queued on a stream."""
+    _call_on_cuda("ort_rrelu_cuda_backward", params, call, dy, noise, dx, begin, end)
+
+
+def cuda_backward_reserve(
+    params: Params,
+    call: CudaCall,
+    dy: int,
+    reserve: int,
+    reserve_bytes: int,
+    dx: int,
+    size: int,
+    begin: int,
+    end: int,
+) -> None:
+    """`backward_reserve` on addresses of CUDA memory, queued on a stream.
+
+    Of the reserve the host sees its length alone. Where the device finds something else wrong, dx becomes NaN
+    and call.fault is raised.
+    """
+    _call_on_cuda(
+        "ort_rrelu_cuda_backward_reserve",
+        *(params, call, dy, reserve, reserve_bytes, dx, size, begin, end),
+    )
+
+
+def cuda_fault(fault: int) -> str:
+    """What was wrong with a reserve, told once, or nothing; the fault's address on the host."""
+    message = ctypes.create_string_buffer(_MESSAGE_BYTES)
+    _load().ort_rrelu_cuda_fault(fault, message, _MESSAGE_BYTES)
+    return message.value.decode()

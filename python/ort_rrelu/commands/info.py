@@ -78,6 +78,7 @@ def _print_installation(facts: dict[str, Any]) -> None:
         "ABI": str(build["abi"]),
         "Runs on": f"ONNX Runtime {build['onnxruntime_oldest']} and newer "
         f"(headers {build['onnxruntime_headers']})",
+        "CUDA": _cuda(build["cuda"]),
         "onnxruntime": facts["onnxruntime"] or _NOT_INSTALLED,
         "Providers": ", ".join(p.removesuffix("ExecutionProvider") for p in facts["providers"]) or "-",
         "onnx": facts["onnx"],
@@ -86,6 +87,17 @@ def _print_installation(facts: dict[str, Any]) -> None:
     }
     terminal.print_facts(rows)
     _print_kernels(build["kernels"])
+
+
+def _cuda(facts: dict[str, Any] | None) -> str:
+    if facts is None:
+        return "no kernels in this build"
+    ptx = f", PTX {facts['ptx']} for newer ones" if facts["ptx"] else ""
+    architectures = ", ".join(facts["architectures"])
+    return (
+        f"toolkit {facts['toolkit']}, driver {facts['minimum_driver']} or newer\n"
+        f"compute capability {architectures}{ptx}"
+    )
 
 
 def _print_kernels(kernels: dict[str, list[str]]) -> None:
