@@ -16,7 +16,6 @@ import pytest
 import ort_rrelu
 from ort_rrelu import library
 
-
 with_cuda = pytest.mark.skipif(not library.build_info()["cuda"], reason="the library has no CUDA kernels")
 
 
@@ -193,7 +192,7 @@ def test_refused_calls_on_cuda(x: int, y: int, begin: int, message: str) -> None
 
 
 def test_a_reserve_of_a_wrong_length_on_cuda() -> None:
-    with pytest.raises(ValueError, match="^reserve has 64 bytes: it must have 65 for 8 elements"):
+    with pytest.raises(ValueError, match=r"^reserve has 64 bytes: it must have 65 for 8 elements"):
         library.cuda_backward_reserve(_FLOATS, library.CudaCall(), 4096, 8192, 64, 16384, 8, 0, 8)
 
 

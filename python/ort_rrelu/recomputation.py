@@ -31,13 +31,16 @@ class Autograd(Protocol):
     def in_backward(self) -> bool:
         """Does this thread run a backward pass?"""
 
+    def read(self, counter: Any) -> Any:
+        """The counter's value, to be kept: a number, or a copy where that is on a device."""
+
     def advance(self, counter: Any) -> None:
         """Add one to the counter, in place."""
 
 
 @dataclass
 class _Forward:
-    step: int
+    step: Any
     counter: weakref.ref[Any]  # its address may be another one's later
     recomputed: bool = False
     ambiguous: bool = False
@@ -52,26 +55,31 @@ class Steps:
         self._forwards: OrderedDict[tuple[int, int], _Forward] = OrderedDict()
         self._lock = threading.Lock()
 
-    def take(self, counter: Any) -> int:
+    def take(self, counter: Any, remember: bool = True) -> Any:
         """The counter's value, which moves on by one; in a recomputation, the value of the first time.
+
+        remember=False: a recomputation of this call will be refused.
 
         Raises InvalidValueError when a recomputation cannot be told from the other forwards.
         """
         call = (counter.data_ptr(), self._autograd.mark())
         with self._lock:
-            return self._recall(call) if self._autograd.in_backward() else self._advance(counter, call)
+            if self._autograd.in_backward():
+                return self._recall(call)
+            step = self._autograd.read(counter)
+            self._autograd.advance(counter)
+            if remember:
+                self._keep(step, counter, call)
+            return step
 
-    def _advance(self, counter: Any, call: tuple[int, int]) -> int:
-        step = int(counter)
-        self._autograd.advance(counter)
+    def _keep(self, step: Any, counter: Any, call: tuple[int, int]) -> None:
         before = self._forwards.pop(call, None)
         waiting = before is not None and before.counter() is not None and not before.recomputed
         self._forwards[call] = _Forward(step, weakref.ref(counter), ambiguous=waiting)
         if len(self._forwards) > self._remembered:
             self._forwards.popitem(last=False)
-        return step
 
-    def _recall(self, call: tuple[int, int]) -> int:
+    def _recall(self, call: tuple[int, int]) -> Any:
         forward = self._forwards.get(call)
         if forward is None or forward.counter() is None or forward.ambiguous:
             raise InvalidValueError(

@@ -52,6 +52,9 @@ class _Autograd:
             frame = frame.f_back
         return frame is not None
 
+    def read(self, counter: Tensor) -> int:
+        return int(counter)
+
     def advance(self, counter: Tensor) -> None:
         counter.increment()
 
@@ -61,7 +64,7 @@ _steps = Steps(_Autograd())
 
 def next_step(counter: Tensor) -> int:
     """The step of this call; the counter, one int64, moves on unless a forward is being recomputed."""
-    return _steps.take(counter)
+    return int(_steps.take(counter))
 
 
 def draw() -> tuple[int, int]:

@@ -45,16 +45,17 @@ class RReLU(torch.nn.RReLU):
     """Randomized leaky ReLU (Xu et al. 2015); drop-in for torch.nn.RReLU with reproducible slopes.
 
     In train mode y = x * r where x <= 0, r drawn from U(lower, upper) for each element; in eval mode
-    y = x * (lower + upper) / 2 there. Any shape; float32, float64, float16, bfloat16, on the CPU. Slopes
-    follow the logical order of elements, whatever the memory format.
+    y = x * (lower + upper) / 2 there. Any shape; float32, float64, float16, bfloat16, on the CPU and on
+    CUDA. Slopes follow the logical order of elements, whatever the memory format.
 
     Without a seed the slopes come from torch's own generator (torch.manual_seed). With one, call number k in
     train mode draws the slopes of step k (`step`, an int64 buffer that is not in the state_dict), the very
     ones that ort_rrelu.rrelu(seed=, step=) and the exported model draw; `forward(x, step=k)` names the step
     instead. Each counted call also draws one number from torch's generator, by which the recomputation of
     torch.utils.checkpoint finds its step again; where it cannot (preserve_rng_state=False, or a checkpoint
-    inside torch.compile), it raises and asks for step=. A trace or ExportedProgram of a seeded module is
-    stateless: without step= it draws step 0 at every call. torch.jit.script does not take this class.
+    inside torch.compile; on CUDA also a checkpoint of compiled code, or in a captured graph), it raises and
+    asks for step=. A trace or ExportedProgram of a seeded module is stateless: without step= it draws step 0
+    at every call. torch.jit.script does not take this class.
 
     Args:
         lower, upper: finite in float32, lower <= upper.
@@ -108,7 +109,9 @@ class RReLU(torch.nn.RReLU):
             return None
         if self.step is None:
             raise InvalidValueError(f"seed={self.seed} was set after construction: use RReLU(seed=...)")
-        taken: Tensor = ops.next_step(self.step)
+        # What compiled code on CUDA computes may be a graph's memory, in which nothing can be remembered.
+        remember = not (self.step.is_cuda and torch.compiler.is_compiling())
+        taken: Tensor = ops.next_step(self.step, remember)
         return taken
 
     def reset_parameters(self) -> None:

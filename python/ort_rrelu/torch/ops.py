@@ -5,7 +5,10 @@ rrelu(x, lower, upper, training, seed, step) -> (y, noise)
     seed given: step is the number of the draw; None means 0.
 rrelu_grad(dy, noise) -> dx
 next_step(counter) -> step
-    reads the counter and advances it in place.
+    reads the counter and advances it in place, on its device.
+
+On CUDA all of it is queued on the current stream and nothing waits for the device, so that a captured CUDA
+graph draws anew at each replay.
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ort_rrelu import library, schema
+from ort_rrelu import schema
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.recomputation import Steps
+from ort_rrelu.torch import kernels
 
 __all__ = ["next_step", "rrelu", "rrelu_grad"]
 
@@ -34,6 +38,9 @@ class _Autograd:
     def in_backward(self) -> bool:
         return torch._C._current_graph_task_id() != -1
 
+    def read(self, counter: Tensor) -> int | Tensor:
+        return counter.clone() if counter.is_cuda else int(counter)
+
     def advance(self, counter: Tensor) -> None:
         counter.add_(1)
 
@@ -47,27 +54,14 @@ def _dtype(x: Tensor) -> int:
     return _DTYPES[x.dtype]
 
 
-def _check_device(x: Tensor) -> None:
-    if x.device.type != "cpu":
-        raise InvalidValueError(f"x is on device {x.device}: this version of ort_rrelu runs on the CPU only")
+def _capturing(counter: Tensor) -> bool:
+    """Is a CUDA graph being captured, whose memory is the graph's and must not be kept?"""
+    return counter.is_cuda and torch.cuda.is_current_stream_capturing()
 
 
 def _laid_out_as(x: Tensor, contiguous: Tensor) -> Tensor:
     """Slopes follow the logical order of elements; results keep x's memory format."""
     return contiguous if x.is_contiguous() else torch.empty_like(x).copy_(contiguous)
-
-
-def _draw(seed: int | None, step: Tensor | None) -> tuple[int, int]:
-    if seed is None:
-        key, number = torch.randint(-(2**63), 2**63 - 1, (2,), dtype=torch.int64).tolist()
-        return key, number
-    if step is None:
-        return seed, 0
-    if step.numel() != 1 or step.dtype != torch.int64:
-        raise InvalidValueError(
-            f"step has dtype {step.dtype} and shape {list(step.shape)}: it must be one int64 element"
-        )
-    return seed, int(step)
 
 
 @torch.library.custom_op(
@@ -82,12 +76,11 @@ def rrelu(
 ) -> tuple[Tensor, Tensor]:
     """RReLU of x and its noise, both in x's dtype, shape and memory format."""
     dtype = _dtype(x)
-    _check_device(x)
-    key, number = _draw(seed, step) if training else (0, 0)
+    kernels.check_device(x)
+    drawn = kernels.draw(x.device, seed, step) if training else None
     array = x.contiguous()
     y, noise = torch.empty_like(array), torch.empty_like(array)
-    params = library.Params(dtype, lower, upper, training, key, number, torch.get_num_threads())
-    library.forward(params, array.data_ptr(), y.data_ptr(), noise.data_ptr(), 0, array.numel())
+    kernels.forward(dtype, (lower, upper), drawn, array, y, noise)
     return _laid_out_as(x, y), _laid_out_as(x, noise)
 
 
@@ -101,7 +94,7 @@ def _(x: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
 def rrelu_grad(dy: Tensor, noise: Tensor) -> Tensor:
     """dy * noise, in dy's dtype, shape and memory format."""
     dtype = _dtype(dy)
-    _check_device(dy)
+    kernels.check_device(dy)
     if (noise.dtype, noise.shape, noise.device) != (dy.dtype, dy.shape, dy.device):
         raise InvalidValueError(
             f"noise has dtype {noise.dtype} and shape {list(noise.shape)}: "
@@ -109,8 +102,7 @@ def rrelu_grad(dy: Tensor, noise: Tensor) -> Tensor:
         )
     gradient, factor = dy.contiguous(), noise.contiguous()
     dx = torch.empty_like(gradient)
-    params = library.Params(dtype, num_threads=torch.get_num_threads())
-    library.backward(params, gradient.data_ptr(), factor.data_ptr(), dx.data_ptr(), 0, dx.numel())
+    kernels.backward(dtype, gradient, factor, dx)
     return _laid_out_as(dy, dx)
 
 
@@ -122,13 +114,17 @@ def _(dy: Tensor, _noise: Tensor) -> Tensor:
 @torch.library.custom_op(
     f"{_NAMESPACE}::next_step", mutates_args=("counter",), tags=(torch.Tag.nondeterministic_seeded,)
 )
-def next_step(counter: Tensor) -> Tensor:
-    """The step of this call, an int64 scalar; the counter moves on unless a forward is being recomputed."""
-    return torch.tensor(_steps.take(counter))
+def next_step(counter: Tensor, remember: bool = True) -> Tensor:
+    """The step of this call, an int64 scalar; the counter moves on unless a forward is being recomputed.
+
+    remember=False: no recomputation will find this call's step, and nothing outlives the call.
+    """
+    step = _steps.take(counter, remember and not _capturing(counter))
+    return step.clone() if isinstance(step, Tensor) else torch.tensor(step)
 
 
 @next_step.register_fake
-def _(counter: Tensor) -> Tensor:
+def _(counter: Tensor, _remember: bool = True) -> Tensor:
     return torch.empty_like(counter)
 
 
