@@ -117,7 +117,8 @@ def grad_model(
     dtype: int = FLOAT, *, saved: str = "noise", shape: Shape = None, name: str = ""
 ) -> onnx.ModelProto:
     """dy, saved (noise or reserve) -> RReluGrad -> dx."""
-    inputs: dict[str, Shape] = {"dy": shape, saved: None if saved == "reserve" else shape}
+    bytes_of_reserve: Shape = None if shape is None else ["bytes"]
+    inputs: dict[str, Shape] = {"dy": shape, saved: bytes_of_reserve if saved == "reserve" else shape}
     return _model_of_node(schema.RRELU_GRAD, inputs, ["dx"], dtype, shape, name)
 
 
@@ -143,7 +144,7 @@ def session(
 
 
 def run(of: onnxruntime.InferenceSession, *arrays: Array) -> list[Array]:
-    """One run on arrays in the order of the model's inputs; outputs but bytes come in the first one's dtype."""
+    """One run on arrays in the order of the model's inputs; outputs, but bytes, come in the first's dtype."""
     feeds = {
         value.name: array.astype(np.float32) if array.dtype == DTYPES[BFLOAT16] else array
         for value, array in zip(of.get_inputs(), arrays, strict=True)
