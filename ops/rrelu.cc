@@ -59,7 +59,13 @@ Array Elements(const char* name, const void* data, Range range, int32_t dtype) {
   return {name, data, range.begin * size, (range.end - range.begin) * size};
 }
 
+// What backward reads, and what forward writes: the bits of a range, and the header in the first.
 Array WholeReserve(const void* data, uint64_t size) { return {"reserve", data, 0, ReserveBytes(size)}; }
+
+Array PartOfReserve(const void* data, Range range) {
+  const uint64_t offset = range.begin == 0 ? 0 : ReserveBytes(range.begin);
+  return {"reserve", data, offset, ReserveBytes(range.end) - offset};
+}
 
 std::string CheckPresent(const Array& array) {
   if (array.data != nullptr || array.bytes == 0) return "";
@@ -109,7 +115,7 @@ std::string Forward(ForwardTask task, void* reserve, uint64_t size, Range range)
   const Array x = Elements("x", task.x, range, dtype);
   const Array y = Elements("y", task.y, range, dtype);
   const Array noise = Elements("noise", task.noise, range, dtype);
-  const Array saved = WholeReserve(reserve, size);
+  const Array saved = PartOfReserve(reserve, range);
   std::string error = FirstError({CheckPresent(x), CheckPresent(y), CheckSameOrApart(y, x),
                                   CheckApart(noise, x), CheckApart(noise, y), CheckApart(saved, x),
                                   CheckApart(saved, y), CheckApart(saved, noise)});
