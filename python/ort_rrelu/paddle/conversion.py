@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ort_rrelu.errors import ConversionError, MissingPackageError
-from ort_rrelu.paddle.document import Json, described, top_level
+from ort_rrelu.paddle.culprit import find_culprit
+from ort_rrelu.paddle.document import Json
 from ort_rrelu.paddle.weights import check_weights
 
 __all__ = ["PYTHON_VARIABLE", "convert", "translate"]
@@ -81,7 +82,12 @@ def convert(stem: str, folder: Path, opset_version: int, options: dict[str, Any]
     done = _convert(stem, folder, opset_version, options)
     if done.returncode:
         _raise_if_missing(done)
-        culprit = _first_failing(document, stem, folder, opset_version, options)
+
+        def converts(part: Json) -> bool:
+            (folder / f"{stem}.json").write_text(json.dumps(part), "utf-8")
+            return _convert(stem, folder, opset_version, options).returncode == 0
+
+        culprit = find_culprit(document, converts)
         where = f"operator {culprit}" if culprit else "the model"
         raise ConversionError(f"Paddle2ONNX cannot convert {where}: {_explanation(done)}")
     return (folder / f"{stem}.onnx").read_bytes()
@@ -93,30 +99,3 @@ def _convert(
     return _run(
         "convert", folder, stem=stem, target=f"{stem}.onnx", opset_version=opset_version, options=options
     )
-
-
-def _first_failing(
-    document: Json, stem: str, folder: Path, opset_version: int, options: dict[str, Any]
-) -> str | None:
-    """The first operator that Paddle2ONNX fails at, which its message does not name.
-
-    Without the operators from some place on a program still converts, up to the place that is looked for.
-    """
-    operators = top_level(document)
-    everything = list(operators)
-
-    def fails(length: int) -> bool:
-        operators[:] = everything[:length]
-        (folder / f"{stem}.json").write_text(json.dumps(document), "utf-8")
-        return _convert(stem, folder, opset_version, options).returncode != 0
-
-    converts, aborts = 0, len(everything)
-    while aborts - converts > 1:
-        middle = (converts + aborts) // 2
-        if fails(middle):
-            aborts = middle
-        else:
-            converts = middle
-    culprit = everything[aborts - 1]
-    # With no operator at fault but all of them together, the search ends at the last.
-    return None if aborts == len(everything) else described(culprit)
