@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ort_rrelu.errors import ConversionError, MissingPackageError
+from ort_rrelu.paddle.child import STARTED
 from ort_rrelu.paddle.culprit import find_culprit
 from ort_rrelu.paddle.document import Json
 from ort_rrelu.paddle.weights import check_weights
@@ -27,11 +28,15 @@ _LAST_LINES = 12
 
 
 def _run(verb: str, folder: Path, **arguments: Any) -> subprocess.CompletedProcess[str]:
-    """Run a verb of child.py; what Paddle2ONNX leaves behind lands in `folder`."""
-    python = os.environ.get(PYTHON_VARIABLE) or sys.executable
+    """Run a verb of child.py; what Paddle2ONNX leaves behind lands in `folder`.
+
+    Raises MissingPackageError unless the process came so far as to import Paddle2ONNX.
+    """
+    named = os.environ.get(PYTHON_VARIABLE)
+    python = named or sys.executable
     code = resources.files(__package__).joinpath("child.py").read_text("utf-8")
     try:
-        return subprocess.run(
+        done = subprocess.run(
             [python, "-c", code, verb, json.dumps(arguments)],
             cwd=folder,
             env=os.environ | {"TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)},
@@ -42,6 +47,15 @@ def _run(verb: str, folder: Path, **arguments: Any) -> subprocess.CompletedProce
         )
     except OSError as error:
         raise MissingPackageError(f"{PYTHON_VARIABLE}={python}: it cannot be run ({error})") from error
+    if STARTED not in done.stdout.splitlines():
+        where = f"{PYTHON_VARIABLE}={named}" if named else python
+        if missing := re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", done.stderr):
+            raise MissingPackageError(f"{where}: {missing[1]} is not installed there: {_INSTALL}")
+        raise MissingPackageError(
+            f"{where}: it ended with status {done.returncode} before it came to Paddle2ONNX "
+            f"({_explanation(done)}): {_INSTALL}"
+        )
+    return done
 
 
 def _explanation(done: subprocess.CompletedProcess[str]) -> str:
@@ -50,11 +64,6 @@ def _explanation(done: subprocess.CompletedProcess[str]) -> str:
     telling = [line for line in lines if "[ERROR]" in line or re.match(r"\w+(\.\w+)*Error: ", line)]
     telling = [line for line in telling if not line.startswith("FatalError: `Process abort")]
     return "\n".join(telling or lines[-_LAST_LINES:]) or "no output"
-
-
-def _raise_if_missing(done: subprocess.CompletedProcess[str]) -> None:
-    if missing := re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", done.stderr):
-        raise MissingPackageError(f"{missing[1]} is not installed for {done.args[0]}: {_INSTALL}")
 
 
 def translate(stem: Path, target: str, folder: Path) -> None:
@@ -67,7 +76,6 @@ def translate(stem: Path, target: str, folder: Path) -> None:
         check_weights(weights)
     done = _run("translate", folder, stem=str(stem.absolute()), target=target)
     if done.returncode:
-        _raise_if_missing(done)
         if weights.name in done.stderr:
             check_weights(weights)
         raise ConversionError(f"{stem}.pdmodel: Paddle cannot read it: {_explanation(done)}")
@@ -81,7 +89,6 @@ def convert(stem: str, folder: Path, opset_version: int, options: dict[str, Any]
     document = json.loads((folder / f"{stem}.json").read_text("utf-8"))
     done = _convert(stem, folder, opset_version, options)
     if done.returncode:
-        _raise_if_missing(done)
 
         def converts(part: Json) -> bool:
             (folder / f"{stem}.json").write_text(json.dumps(part), "utf-8")
