@@ -15,7 +15,7 @@ from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.paddle.module import TracedSeedWarning
 from ort_rrelu.paddle.tags import carrying_modes
 
-__all__ = ["save_function", "save_program", "save_translated"]
+__all__ = ["refuse_old_program", "save_function", "save_program", "save_translated"]
 
 
 def _retraceable(function: Any, input_spec: Sequence[Any] | None) -> Any:
@@ -35,6 +35,16 @@ def save_function(function: Any, prefix: str, input_spec: Sequence[Any] | None) 
 
     Raises InvalidValueError, with Paddle's own message in it, when Paddle cannot trace or save it.
     """
+    if not paddle.framework.use_pir_api():
+        raise InvalidValueError(
+            f"{_name(function)} cannot be exported while Paddle's old IR is in use (FLAGS_enable_pir_api=0), "
+            "but the .pdmodel file that paddle.jit.save makes of it can"
+        )
+    if inspect.isbuiltin(function) or _name(function) == "<lambda>":
+        raise InvalidTypeError(
+            f"layer_or_path={function!r}: Paddle traces the source code of a function, which this one lacks: "
+            "it must be one that was written with def"
+        )
     is_layer = isinstance(function, paddle.nn.Layer)
     if is_layer:
         _refuse_hooks_with_keywords(function)
@@ -95,12 +105,12 @@ def _name(function: Any) -> str:
 
 def save_program(program: Any, prefix: str, feed_vars: Sequence[Any], fetch_vars: Sequence[Any]) -> None:
     """Save a static program, whose weights are in the current global scope."""
-    _refuse_old(program)
     with carrying_modes(program):
         _save(program, prefix, feed_vars, fetch_vars)
 
 
-def _refuse_old(program: Any) -> None:
+def refuse_old_program(program: Any) -> None:
+    """Raise InvalidTypeError, with what to do instead, for a program of the old IR."""
     if isinstance(program, paddle.base.framework.Program):
         raise InvalidTypeError(
             "a program of Paddle's old IR cannot be exported, but the .pdmodel file that "
@@ -131,7 +141,7 @@ def _static_mode() -> Iterator[None]:
 def save_translated(layer: Any, prefix: str) -> None:
     """Save what paddle.jit.load gave; the modes of its rrelus were lost when it was saved first."""
     program = layer.program()
-    _refuse_old(program)
+    refuse_old_program(program)
     ops = program.global_block().ops
     feeds = [op.result(0) for op in ops if op.name() == "pd_op.data"]
     fetches = [op.operand_source(0) for op in ops if op.name() == "builtin.shadow_output"]
