@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import paddle
@@ -46,15 +46,13 @@ def as_opset_version(version: Any) -> int:
     if version is None:
         return _OPSET_VERSION
     first, last = _OPSET_VERSIONS[0], _OPSET_VERSIONS[-1]
-    try:
-        number = operator.index(None if isinstance(version, bool) else version)
-    except TypeError as error:
+    if not isinstance(version, Integral) or isinstance(version, bool):
         raise InvalidTypeError(
             f"opset_version={version!r}: it must be an integer from {first} to {last}, or None"
-        ) from error
-    if number not in _OPSET_VERSIONS:
-        raise InvalidValueError(f"opset_version={number}: it must be from {first} to {last}")
-    return number
+        )
+    if version not in _OPSET_VERSIONS:
+        raise InvalidValueError(f"opset_version={version}: it must be from {first} to {last}")
+    return int(version)
 
 
 def check_switch(name: str, value: Any) -> None:
