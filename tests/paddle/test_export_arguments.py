@@ -57,7 +57,6 @@ _SPEC = [InputSpec([None, 7], "float32", "x")]
         ),
         ({"feed_vars": []}, InvalidValueError, "feed_vars and fetch_vars: a Program needs both"),
     ],
-    ids=str,
 )
 def test_refused_arguments(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=f"^{message}"):
@@ -89,7 +88,6 @@ class _Callable:
         ),
         (abs, "layer_or_path=<built-in function abs>: .* it must be one that was written with def"),
     ],
-    ids=lambda value: str(value)[:30],
 )
 def test_nothing_to_export(model: Any, message: str) -> None:
     with pytest.raises(InvalidTypeError, match=f"^{message}"):

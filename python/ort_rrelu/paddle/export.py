@@ -95,7 +95,8 @@ def export(
         InvalidTypeError (a TypeError): an argument has another type, layer_or_path among them.
         ModelFileError (a FileNotFoundError): a saved model, or its weights, are not there.
         ConversionError (a RuntimeError): Paddle2ONNX cannot convert an operator, which is named.
-        MissingPackageError (an ImportError): Paddle2ONNX is not installed.
+        MissingPackageError (an ImportError): Paddle2ONNX is not installed, or the Python that
+            ORT_RRELU_PADDLE2ONNX_PYTHON names cannot import it.
         OSError: f cannot be written.
     """
     check_path(f)
