@@ -42,7 +42,7 @@ def save_function(function: Any, prefix: str, input_spec: Sequence[Any] | None) 
         )
     if inspect.isbuiltin(function) or _name(function) == "<lambda>":
         raise InvalidTypeError(
-            f"layer_or_path={function!r}: Paddle traces the source code of a function, which this one lacks: "
+            f"layer_or_path={function!r}: Paddle traces neither lambdas nor built-in functions: "
             "it must be one that was written with def"
         )
     is_layer = isinstance(function, paddle.nn.Layer)
