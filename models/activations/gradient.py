@@ -27,5 +27,5 @@ def export_with_gradient(module: nn.Module, x: Tensor, *, seed: int | None = Non
             (dx,) = torch.autograd.grad(y, x, torch.ones_like(y))
         return y.detach(), dx.detach()
 
-    joint = make_fx(both, decomposition_table=core_aten_decompositions())(x)
+    joint = make_fx(both, decomposition_table=core_aten_decompositions().materialize())(x)  # type: ignore[arg-type]
     return ort_rrelu.torch.export(joint, (x,), seed=seed, verbose=False, input_names=["x"])
