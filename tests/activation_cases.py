@@ -22,7 +22,7 @@ CASES: dict[str, Cfg] = {
     "LeakyReLU": {"type": "LeakyReLU", "negative_slope": 0.1},
     "LeakyReLU in place": {"type": "LeakyReLU", "negative_slope": 0.1, "inplace": True},
     "PaperLeakyReLU": {"type": "PaperLeakyReLU", "a": 5.5},
-    "PaperLeakyReLU in place": {"type": "PaperLeakyReLU", "a": 100, "inplace": True},
+    "PaperLeakyReLU in place": {"type": "PaperLeakyReLU", "a": 5.3, "inplace": True},
     "PReLU": {"type": "PReLU"},
     "PReLU of feature maps": {"type": "PReLU", "num_parameters": 3, "init": [0.5, 0.0, 0.25]},
     "PReLU in place": {"type": "PReLU", "num_parameters": 3, "init": (0.5, 0.0, 0.25), "inplace": True},
@@ -31,9 +31,9 @@ CASES: dict[str, Cfg] = {
     "PaperRReLU": {"type": "PaperRReLU", "seed": 3},
     "PaperRReLU in place": {"type": "PaperRReLU", "inplace": True, "seed": 3},
     "Softplus": {"type": "Softplus"},
-    "Softplus of beta": {"type": "Softplus", "beta": 2.5},
+    "Softplus of beta": {"type": "Softplus", "beta": 2.3},
     "SoftplusFunction": {"type": "SoftplusFunction"},
-    "SoftplusFunction of beta": {"type": "SoftplusFunction", "beta": 2.5},
+    "SoftplusFunction of beta": {"type": "SoftplusFunction", "beta": 2.3},
     "LearnableClip": {"type": "LearnableClip", "t1": 1.0, "t2": 0.5},
     "MyReLU": {"type": "MyReLU"},
 }
@@ -50,9 +50,11 @@ def activation_input(batch: int = 2, dtype: torch.dtype = torch.float32) -> Tens
     return x.to(dtype)
 
 
-def rewound(case: str, *, training: bool = False, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """The module of a case; its every call draws what the first one would."""
-    module = build_activation(CASES[case]).train(training).to(dtype)
+def rewound(
+    case: str, *, training: bool = False, dtype: torch.dtype = torch.float32, **changed: Any
+) -> nn.Module:
+    """The module of a case, some arguments changed; its every call draws what the first one would."""
+    module = build_activation(CASES[case] | changed).train(training).to(dtype)
 
     def rewind(*_: Any) -> None:
         for part in module.modules():

@@ -51,7 +51,7 @@ def test_softplus_of_the_source(name: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("beta", [1.0, 2.5])
+@pytest.mark.parametrize("beta", [1.0, 2.3])
 @pytest.mark.parametrize("name", ["Softplus", "SoftplusFunction"])
 def test_softplus_is_right_to_the_last_digits_everywhere(name: str, beta: float, dtype: torch.dtype) -> None:
     ends = -math.log(torch.finfo(dtype).tiny) / beta

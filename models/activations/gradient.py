@@ -28,4 +28,5 @@ def export_with_gradient(module: nn.Module, x: Tensor, *, seed: int | None = Non
         return y.detach(), dx.detach()
 
     joint = make_fx(both, decomposition_table=core_aten_decompositions().materialize())(x)  # type: ignore[arg-type]
+    joint.eval()  # the modes are in the graph already; the exporter would warn of this one
     return ort_rrelu.torch.export(joint, (x,), seed=seed, verbose=False, input_names=["x"])

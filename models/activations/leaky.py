@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.activations.arguments import as_finite
+from models.activations.constants import constant
 from ort_rrelu.errors import InvalidValueError
 
 __all__ = ["LeakyReLU", "PReLU"]
@@ -38,7 +39,7 @@ class LeakyReLU(nn.LeakyReLU):
         """LeakyReLU of x."""
         if _has_onnx_operator(x):
             return super().forward(x)
-        y = torch.where(x > 0, x, x * self.negative_slope)
+        y = torch.where(x > 0, x, x * constant(self.negative_slope, x))
         return x.copy_(y) if self.inplace else y
 
 

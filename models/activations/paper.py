@@ -6,13 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from models.activations.arguments import as_finite
+from models.activations.constants import constant
 from ort_rrelu.node_attributes import check_bounds
 from ort_rrelu.torch import RReLU
 
 __all__ = ["PaperLeakyReLU", "PaperRReLU"]
 
 
-def _divide_negative(x: Tensor, a: Tensor | float, inplace: bool) -> Tensor:
+def _divide_negative(x: Tensor, a: Tensor, inplace: bool) -> Tensor:
     y = torch.where(x < 0, x / a, x)
     return x.copy_(y) if inplace else y
 
@@ -37,7 +38,7 @@ class PaperLeakyReLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Leaky ReLU of x."""
-        return _divide_negative(x, self.a, self.inplace)
+        return _divide_negative(x, constant(self.a, x), self.inplace)
 
     def extra_repr(self) -> str:
         """The arguments."""
@@ -76,12 +77,13 @@ class PaperRReLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """RReLU of x."""
-        a = self._draw(x) if self.training else (self.lower + self.upper) / 2
+        a = self._draw(x) if self.training else constant((self.lower + self.upper) / 2, x)
         return _divide_negative(x, a, self.inplace)
 
     def _draw(self, x: Tensor) -> Tensor:
         if self.negated_divisor is None:
-            return self.lower + (self.upper - self.lower) * torch.rand_like(x)
+            span = constant(self.upper - self.lower, x)
+            return constant(self.lower, x) + span * torch.rand_like(x)
         drawn: Tensor = self.negated_divisor(torch.full_like(x, -1))
         return -drawn
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.activations.arguments import as_finite
+from models.activations.constants import constant
 
 __all__ = ["Softplus", "SoftplusFunction", "softplus"]
 
@@ -68,7 +69,10 @@ class Softplus(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Softplus of x."""
-        return self._softplus(x) if self.beta == 1 else self._softplus(x * self.beta) / self.beta
+        if self.beta == 1:
+            return self._softplus(x)
+        beta = constant(self.beta, x)
+        return self._softplus(x * beta) / beta
 
     def _softplus(self, x: Tensor) -> Tensor:
         return softplus(x)
