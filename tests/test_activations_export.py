@@ -16,7 +16,7 @@ from models.activations import build_activation
 from models.activations.gradient import export_with_gradient
 from models.activations.learnable_clip import LearnableClip
 from models.activations.threshold import learn_threshold
-from tests.activation_cases import CASES, TRAIN_CASES, activation_input, every_case, rewound
+from tests.activation_cases import CASES, INPLACE_CASES, TRAIN_CASES, activation_input, every_case, rewound
 from tests.models import run, session
 from tests.torch_arrays import array, normal
 from tests.torch_constructs import Applied, Parallel
@@ -85,6 +85,13 @@ def test_eval_equals_torch(case: str, dynamo: bool) -> None:
 @pytest.mark.parametrize("case", TRAIN_CASES)
 def test_train_equals_torch(case: str, dynamo: bool) -> None:
     _assert_equals_torch(case, training=True, dynamo=dynamo)
+
+
+@pytest.mark.parametrize("case", INPLACE_CASES)
+def test_in_place_on_the_input_of_the_model(case: str) -> None:
+    x = activation_input()
+    model = export_quietly(rewound(case), (x.clone(),), dynamo=False)
+    np.testing.assert_array_equal(run(session(model), array(x))[0], outputs_of(rewound(case), x)[0])
 
 
 @both_exporters
