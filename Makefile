@@ -1,4 +1,5 @@
 # make demo: from nothing to a trained, exported and served network.   make test: the tests and linters.
+# make activations: the same with a network of ReLUs of every kind, and their curves as ONNX Runtime runs them.
 # make demo-paddle: the same with Paddle instead of torch, in an environment of its own.
 # make test-all: make test and every nox session (old ONNX Runtimes, the wheel alone); what CI runs.
 PYTHON ?= python3
@@ -10,10 +11,13 @@ CPP := $(shell find ops tests -name '*.cc' -o -name '*.h')
 WERROR := $(if $(CI),ON,OFF)
 SHELL := bash
 
-.PHONY: demo demo-paddle test test-all test-long lint wheel clean
+.PHONY: activations demo demo-paddle test test-all test-long lint wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m models.digits
+
+activations: $(VENV)/.installed
+	$(BIN)/python -m models.activations
 
 # -W: what importing Paddle says of a compiler cache, which nothing here needs.
 demo-paddle: $(PADDLE)/.installed

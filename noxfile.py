@@ -29,6 +29,7 @@ _TESTS = [
     "tests/test_denormals.py",
     "tests/test_known_answers.py",
     "tests/test_parity.py",
+    "tests/test_reserve.py",
     "tests/test_session.py",
     "tests/test_step_counter.py",
 ]

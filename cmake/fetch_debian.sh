@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fetches ONNX Runtime's headers or Highway's sources from Debian 13 without installing anything.
-# usage: fetch_debian.sh onnxruntime|highway DIR
+# Fetches ONNX Runtime's headers, Highway's sources or QEMU from Debian 13 without installing anything.
+# usage: fetch_debian.sh onnxruntime|highway|qemu DIR
 set -euo pipefail
 name=$1 target=$2
 command -v apt-get >/dev/null || { echo "no apt-get here"; exit 1; }
@@ -30,6 +30,10 @@ onnxruntime)
 highway)
   apt-get "${options[@]}" source --download-only highway
   tar xf highway_*.orig.tar.* -C unpacked
+  ;;
+qemu) # runs the C++ tests of another processor
+  apt-get "${options[@]}" download qemu-user
+  dpkg -x qemu-user_*.deb unpacked
   ;;
 *)
   echo "unknown: $name"

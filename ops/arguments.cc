@@ -41,7 +41,13 @@ Array Elements(const char* name, const void* data, Range range, int32_t dtype) {
   return {name, data, range.begin * size, (range.end - range.begin) * size};
 }
 
+// What backward reads, and what forward writes: the bits of a range, and the header in the first.
 Array WholeReserve(const void* data, uint64_t size) { return {"reserve", data, 0, ReserveBytes(size)}; }
+
+Array PartOfReserve(const void* data, Range range) {
+  const uint64_t offset = range.begin == 0 ? 0 : ReserveBytes(range.begin);
+  return {"reserve", data, offset, ReserveBytes(range.end) - offset};
+}
 
 std::string CheckPresent(const Array& array) {
   if (array.data != nullptr || array.bytes == 0) return "";
@@ -89,7 +95,7 @@ std::string CheckCall(const ForwardCall& call) {
   const Array x = Elements("x", call.x, call.range, dtype);
   const Array y = Elements("y", call.y, call.range, dtype);
   const Array noise = Elements("noise", call.noise, call.range, dtype);
-  const Array reserve = WholeReserve(call.reserve, call.size);
+  const Array reserve = PartOfReserve(call.reserve, call.range);
   return FirstError({CheckPresent(x), CheckPresent(y), CheckSameOrApart(y, x), CheckApart(noise, x),
                      CheckApart(noise, y), CheckApart(reserve, x), CheckApart(reserve, y),
                      CheckApart(reserve, noise)});

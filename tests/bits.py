@@ -12,6 +12,8 @@ __all__ = ["assert_same_bits", "bits"]
 
 def bits(array: NDArray[Any]) -> NDArray[Any]:
     """The bits of an array as unsigned integers, every NaN mapped to one pattern."""
+    if array.dtype == np.uint8:
+        return array
     quiet = np.where(np.isnan(array), array.dtype.type("nan"), array)
     return quiet.view(f"u{array.dtype.itemsize}")
 

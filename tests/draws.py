@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -15,9 +15,19 @@ import onnxruntime
 
 import ort_rrelu
 from ort_rrelu import reference, schema
+from tests.bits import assert_same_bits
 from tests.models import DTYPES, Array, rrelu_model, run, session, step_of
 
-__all__ = ["Draw", "by_numpy", "by_onnx_runtime", "by_reference", "special_values"]
+__all__ = [
+    "Draw",
+    "Outputs",
+    "assert_same_outputs",
+    "by_numpy",
+    "by_onnx_runtime",
+    "by_reference",
+    "normal",
+    "special_values",
+]
 
 
 @dataclass(frozen=True)
@@ -28,19 +38,32 @@ class Draw:
     seed: int = 42
     step: int = 3
 
-
-def by_reference(x: Array, draw: Draw) -> tuple[Array, Array]:
-    """Y and noise from the specification in code."""
-    return reference.rrelu(
-        x, draw.lower, draw.upper, draw.training, seed=draw.seed, step=draw.step, return_noise=True
-    )
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """As the functions on arrays take it."""
+        return asdict(self)
 
 
-def by_numpy(x: Array, draw: Draw) -> tuple[Array, Array]:
-    """Y and noise from the NumPy front end, which calls the kernels through the C API."""
-    return ort_rrelu.rrelu(
-        x, draw.lower, draw.upper, draw.training, seed=draw.seed, step=draw.step, return_noise=True
-    )
+class Outputs(NamedTuple):
+    y: Array
+    noise: Array
+    reserve: Array
+
+
+def assert_same_outputs(actual: Iterable[Array], expected: Outputs) -> None:
+    """All three to the last bit."""
+    for a, b in zip(actual, expected, strict=True):
+        assert_same_bits(a, b)
+
+
+def by_reference(x: Array, draw: Draw) -> Outputs:
+    """From the specification in code."""
+    return Outputs(*reference.rrelu(x, return_noise=True, return_reserve=True, **draw.arguments))
+
+
+def by_numpy(x: Array, draw: Draw) -> Outputs:
+    """From the NumPy front end, which calls the kernels through the C API."""
+    return Outputs(*ort_rrelu.rrelu(x, return_noise=True, return_reserve=True, **draw.arguments))
 
 
 # Keyed by the model: draws are equal where one has 0.0 and the other -0.0 for a bound.
@@ -49,18 +72,23 @@ def _session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
     return session(onnx.load_model_from_string(model), threads=threads)
 
 
-def by_onnx_runtime(x: Array, draw: Draw, *, threads: int = 1) -> tuple[Array, Array]:
-    """Y and noise from a session, which draws that differ in their step alone share."""
+def by_onnx_runtime(x: Array, draw: Draw, *, threads: int = 1) -> Outputs:
+    """From a session, which draws that differ in their step alone share."""
     model = rrelu_model(
         schema.DTYPES[x.dtype],
+        outputs=Outputs._fields,
         with_step=True,
         lower=draw.lower,
         upper=draw.upper,
         training=int(draw.training),
         seed=draw.seed,
     )
-    y, noise = run(_session(model.SerializeToString(), threads), x, step_of(draw.step))
-    return y, noise
+    return Outputs(*run(_session(model.SerializeToString(), threads), x, step_of(draw.step)))
+
+
+def normal(shape: tuple[int, ...], dtype: int, *, seed: int = 7) -> Array:
+    """Normally distributed values."""
+    return np.asarray(np.random.default_rng(seed).normal(size=shape)).astype(DTYPES[dtype])
 
 
 _finfo: Callable[[np.dtype[Any]], Any] = ml_dtypes.finfo  # numpy's does not know bfloat16

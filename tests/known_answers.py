@@ -7,8 +7,9 @@ FNV-1a that have been published are written down here as they were published.
 from __future__ import annotations
 
 import itertools
+import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 __all__ = ["TABLE", "rows", "table"]
@@ -22,8 +23,10 @@ _HEADER = """\
 # slope <seed> <step> <lower, float bits> <upper, float bits> <element> -> <slope, float bits>
 # derived_seed <base> <index> -> <seed>
 # fnv1a <UTF-8 text without spaces, may be empty> -> <64-bit hash>
+# reserve <dtype> <training> <lower, float bits> <upper, float bits> <seed> <step> <elements of X, float bits>
+#   -> <bytes>
 #
-# Words, bits and hashes are hexadecimal; seeds, steps, elements and indices decimal, steps signed.
+# Words, bits, hashes and bytes are hexadecimal; seeds, steps, elements and indices decimal, steps signed.
 """
 
 # From Random123's tests/kat_vectors.
@@ -102,6 +105,33 @@ def fnv1a(text: str) -> int:
     return value
 
 
+# ONNX's numbers.
+_DTYPES = {"float": 1, "float16": 10, "double": 11, "bfloat16": 16}
+
+# Both zeros, infinities, NaN, and more than one byte of bits; exact in every dtype.
+_X = [-1.0, 0.5, 0.0, -0.0, math.inf, -math.inf, math.nan, 2.0, -3.5, 1.0, 0.0, -2.0, 0.25]
+
+
+def reserve(
+    dtype: str, training: int, lower: float, upper: float, seed: int, step: int, x: Sequence[float]
+) -> bytes:
+    numbers = (_DTYPES[dtype], training, lower, upper, seed, step % 2**64, len(x))
+    header = b"rrel" + struct.pack("<3I2f3Q16x", 1, *numbers)
+    bits = sum((value <= 0) << i for i, value in enumerate(x))
+    return header + bits.to_bytes((len(x) + 7) // 8, "little")
+
+
+def _reserve_rows() -> Iterator[str]:
+    draws = [("float", 1, 42, -5, size) for size in (0, 1, 8, 13)]
+    draws += [(dtype, training, 2**63 - 1, 2**40 + 3, 13) for dtype in _DTYPES for training in (0, 1)]
+    for dtype, training, seed, step, size in draws:
+        _, lower, upper = _BOUNDS[0]
+        x = _X[:size]
+        answer = reserve(dtype, training, lower, upper, seed, step, x).hex()
+        start = f"reserve {dtype} {training} {_bits(lower)} {_bits(upper)} {seed} {step}"
+        yield " ".join([start, *map(_bits, x), "->", answer])
+
+
 def _words(words: tuple[int, ...]) -> str:
     return " ".join(f"{word:08x}" for word in words)
 
@@ -136,6 +166,7 @@ def table() -> str:
         lines.append(f"derived_seed {base} {index} -> {derived_seed(base, index)}")
     lines += [f"fnv1a {text} -> {answer}" for text, answer in _PUBLISHED_FNV1A.items()]
     lines += [f"fnv1a {text} -> {fnv1a(text):016x}" for text in ("y", "/block/act/RRelu_output_0", "größe")]
+    lines += _reserve_rows()
     return _HEADER + "\n".join(lines) + "\n"
 
 

@@ -72,10 +72,10 @@ def _model_of_node(
     outside = FLOAT if cast else dtype
 
     def inside(value: str) -> str:
-        return f"{value}_bfloat16" if cast and value not in {"", "step"} else value
+        return f"{value}_bfloat16" if cast and value not in {"", "step", "reserve"} else value
 
     def info(value: str, value_shape: Shape) -> onnx.ValueInfoProto:
-        kind = TensorProto.INT64 if value == "step" else outside
+        kind = {"step": TensorProto.INT64, "reserve": TensorProto.UINT8}.get(value, outside)
         return helper.make_tensor_value_info(value, kind, value_shape)
 
     def cast_nodes(pairs: Iterable[tuple[str, str]], to: int) -> list[onnx.NodeProto]:
@@ -94,7 +94,7 @@ def _model_of_node(
     return make_model(
         [*before, node, *after],
         [info(i, s) for i, s in inputs.items() if i],
-        [info(o, shape) for o in outputs if o],
+        [info(o, None if o == "reserve" else shape) for o in outputs if o],
     )
 
 
@@ -113,9 +113,13 @@ def rrelu_model(
     return _model_of_node(schema.RRELU, inputs, outputs, dtype, shape, name, **attributes)
 
 
-def grad_model(dtype: int = FLOAT, *, shape: Shape = None, name: str = "") -> onnx.ModelProto:
-    """dy, saved -> RReluGrad -> dx."""
-    return _model_of_node(schema.RRELU_GRAD, {"dy": shape, "saved": shape}, ["dx"], dtype, shape, name)
+def grad_model(
+    dtype: int = FLOAT, *, saved: str = "noise", shape: Shape = None, name: str = ""
+) -> onnx.ModelProto:
+    """dy, saved (noise or reserve) -> RReluGrad -> dx."""
+    bytes_of_reserve: Shape = None if shape is None else ["bytes"]
+    inputs: dict[str, Shape] = {"dy": shape, saved: bytes_of_reserve if saved == "reserve" else shape}
+    return _model_of_node(schema.RRELU_GRAD, inputs, ["dx"], dtype, shape, name)
 
 
 def session(
@@ -140,12 +144,13 @@ def session(
 
 
 def run(of: onnxruntime.InferenceSession, *arrays: Array) -> list[Array]:
-    """One run on arrays in the order of the model's inputs; outputs come in the dtype of the first."""
+    """One run on arrays in the order of the model's inputs; outputs, but bytes, come in the first's dtype."""
     feeds = {
         value.name: array.astype(np.float32) if array.dtype == DTYPES[BFLOAT16] else array
         for value, array in zip(of.get_inputs(), arrays, strict=True)
     }
-    return [np.asarray(output).astype(arrays[0].dtype) for output in of.run(None, feeds)]
+    outputs = map(np.asarray, of.run(None, feeds))
+    return [o if o.dtype == np.uint8 else o.astype(arrays[0].dtype) for o in outputs]
 
 
 def step_of(step: int) -> Array:

@@ -208,7 +208,14 @@ def test_info_shows_the_nodes_of_a_model() -> None:
     assert facts["inputs"] == {"x": "float32 [batch, 3]", "step": "int64 []"}
     (found,) = facts["nodes"]
     assert found["node"] == f'ort_rrelu:RRelu node "{LONG_NAME}"'
-    expected = {"lower": 0.125, "training": 1, "seed": 2**62 + 1, "step": True, "noise": True}
+    expected = {
+        "lower": 0.125,
+        "training": 1,
+        "seed": 2**62 + 1,
+        "step": True,
+        "noise": True,
+        "reserve": False,
+    }
     assert {key: found[key] for key in expected} == expected
 
 

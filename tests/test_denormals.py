@@ -17,7 +17,7 @@ from onnx import helper
 import ort_rrelu
 from ort_rrelu import reference
 from tests.bits import assert_same_bits
-from tests.draws import Draw, by_numpy, by_reference, special_values
+from tests.draws import Draw, Outputs, assert_same_outputs, by_numpy, by_reference, special_values
 from tests.models import DTYPES, FLOAT, grad_model, make_model, rrelu_model, run, session
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -59,8 +59,7 @@ def test_kernels(dtype: int, training: bool) -> None:
     x, draw = special_values(dtype), Draw(training=training)
     with _flush_mode():
         actual = by_numpy(x, draw)
-    for a, b in zip(actual, by_reference(x, draw), strict=True):
-        assert_same_bits(a, b)
+    assert_same_outputs(actual, by_reference(x, draw))
 
 
 @every_dtype
@@ -68,31 +67,34 @@ def test_kernels(dtype: int, training: bool) -> None:
 def test_onnx_runtime(dtype: int, training: bool) -> None:
     x, draw = special_values(dtype), Draw(training=training, step=0)
     # Made before: ONNX Runtime sets the thread's mode when it makes a session.
-    node = session(rrelu_model(dtype, training=int(training), seed=draw.seed))
+    node = session(rrelu_model(dtype, outputs=Outputs._fields, training=int(training), seed=draw.seed))
     with _flush_mode():
         actual = run(node, x)
-    for a, b in zip(actual, by_reference(x, draw), strict=True):
-        assert_same_bits(a, b)
+    assert_same_outputs(actual, by_reference(x, draw))
 
 
 def test_bounds_that_are_subnormal() -> None:
     x, draw = np.full(100, -1e30, np.float32), Draw(1e-40, 3e-40, step=0)
-    node = session(rrelu_model(training=1, seed=draw.seed, lower=draw.lower, upper=draw.upper))
+    model = rrelu_model(
+        outputs=Outputs._fields, training=1, seed=draw.seed, lower=draw.lower, upper=draw.upper
+    )
+    node = session(model)
     with _flush_mode():
         actual = run(node, x)
     assert len(np.unique(actual[1])) > 10
-    for a, b in zip(actual, by_reference(x, draw), strict=True):
-        assert_same_bits(a, b)
+    assert_same_outputs(actual, by_reference(x, draw))
 
 
 @every_dtype
-def test_gradients(dtype: int) -> None:
+@pytest.mark.parametrize("kind", ["noise", "reserve"])
+def test_gradients(dtype: int, kind: str) -> None:
     values = special_values(dtype).ravel()
     dy, noise = (np.ascontiguousarray(a) for a in np.meshgrid(values, values))
-    node = session(grad_model(dtype))
+    saved = noise if kind == "noise" else by_reference(dy, Draw()).reserve
+    node = session(grad_model(dtype, saved=kind))
     with _flush_mode():
-        direct, in_session = ort_rrelu.rrelu_grad(dy, noise), run(node, dy, noise)[0]
-    expected = reference.rrelu_grad(dy, noise)
+        direct, in_session = ort_rrelu.rrelu_grad(dy, saved), run(node, dy, saved)[0]
+    expected = reference.rrelu_grad(dy, saved)
     assert_same_bits(direct, expected)
     assert_same_bits(in_session, expected)
 

@@ -32,7 +32,7 @@ class _Session:
 
 @every_dtype
 @pytest.mark.parametrize("training", [0, 1])
-@pytest.mark.parametrize("outputs", [["y"], ["y", "noise"]], ids=len)
+@pytest.mark.parametrize("outputs", [["y"], ["y", "noise"], ["y", "", "reserve"]], ids=str)
 def test_forward(dtype: int, training: int, outputs: list[str]) -> None:
     model = rrelu_model(dtype, outputs=outputs, with_step=True, training=training, seed=42, lower=0.1)
     arrays = _x(dtype), step_of(-5)
@@ -41,9 +41,13 @@ def test_forward(dtype: int, training: int, outputs: list[str]) -> None:
 
 
 @every_dtype
-def test_backward(dtype: int) -> None:
-    model, dy, noise = grad_model(dtype), _x(dtype), _x(dtype)[::-1]
-    assert_same_bits(run(_Session(model), dy, noise)[0], run(session(model), dy, noise)[0])
+@pytest.mark.parametrize("training", [0, 1])
+@pytest.mark.parametrize("saved", ["noise", "reserve"])
+def test_backward(dtype: int, training: int, saved: str) -> None:
+    forward = rrelu_model(dtype, outputs=["y", "noise", "reserve"], training=training, seed=42)
+    y, noise, reserve = run(_Session(forward), _x(dtype))
+    model, kept = grad_model(dtype, saved=saved), {"noise": noise, "reserve": reserve}[saved]
+    assert_same_bits(run(_Session(model), y, kept)[0], run(session(model), y, kept)[0])
 
 
 def test_runs_are_counted_as_in_a_session() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, Protocol
 
@@ -15,7 +16,7 @@ from hypothesis.extra import numpy as hypothesis_numpy
 import ort_rrelu
 from ort_rrelu import reference
 from tests.bits import assert_same_bits
-from tests.draws import Draw, by_numpy, by_reference
+from tests.draws import Draw, assert_same_outputs, by_numpy, by_reference
 from tests.models import DTYPES, Array
 
 
@@ -86,17 +87,27 @@ def test_layouts_and_byte_orders(rrelu: _RRelu, x: Array) -> None:
     ids=repr,
 )
 def test_scalars_and_lists(rrelu: _RRelu, x: Any, dtype: Any, shape: tuple[int, ...]) -> None:
-    for result in (rrelu(x), *rrelu(x, return_noise=True, **_TRAIN)):
+    y, noise, reserve = rrelu(x, return_noise=True, return_reserve=True, **_TRAIN)
+    assert (reserve.dtype, reserve.shape) == (np.uint8, (64 + (math.prod(shape) + 7) // 8,))
+    for result in (rrelu(x), y, noise):
         assert type(result) is np.ndarray
         assert (result.dtype, result.shape) == (np.dtype(dtype), shape)
 
 
 @both
-def test_return_type_follows_return_noise(rrelu: _RRelu) -> None:
+def test_returns_what_was_asked_for(rrelu: _RRelu) -> None:
     assert isinstance(rrelu(_x()), np.ndarray)
     assert isinstance(rrelu(_x(), return_noise=False), np.ndarray)
-    y, noise = rrelu(_x(), return_noise=True)
-    assert y is not noise
+    y, noise, reserve = rrelu(_x(), return_noise=True, return_reserve=True, **_TRAIN)
+    for asked, expected in (
+        ({"return_noise": True}, (y, noise)),
+        ({"return_reserve": True}, (y, reserve)),
+        ({"return_noise": True, "return_reserve": True}, (y, noise, reserve)),
+    ):
+        results = rrelu(_x(), **asked, **_TRAIN)
+        assert isinstance(results, tuple)
+        for a, b in zip(results, expected, strict=True):
+            assert_same_bits(a, b)
 
 
 @both
@@ -128,7 +139,7 @@ def test_out_is_filled_and_returned(rrelu: _RRelu, dtype: np.dtype[Any]) -> None
     out = np.full_like(x, 7)
     assert rrelu(x, out=out, **_TRAIN) is out
     assert_same_bits(out, _expected(x))
-    y, _ = rrelu(x, out=out, return_noise=True)
+    y, _, _ = rrelu(x, out=out, return_noise=True, return_reserve=True)
     assert y is out
 
 
@@ -145,8 +156,11 @@ def test_out_that_is_not_aligned(rrelu: _RRelu) -> None:
 def test_out_is_x(rrelu: _RRelu, dtype: np.dtype[Any]) -> None:
     x = _x(dtype)
     expected = _expected(x)
-    assert rrelu(x, out=x, **_TRAIN) is x
+    _, reserve = rrelu(x.copy(), return_reserve=True, **_TRAIN)
+    y, in_place = rrelu(x, out=x, return_reserve=True, **_TRAIN)
+    assert y is x
     assert_same_bits(x, expected)
+    assert_same_bits(in_place, reserve)
 
 
 @both
@@ -261,7 +275,12 @@ _OR_RESERVE = "as dy, or uint8, which is a reserve"
         ([1.0, 2.0], [1, 2], TypeError, f"saved has dtype int64: it must be float64, {_OR_RESERVE}"),
         (_x(), _x(np.float64), TypeError, f"saved has dtype float64: it must be float32, {_OR_RESERVE}"),
         (_x(), _x()[0], ValueError, "saved has shape (3, 4): it must be (2, 3, 4), as dy"),
-        (_x(), np.zeros((1, 67), np.uint8), ValueError, "saved has shape (1, 67): a reserve has one dimension"),
+        (
+            _x(),
+            np.zeros((1, 9), np.uint8),
+            ValueError,
+            "saved has shape (1, 9): a reserve has one dimension",
+        ),
     ],
     ids=["integer dy", "integer saved", "dtype", "shape", "shape of a reserve"],
 )
@@ -303,6 +322,6 @@ def test_kernel_is_reference(
 ) -> None:
     draw = Draw(*ends, training, seed, step)
     actual, expected = by_numpy(x, draw), by_reference(x, draw)
-    assert_same_bits(actual[0], expected[0])
-    assert_same_bits(actual[1], expected[1])
-    assert_same_bits(ort_rrelu.rrelu_grad(x, expected[1]), reference.rrelu_grad(x, expected[1]))
+    assert_same_outputs(actual, expected)
+    for saved in expected.noise, expected.reserve:
+        assert_same_bits(ort_rrelu.rrelu_grad(x, saved), reference.rrelu_grad(x, saved))

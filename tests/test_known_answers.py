@@ -1,13 +1,19 @@
-"""Philox, slopes, derived seeds and hashes against the table that C++ reads too."""
+"""Philox, slopes, derived seeds, hashes and reserves against the table that C++ reads too."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
+from onnx import TensorProto
 
+import ort_rrelu
 from ort_rrelu import library, reference
 from tests import known_answers
-from tests.models import FLOAT, rrelu_model, run, session, step_of
+from tests.bits import assert_same_bits
+from tests.models import DTYPES, FLOAT, Array, rrelu_model, run, session, step_of
 
 # The reference computes all elements from 0 on; the kernels start anywhere.
 _REACHABLE = 2**17
@@ -30,7 +36,8 @@ def test_table_is_what_python_integers_say() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "least"), [("philox4x32-10", 3), ("slope", 80), ("derived_seed", 12), ("fnv1a", 6)]
+    ("kind", "least"),
+    [("philox4x32-10", 3), ("slope", 80), ("derived_seed", 12), ("fnv1a", 6), ("reserve", 12)],
 )
 def test_table_is_read_in_full(kind: str, least: int) -> None:
     assert len(known_answers.rows(kind)) >= least
@@ -78,3 +85,33 @@ def test_slope_in_onnx_runtime(row: tuple[list[str], list[str]]) -> None:
     )
     _, noise = run(session(model), np.zeros(int(element) + 1, np.float32), step_of(int(step)))
     assert f"{noise[-1].view(np.uint32):08x}" == row[1][0]
+
+
+_RESERVES = known_answers.rows("reserve")
+_ELEMENT_TYPES = {TensorProto.DataType.Name(number).lower(): dtype for number, dtype in DTYPES.items()}
+
+
+def _draw(row: tuple[list[str], list[str]]) -> tuple[Array, dict[str, Any]]:
+    dtype, training, lower, upper, seed, step, *x = row[0]
+    array = np.array([_float(bits) for bits in x], _ELEMENT_TYPES[dtype])
+    bounds = {"lower": _float(lower), "upper": _float(upper)}
+    return array, bounds | {"training": int(training), "seed": int(seed), "step": int(step)}
+
+
+@pytest.mark.parametrize("rrelu", [ort_rrelu.rrelu, reference.rrelu], ids=["kernel", "reference"])
+@pytest.mark.parametrize("row", _RESERVES, ids=_ids)
+def test_reserve(rrelu: Callable[..., Any], row: tuple[list[str], list[str]]) -> None:
+    x, draw = _draw(row)
+    assert rrelu(x, return_reserve=True, **draw)[1].tobytes().hex() == row[1][0]
+
+
+@pytest.mark.parametrize(
+    "rrelu_grad", [ort_rrelu.rrelu_grad, reference.rrelu_grad], ids=["kernel", "reference"]
+)
+@pytest.mark.parametrize("row", _RESERVES, ids=_ids)
+def test_reserve_is_read(rrelu_grad: Callable[..., Any], row: tuple[list[str], list[str]]) -> None:
+    """The gradient for ones is the noise, in eval mode too: 1 * slope rounds as the slope does."""
+    x, draw = _draw(row)
+    _, noise = reference.rrelu(x, return_noise=True, **draw)
+    reserve = np.frombuffer(bytes.fromhex(row[1][0]), np.uint8)
+    assert_same_bits(rrelu_grad(np.ones_like(x), reserve), noise)

@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 
 import ort_rrelu
-from ort_rrelu import library
+from ort_rrelu import library, reserve_layout
 
 with_cuda = pytest.mark.skipif(not library.build_info()["cuda"], reason="the library has no CUDA kernels")
 
@@ -146,6 +146,56 @@ def test_refused_addresses(x: int, y: int, noise: int | None, message: str) -> N
 def test_refused_addresses_of_gradients(dy: int, noise: int, dx: int, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}$"):
         library.backward(_FLOATS, dy, noise, dx, 0, 8)
+
+
+# 20 floats, and the 67 bytes of their reserve. Only a range's part of the other arrays counts.
+@pytest.mark.parametrize(
+    ("x", "y", "noise", "reserve", "message"),
+    [
+        (4096, 8192, None, 4096 + 79, "reserve overlaps x: it must be apart"),
+        (4096 + 66, 8192, None, 4096, "reserve overlaps x: it must be apart"),
+        (4096, 8192, None, 8192, "reserve overlaps y: it must be apart"),
+        (4096, 8192, 12288, 12288 - 66, "reserve overlaps noise: it must be apart"),
+    ],
+)
+def test_refused_addresses_of_reserves(x: int, y: int, noise: int | None, reserve: int, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        library.forward(_FLOATS, x, y, noise, 0, 20, reserve=reserve)
+
+
+@pytest.mark.parametrize(
+    ("dy", "reserve", "dx", "message"),
+    [
+        (4096, 8192, 4096 + 4, "dx overlaps dy: it must be the same array or apart"),
+        (4096, 8192, 8192 + 66, "dx overlaps reserve: it must be apart"),
+        (4096, 8192, 8192, "dx overlaps reserve: it must be apart"),
+        (4096, 0, 8192, "reserve is null"),
+        (0, 4096, 8192, "dy is null"),
+        (4096, 8192, 0, "dx is null"),
+    ],
+)
+def test_refused_addresses_of_gradients_from_reserves(dy: int, reserve: int, dx: int, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        library.backward_reserve(_FLOATS, dy, reserve, 67, dx, 20, 0, 20)
+
+
+@pytest.mark.parametrize(("begin", "end"), [(0, 12), (0, 24), (8, 28), (16, 19)])
+def test_refused_ranges_of_a_tensor(begin: int, end: int) -> None:
+    """A byte of a reserve belongs to one call."""
+    message = (
+        rf"^range \[{begin}, {end}\) of 20 elements: end must be a multiple of 8, or the number of elements$"
+    )
+    with pytest.raises(ValueError, match=message):
+        library.forward(_FLOATS, 4096, 8192, None, begin, end, size=20)
+    with pytest.raises(ValueError, match=message):
+        library.backward_reserve(_FLOATS, 4096, 8192, 67, 12288, 20, begin, end)
+
+
+@pytest.mark.parametrize(
+    ("size", "count"), [(0, 64), (1, 65), (8, 65), (9, 66), (2**35 + 1, 2**32 + 65), (2**64 - 1, 2**61 + 64)]
+)
+def test_bytes_of_a_reserve(size: int, count: int) -> None:
+    assert library.reserve_bytes(size) == reserve_layout.byte_count(size) == count
 
 
 def test_empty_ranges_need_no_addresses() -> None:

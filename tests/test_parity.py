@@ -14,7 +14,15 @@ from onnx import TensorProto, helper
 import ort_rrelu
 from ort_rrelu import library, reference, schema
 from tests.bits import assert_same_bits
-from tests.draws import Draw, by_numpy, by_onnx_runtime, by_reference, special_values
+from tests.draws import (
+    Draw,
+    assert_same_outputs,
+    by_numpy,
+    by_onnx_runtime,
+    by_reference,
+    normal,
+    special_values,
+)
 from tests.models import DTYPES, FLOAT16, Array, grad_model, make_model, rrelu_model, run, session
 
 _CHUNK = 2**15  # elements: the kernels' unit of work
@@ -34,36 +42,31 @@ every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=[str(d) for d in DTYP
 both_modes = pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 
 
-def _normal(shape: tuple[int, ...], dtype: int) -> Array:
-    return np.asarray(np.random.default_rng(7).normal(size=shape)).astype(DTYPES[dtype])
-
-
 def _assert_all_agree(x: Array, draw: Draw, *, threads: int = 1) -> None:
     expected = by_reference(x, draw)
     for actual in by_numpy(x, draw), by_onnx_runtime(x, draw, threads=threads):
-        assert_same_bits(actual[0], expected[0])
-        assert_same_bits(actual[1], expected[1])
+        assert_same_outputs(actual, expected)
 
 
 @every_dtype
 @both_modes
 @pytest.mark.parametrize("shape", _SHAPES, ids=str)
 def test_shapes(dtype: int, training: bool, shape: tuple[int, ...]) -> None:
-    _assert_all_agree(_normal(shape, dtype), Draw(training=training))
+    _assert_all_agree(normal(shape, dtype), Draw(training=training))
 
 
 @every_dtype
 @pytest.mark.parametrize("step", _STEPS)
 @pytest.mark.parametrize("seed", _SEEDS)
 def test_seeds_and_steps(dtype: int, step: int, seed: int) -> None:
-    _assert_all_agree(_normal((33,), dtype), Draw(seed=seed, step=step))
+    _assert_all_agree(normal((33,), dtype), Draw(seed=seed, step=step))
 
 
 @every_dtype
 @both_modes
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads(dtype: int, training: bool, threads: int) -> None:
-    _assert_all_agree(_normal((9 * _CHUNK + 5,), dtype), Draw(training=training), threads=threads)
+    _assert_all_agree(normal((9 * _CHUNK + 5,), dtype), Draw(training=training), threads=threads)
 
 
 @every_dtype
@@ -74,13 +77,17 @@ def test_special_values(dtype: int, training: bool) -> None:
 
 @every_dtype
 @both_modes
-@pytest.mark.parametrize("outputs", [("y",), ("y", "noise"), ("y", "")], ids=repr)
+@pytest.mark.parametrize(
+    "outputs",
+    [("y",), ("y", "noise"), ("y", ""), ("y", "", "reserve"), ("y", "noise", "reserve"), ("y", "noise", "")],
+    ids=repr,
+)
 def test_outputs_that_a_node_has(dtype: int, training: bool, outputs: Sequence[str]) -> None:
-    x = _normal((19,), dtype)
-    y, noise = by_reference(x, Draw(training=training, step=0))
+    x = normal((19,), dtype)
+    expected = by_reference(x, Draw(training=training, step=0))._asdict()
     node = session(rrelu_model(dtype, outputs=outputs, training=int(training), seed=42))
     for name, actual in zip(filter(None, outputs), run(node, x), strict=True):
-        assert_same_bits(actual, {"y": y, "noise": noise}[name])
+        assert_same_bits(actual, expected[name])
 
 
 @every_dtype
@@ -88,31 +95,53 @@ def test_outputs_that_a_node_has(dtype: int, training: bool, outputs: Sequence[s
 @pytest.mark.parametrize("threads", [0, 1, 2, 7])
 def test_ranges_cut_by_hand(dtype: int, training: bool, threads: int) -> None:
     size = 5 * _CHUNK + 3
-    x, draw = _normal((size,), dtype), Draw(training=training)
+    x, draw = normal((size,), dtype), Draw(training=training)
     y, noise = np.empty_like(x), np.empty_like(x)
+    reserve = np.full(library.reserve_bytes(size), 0xFF, np.uint8)
     params = library.Params(
         dtype, draw.lower, draw.upper, training, draw.seed, draw.step, num_threads=threads
     )
     cuts = [0, 8, 24, _CHUNK + 16, 4 * _CHUNK, size]
+    # Backwards: no call may need another's before it.
+    for begin, end in reversed(list(itertools.pairwise(cuts))):
+        library.forward(
+            params,
+            x.ctypes.data,
+            y.ctypes.data,
+            noise.ctypes.data,
+            begin,
+            end,
+            reserve=reserve.ctypes.data,
+            size=size,
+        )
+    assert_same_outputs((y, noise, reserve), by_reference(x, draw))
+    dx = np.empty_like(x)
     for begin, end in itertools.pairwise(cuts):
-        library.forward(params, x.ctypes.data, y.ctypes.data, noise.ctypes.data, begin, end)
-    expected = by_reference(x, draw)
-    assert_same_bits(y, expected[0])
-    assert_same_bits(noise, expected[1])
+        library.backward_reserve(
+            library.Params(dtype, num_threads=threads),
+            x.ctypes.data,
+            reserve.ctypes.data,
+            reserve.size,
+            dx.ctypes.data,
+            size,
+            begin,
+            end,
+        )
+    assert_same_bits(dx, y)
 
 
 @every_dtype
 def test_y_is_x_times_noise(dtype: int) -> None:
-    x = _normal((4097,), dtype)
-    y, noise = by_onnx_runtime(x, Draw())
+    x = normal((4097,), dtype)
+    y, noise, _ = by_onnx_runtime(x, Draw())
     assert_same_bits(y, x * noise)
 
 
 def test_every_dtype_draws_the_same_slopes() -> None:
     slopes = reference.slopes(1001, seed=42, step=3)
     for dtype in DTYPES:
-        _, noise = by_onnx_runtime(np.zeros(1001, DTYPES[dtype]), Draw())
-        assert_same_bits(noise, slopes.astype(DTYPES[dtype]))
+        drawn = by_onnx_runtime(np.zeros(1001, DTYPES[dtype]), Draw())
+        assert_same_bits(drawn.noise, slopes.astype(DTYPES[dtype]))
 
 
 @pytest.mark.parametrize(("lower", "upper"), [(schema.LOWER, schema.UPPER), (0.01, 0.01), (1.5, 4.0)])
@@ -121,15 +150,15 @@ def test_eval_is_leaky_relu(lower: float, upper: float) -> None:
     mean = float(np.float32((np.float64(np.float32(lower)) + np.float64(np.float32(upper))) / 2))
     info = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xy"]
     leaky_relu = make_model([helper.make_node("LeakyRelu", ["x"], ["y"], alpha=mean)], info[:1], info[1:])
-    x = np.concatenate([_normal((1001,), TensorProto.FLOAT), special_values(TensorProto.FLOAT).ravel()])
-    y, _ = by_onnx_runtime(x, Draw(lower, upper, training=False))
-    assert_same_bits(y, run(session(leaky_relu), x)[0])
+    x = np.concatenate([normal((1001,), TensorProto.FLOAT), special_values(TensorProto.FLOAT).ravel()])
+    actual = by_onnx_runtime(x, Draw(lower, upper, training=False))
+    assert_same_bits(actual.y, run(session(leaky_relu), x)[0])
 
 
 @every_dtype
 @pytest.mark.parametrize("shape", _SHAPES, ids=str)
 def test_gradient_shapes(dtype: int, shape: tuple[int, ...]) -> None:
-    dy, noise = _normal(shape, dtype), _normal(shape, dtype)[::-1] if shape else _normal(shape, dtype)
+    dy, noise = normal(shape, dtype), normal(shape, dtype)[::-1] if shape else normal(shape, dtype)
     expected = reference.rrelu_grad(dy, noise)
     assert_same_bits(ort_rrelu.rrelu_grad(dy, noise), expected)
     assert_same_bits(run(session(grad_model(dtype)), dy, noise)[0], expected)
@@ -172,5 +201,5 @@ def test_any_bounds(
     training=st.booleans(),
 )
 def test_huge_bounds(dtype: int, bounds: tuple[float, float], training: bool) -> None:
-    x = np.concatenate([special_values(dtype).ravel(), _normal((23,), dtype)])
+    x = np.concatenate([special_values(dtype).ravel(), normal((23,), dtype)])
     _assert_all_agree(x, Draw(*bounds, training))

@@ -36,7 +36,8 @@ def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, list[int | str]]]:
 def test_checker_accepts_our_nodes(dtype: int) -> None:
     model = rrelu_model(dtype, shape=["n"], with_step=True, step_shape=[1], training=1)
     onnx.checker.check_model(model, full_check=True)
-    onnx.checker.check_model(grad_model(dtype, shape=["n"]), full_check=True)
+    for saved in "noise", "reserve":
+        onnx.checker.check_model(grad_model(dtype, saved=saved, shape=["n"]), full_check=True)
 
 
 def test_checker_refuses_a_misspelt_attribute() -> None:
@@ -62,12 +63,39 @@ def test_checker_counts_inputs(inputs: list[str]) -> None:
 @pytest.mark.parametrize("dtype", [FLOAT, TensorProto.DOUBLE])
 def test_shape_inference_fills_every_output(dtype: int, shape: list[int | str]) -> None:
     nodes = [
-        helper.make_node(schema.RRELU, ["x"], ["y", "noise"], domain=schema.DOMAIN),
+        helper.make_node(schema.RRELU, ["x"], ["y", "noise", "reserve"], domain=schema.DOMAIN),
         helper.make_node(schema.RRELU_GRAD, ["y", "noise"], ["dx"], domain=schema.DOMAIN),
+        helper.make_node(schema.RRELU_GRAD, ["y", "reserve"], ["dx2"], domain=schema.DOMAIN),
     ]
     x = helper.make_tensor_value_info("x", dtype, shape)
-    model = make_model(nodes, [x], [helper.make_empty_tensor_value_info("dx")])
-    assert _shapes(model) == dict.fromkeys(("dx", "y", "noise"), (dtype, shape))
+    ends = [helper.make_empty_tensor_value_info(name) for name in ("dx", "dx2")]
+    inferred = _shapes(make_model(nodes, [x], ends))
+    del inferred["reserve"]
+    assert inferred == dict.fromkeys(("dx", "dx2", "y", "noise"), (dtype, shape))
+
+
+@pytest.mark.parametrize("outputs", [["y", "noise", "reserve"], ["y", "", "reserve"]], ids=str)
+@pytest.mark.parametrize(
+    ("shape", "length"),
+    [
+        ([], 65),
+        ([0], 64),
+        ([8], 65),
+        ([3, 3], 66),
+        ([2, 0, 3], 64),
+        (["n"], None),
+        ([2, None], None),
+        (None, None),
+    ],
+    ids=str,
+)
+def test_shape_of_a_reserve(outputs: list[str], shape: Shape, length: int | None) -> None:
+    node = helper.make_node(schema.RRELU, ["x"], outputs, domain=schema.DOMAIN)
+    x = helper.make_tensor_value_info("x", FLOAT, shape)
+    model = make_model([node], [x], [helper.make_empty_tensor_value_info("reserve")])
+    kind, (dimension,) = _shapes(model)["reserve"]
+    assert kind == TensorProto.UINT8
+    assert isinstance(dimension, str) if length is None else dimension == length
 
 
 def test_shape_inference_leaves_unknown_rank_open() -> None:
@@ -118,8 +146,13 @@ def test_element_types() -> None:
     assert dict(zip(schema.DTYPES.values(), schema.DTYPES, strict=True)) == DTYPES
     names = library.build_info()["kernels"]["cpu"]
     assert [TensorProto.DataType.Value(name.upper()) for name in names] == list(schema.DTYPES.values())
-    (constraint,) = schema.schemas()[schema.RRELU].type_constraints
-    assert constraint.allowed_type_strs == [f"tensor({name})" for name in names]
+    kinds = [f"tensor({name})" for name in names]
+    assert _type_constraints(schema.RRELU) == {"T": kinds}
+    assert _type_constraints(schema.RRELU_GRAD) == {"T": kinds, "S": [*kinds, "tensor(uint8)"]}
+
+
+def _type_constraints(op: str) -> dict[str, list[str]]:
+    return {c.type_param_str: list(c.allowed_type_strs) for c in schema.schemas()[op].type_constraints}
 
 
 def test_optional_inputs_and_outputs() -> None:

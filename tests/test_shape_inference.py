@@ -18,10 +18,12 @@ def _rrelu(x: str = "x", y: str = "y") -> NodeProto:
     return helper.make_node(schema.RRELU, [x], [y], domain=schema.DOMAIN)
 
 
+@pytest.mark.parametrize("outputs", [["y"], ["y", "noise"], ["y", "", "reserve"]], ids=str)
 @pytest.mark.parametrize("shape", [[2, 3], ["n", 3], ["n", "m", 1]], ids=str)
-def test_sizes_and_names_of_dimensions_are_kept(shape: list[int | str]) -> None:
-    node = session(make_model([_rrelu()], [_info("x", shape)], [_info("y")]))
-    assert node.get_outputs()[0].shape == shape
+def test_sizes_and_names_of_dimensions_are_kept(shape: list[int | str], outputs: list[str]) -> None:
+    node = helper.make_node(schema.RRELU, ["x"], outputs, domain=schema.DOMAIN)
+    model = make_model([node], [_info("x", shape)], [_info("y")])
+    assert session(model).get_outputs()[0].shape == shape
 
 
 _UNKNOWN: list[tuple[Shape, Array]] = [

@@ -16,7 +16,7 @@ import ort_rrelu.torch
 from tests.bits import assert_same_bits
 from tests.models import Array, run, session
 from tests.torch_arrays import ROUNDING, TORCH_DTYPES, array, normal
-from tests.torch_constructs import CONSTRUCTS, Parallel
+from tests.torch_constructs import CONSTRUCTS, Applied, Parallel
 from tests.torch_exports import (
     BASE_SEED,
     X,
@@ -188,6 +188,17 @@ def test_opset_version(opset_version: int, dynamo: bool) -> None:
     assert versions == {"": opset_version, "ort_rrelu": 1}
     onnx.checker.check_model(model, full_check=True)
     _assert_all_same_bits(run(session(model), array(X)), drawn_by_torch(module, train_seeds(model), 0, X))
+
+
+@pytest.mark.parametrize("opset_version", [13, 20])
+@pytest.mark.parametrize("written", [torch.float32, torch.float64], ids=str)
+def test_torchscript_copies_into_the_input_of_the_model(written: torch.dtype, opset_version: int) -> None:
+    if written == torch.float64 and opset_version == 13:
+        opset_version = 15  # the first with CastLike
+    module = Applied(lambda x, _: x.copy_((x[:1] * 2).to(written)))
+    model = export_quietly(module, dynamo=False, opset_version=opset_version)
+    (actual,) = run(session(model), array(X))
+    assert_same_bits(actual, outputs_of(module, X)[0])
 
 
 @both_exporters

@@ -103,6 +103,7 @@ CONSTRUCTS: dict[str, Callable[[], nn.Module]] = {
     "ort_rrelu.torch.RReLU inplace": lambda: nn.Sequential(
         nn.RReLU(), ort_rrelu.torch.RReLU(*_BOUNDS, inplace=True)
     ),
+    "ort_rrelu.torch.RReLU inplace, alone": lambda: ort_rrelu.torch.RReLU(*_BOUNDS, inplace=True),
     "ort_rrelu.torch.RReLU seeded": lambda: ort_rrelu.torch.RReLU(seed=3),
     "ours and torch's": lambda: Parallel(
         ort_rrelu.torch.RReLU(), nn.RReLU(), ort_rrelu.torch.RReLU(seed=3), ort_rrelu.torch.RReLU(seed=4)

@@ -38,9 +38,25 @@ def build(seed: int = 2015) -> nn.Sequential:
     )
 
 
+def _called_rrelus(network: nn.Module) -> list[RReLU]:
+    """The RReLUs that the network calls in its mode, in the order of the calls."""
+    called: list[RReLU] = []
+
+    def note(module: nn.Module, *_: object) -> None:
+        assert isinstance(module, RReLU)
+        called.append(module)
+
+    hooks = [m.register_forward_hook(note) for m in network.modules() if isinstance(m, RReLU)]
+    with torch.no_grad():
+        network(torch.zeros(1, 1, 8, 8))
+    for hook in hooks:
+        hook.remove()
+    return called
+
+
 def as_network(network: nn.Module) -> Network:
     """The network on arrays."""
-    rrelus = [module for module in network.modules() if isinstance(module, RReLU)]
+    rrelus = _called_rrelus(network)
 
     @torch.no_grad()
     def logits(images: Array) -> Array:

@@ -13,12 +13,12 @@ from models.digits.comparison import Comparison
 __all__ = ["report"]
 
 
-def _table(framework: str, how: str, rows: Sequence[tuple[str, str, Comparison]]) -> Table:
+def _table(subject: str, framework: str, how: str, rows: Sequence[tuple[str, str, Comparison]]) -> Table:
     caption = (
         "Largest difference: between logits; convolutions round differently. Bit-equal: RRelu nodes whose "
         f"output in ONNX Runtime is, bit for bit, the {framework} module's for the same input, seed and step."
     )
-    title = f"RReLU on digits: {framework} and ONNX Runtime"
+    title = f"{subject} on digits: {framework} and ONNX Runtime"
     table = Table(title=title, caption=caption, caption_justify="left")
     table.add_column("mode")
     table.add_column(how)
@@ -47,6 +47,8 @@ def report(
     how: str,
     rows: Sequence[tuple[str, str, Comparison]],
     files: Sequence[Path],
+    *,
+    subject: str = "RReLU",
 ) -> int:
     """Print it; exit status 0 when every RRelu node equals its layer and the logits agree to 1e-3.
 
@@ -56,8 +58,9 @@ def report(
         how: the heading of what tells exports in one mode apart.
         rows: mode, that, and the comparison.
         files: the written ones.
+        subject: what the title says is on digits.
     """
-    console.print(_table(framework, how, rows))
+    console.print(_table(subject, framework, how, rows))
     console.print("Written:", *(f"\n  {path}" for path in files), highlight=False)
     agree = all(c.nodes and c.equal_nodes == c.nodes and c.difference < 1e-3 for _, _, c in rows)
     console.print(

@@ -37,7 +37,7 @@ HWY_INLINE Counters SetCounters(uint64_t value) { return hn::Set(CounterTag(), v
 template <int kWhich>
 HWY_INLINE Counters4 Products(Counters4 words) {
   const auto multiplier = hn::Set(WordTag(), kPhiloxMultiplier[kWhich]);
-  return Each([=](Counters word)
+  return Each([&](Counters word)
                   ORT_RRELU_LAMBDA { return hn::MulEven(hn::BitCast(WordTag(), word), multiplier); },
               words);
 }
@@ -45,7 +45,7 @@ HWY_INLINE Counters4 Products(Counters4 words) {
 // A word of the next round: the high half of a product, a word and a key. What Philox does in every round.
 HWY_INLINE Counters4 Mix(Counters4 products, Counters4 words, uint64_t key) {
   const auto keys = SetCounters(key);
-  return Each([=](Counters product, Counters word)
+  return Each([&](Counters product, Counters word)
                   ORT_RRELU_LAMBDA { return hn::Xor3(hn::ShiftRight<32>(product), word, keys); },
               products, words);
 }
@@ -77,8 +77,23 @@ class Stream {
   // at a time.
   template <class Body>
   HWY_INLINE void ForEachSlopes(uint64_t block, float lower, float upper, const Body& body) const {
-    Counters4 words01, words23;
-    Draw(block, &words01, &words23);
+    Counters4 word3 = Products<0>(Counter4(block));
+    Counters4 word2 = Mix(word3, Same(SetCounters(word3_)), key_[0][1]);
+    Counters4 word1 = Products<1>(word2);
+    Counters4 word0 = Mix(word1, Same(SetCounters(word1_)), key_[1][0]);
+    word2 = Mix(Same(SetCounters(product0_)), word3, key_[1][1]);
+    word3 = Same(SetCounters(product0_));
+    HWY_UNROLL(8)
+    for (int round = 2; round < kPhiloxRounds; ++round) {
+      const Counters4 product0 = Products<0>(word0);
+      const Counters4 product1 = Products<1>(word2);
+      word0 = Mix(product1, word1, key_[round][0]);
+      word2 = Mix(product0, word3, key_[round][1]);
+      word1 = product1;  // their low halves: nothing reads the high ones
+      word3 = product0;
+    }
+    const Counters4 words01 = Each(Pair, word0, word1);
+    const Counters4 words23 = Each(Pair, word2, word3);
     const Slopes slopes{lower, upper - lower};
     const size_t group = kBlock * hn::Lanes(CounterTag());
     slopes.OfGroup(0 * group, hn::Get4<0>(words01), hn::Get4<0>(words23), body);
@@ -128,29 +143,11 @@ class Stream {
     return hn::Add(hn::Set(d, block), hn::Add(place, hn::And(hn::Sub(hn::Zero(d), odd), second_half)));
   }
 
-  HWY_INLINE void Draw(uint64_t block, Counters4* words01, Counters4* words23) const {
+  static HWY_INLINE Counters4 Counter4(uint64_t block) {
     const uint64_t lanes = hn::Lanes(CounterTag());
     const Counters first = Counter(block);
-    const Counters4 counter =
-        hn::Create4(CounterTag(), first, hn::Add(first, SetCounters(lanes)),
-                    hn::Add(first, SetCounters(2 * lanes)), hn::Add(first, SetCounters(3 * lanes)));
-    Counters4 word3 = Products<0>(counter);
-    Counters4 word2 = Mix(word3, Same(SetCounters(word3_)), key_[0][1]);
-    Counters4 word1 = Products<1>(word2);
-    Counters4 word0 = Mix(word1, Same(SetCounters(word1_)), key_[1][0]);
-    word2 = Mix(Same(SetCounters(product0_)), word3, key_[1][1]);
-    word3 = Same(SetCounters(product0_));
-    HWY_UNROLL(8)
-    for (int round = 2; round < kPhiloxRounds; ++round) {
-      const Counters4 product0 = Products<0>(word0);
-      const Counters4 product1 = Products<1>(word2);
-      word0 = Mix(product1, word1, key_[round][0]);
-      word2 = Mix(product0, word3, key_[round][1]);
-      word1 = product1;  // their low halves: nothing reads the high ones
-      word3 = product0;
-    }
-    *words01 = Each(Pair, word0, word1);
-    *words23 = Each(Pair, word2, word3);
+    return hn::Create4(CounterTag(), first, hn::Add(first, SetCounters(lanes)),
+                       hn::Add(first, SetCounters(2 * lanes)), hn::Add(first, SetCounters(3 * lanes)));
   }
 
   static HWY_INLINE Counters Pair(Counters low, Counters high) {

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from ort_rrelu.errors import InvalidValueError
 
-__all__ = ["Autograd", "Steps"]
+__all__ = ["Autograd", "Draws", "Steps"]
 
 
 class Autograd(Protocol):
@@ -89,3 +89,32 @@ class Steps:
             )
         forward.recomputed = True
         return forward.step
+
+
+class Draws:
+    """The random numbers of unseeded modules: a recomputation must draw those of a forward.
+
+    It does where checkpointing restores the generator, and has wrong gradients where it does not. Of the
+    forwards the last `remembered` are known.
+    """
+
+    def __init__(self, autograd: Autograd, remembered: int = 1 << 16) -> None:
+        self._autograd = autograd
+        self._remembered = remembered
+        self._drawn: OrderedDict[tuple[int, int], weakref.ref[Any]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def check(self, module: Any, number: int) -> None:
+        """Remember the number that a forward drew; InvalidValueError for a new one during backward."""
+        call = (id(module), number)
+        with self._lock:
+            if not self._autograd.in_backward():
+                self._drawn[call] = weakref.ref(module)  # its id may be another one's later
+                if len(self._drawn) > self._remembered:
+                    self._drawn.popitem(last=False)
+            elif call not in self._drawn or self._drawn[call]() is not module:
+                raise InvalidValueError(
+                    "an RReLU without a seed runs during backward, and draws other slopes than any forward: "
+                    f"leave {self._autograd.checkpointing}'s preserve_rng_state=True, or give the module a "
+                    "seed and step="
+                )

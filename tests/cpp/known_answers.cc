@@ -1,4 +1,5 @@
-// Philox, slopes, derived seeds and hashes against tests/known_answers.txt, whose header names the columns.
+// Philox, slopes, derived seeds, hashes and reserves against tests/known_answers.txt, whose header names the
+// columns.
 #include <cstring>
 #include <fstream>
 #include <functional>
@@ -7,7 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "cpu/element.h"
 #include "expect.h"
+#include "rrelu.h"
+#include "schema.h"
 #include "seeds.h"
 #include "slope.h"
 
@@ -63,11 +67,46 @@ std::string DerivedSeedAnswer(const Words& in) {
 
 std::string Fnv1aAnswer(const Words& in) { return HexText(Fnv1a(in.empty() ? "" : in.at(0)), 16); }
 
+int32_t DtypeOf(const std::string& name) {
+  for (const int dtype : schema::kElementTypes) {
+    if (name == DtypeName(dtype)) return dtype;
+  }
+  return 0;
+}
+
+template <class T>
+std::string ReserveText(const ort_rrelu_params& params, const Words& x) {
+  std::vector<T> elements;
+  for (const std::string& bits : x) elements.push_back(FromFloat<T>(FloatOf(bits)));
+  std::vector<T> y(elements.size());
+  std::vector<uint8_t> reserve(ort_rrelu_reserve_bytes(x.size()), 0xFF);
+  char error[256];
+  if (ort_rrelu_forward(&params, elements.data(), y.data(), nullptr, reserve.data(), x.size(), 0, x.size(),
+                        error, sizeof error)) {
+    return error;
+  }
+  std::string text;
+  for (const uint8_t byte : reserve) text += HexText(byte, 2);
+  return text;
+}
+
+std::string ReserveAnswer(const Words& in) {
+  ort_rrelu_params params{};
+  params.struct_size = sizeof params;
+  params.dtype = DtypeOf(in.at(0));
+  params.training = std::stoi(in.at(1));
+  params.lower = FloatOf(in.at(2));
+  params.upper = FloatOf(in.at(3));
+  params.seed = Unsigned(in.at(4));
+  params.step = Signed(in.at(5));
+  return WithElement(params.dtype, [&](auto element) {
+    return ReserveText<decltype(element)>(params, Words(in.begin() + 6, in.end()));
+  });
+}
+
 const std::map<std::string, std::function<std::string(const Words&)>> kAnswers = {
-    {"philox4x32-10", PhiloxAnswer},
-    {"slope", SlopeAnswer},
-    {"derived_seed", DerivedSeedAnswer},
-    {"fnv1a", Fnv1aAnswer},
+    {"philox4x32-10", PhiloxAnswer}, {"slope", SlopeAnswer},     {"derived_seed", DerivedSeedAnswer},
+    {"fnv1a", Fnv1aAnswer},          {"reserve", ReserveAnswer},
 };
 
 void CheckLine(const std::string& line, Expectations& expect) {

@@ -98,6 +98,13 @@ def test_saved_model_is_in_eval_mode_unless_told_and_says_so(
 
 
 def test_log_says_nothing_of_live_layers(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, "ort_rrelu"):
-        _modes(Chain())
+    with caplog.at_level(logging.INFO):  # the level that importing Paddle leaves
+        _modes(nn.Sequential(nn.Linear(7, 7), nn.RReLU(), nn.Linear(7, 7)))
     assert not caplog.records
+
+
+def test_log_of_onnx_ir_comes_where_it_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "onnx_ir"):
+        _modes(nn.Sequential(nn.Linear(7, 7), nn.RReLU(), nn.Linear(7, 7)))
+        assert logging.getLogger("onnx_ir").level == logging.INFO
+    assert any(record.name.startswith("onnx_ir.") for record in caplog.records)

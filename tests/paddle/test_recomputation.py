@@ -79,10 +79,13 @@ def test_recomputation_is_not_counted(use_reentrant: bool) -> None:
 
 # Paddle turns every exception inside a backward pass into one of its own; the message is in it.
 @both_kinds
-def test_counted_layer_needs_the_random_state(use_reentrant: bool) -> None:
+@pytest.mark.parametrize(
+    ("seed", "instead"), [(5, "pass step="), (None, "give the module a seed and step=")], ids=str
+)
+def test_recomputation_needs_the_random_state(seed: int | None, instead: str, use_reentrant: bool) -> None:
     call = _recomputed(use_reentrant=use_reentrant, preserve_rng_state=False)
-    with pytest.raises(Exception, match=r"recompute's preserve_rng_state=True, or pass step="):
-        _gradients(_network(5), call, 1)
+    with pytest.raises(Exception, match=rf"recompute's preserve_rng_state=True, or {instead}"):
+        _gradients(_network(seed), call, 1)
 
 
 def test_a_layer_that_is_gone_leaves_no_steps_to_another_in_its_place() -> None:

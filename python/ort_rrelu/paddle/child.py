@@ -9,6 +9,9 @@ import json
 import sys
 from typing import Any
 
+# What it prints when Paddle and Paddle2ONNX are there: what goes wrong later is theirs.
+STARTED = "ort_rrelu: Paddle2ONNX is there"
+
 
 def translate(stem: str, target: str) -> None:
     """The old IR's stem.pdmodel and stem.pdiparams -> target.json and target.pdiparams."""
@@ -42,5 +45,9 @@ def convert(stem: str, target: str, opset_version: int, options: dict[str, Any])
 
 
 if __name__ == "__main__":
+    import paddle  # noqa: F401
+    import paddle2onnx  # noqa: F401
+
+    print(STARTED, flush=True)  # now, for an abort loses what waits to be written
     verb = translate if sys.argv[1] == "translate" else convert
     verb(**json.loads(sys.argv[2]))

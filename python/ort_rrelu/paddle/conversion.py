@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ort_rrelu.errors import ConversionError, MissingPackageError
-from ort_rrelu.paddle.document import Json, described, top_level
+from ort_rrelu.paddle.child import STARTED
+from ort_rrelu.paddle.culprit import find_culprit
+from ort_rrelu.paddle.document import Json
 from ort_rrelu.paddle.weights import check_weights
 
 __all__ = ["PYTHON_VARIABLE", "convert", "translate"]
@@ -26,11 +28,15 @@ _LAST_LINES = 12
 
 
 def _run(verb: str, folder: Path, **arguments: Any) -> subprocess.CompletedProcess[str]:
-    """Run a verb of child.py; what Paddle2ONNX leaves behind lands in `folder`."""
-    python = os.environ.get(PYTHON_VARIABLE) or sys.executable
+    """Run a verb of child.py; what Paddle2ONNX leaves behind lands in `folder`.
+
+    Raises MissingPackageError unless the process came so far as to import Paddle2ONNX.
+    """
+    named = os.environ.get(PYTHON_VARIABLE)
+    python = named or sys.executable
     code = resources.files(__package__).joinpath("child.py").read_text("utf-8")
     try:
-        return subprocess.run(
+        done = subprocess.run(
             [python, "-c", code, verb, json.dumps(arguments)],
             cwd=folder,
             env=os.environ | {"TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)},
@@ -41,6 +47,15 @@ def _run(verb: str, folder: Path, **arguments: Any) -> subprocess.CompletedProce
         )
     except OSError as error:
         raise MissingPackageError(f"{PYTHON_VARIABLE}={python}: it cannot be run ({error})") from error
+    if STARTED not in done.stdout.splitlines():
+        where = f"{PYTHON_VARIABLE}={named}" if named else python
+        if missing := re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", done.stderr):
+            raise MissingPackageError(f"{where}: {missing[1]} is not installed there: {_INSTALL}")
+        raise MissingPackageError(
+            f"{where}: it ended with status {done.returncode} before it came to Paddle2ONNX "
+            f"({_explanation(done)}): {_INSTALL}"
+        )
+    return done
 
 
 def _explanation(done: subprocess.CompletedProcess[str]) -> str:
@@ -49,11 +64,6 @@ def _explanation(done: subprocess.CompletedProcess[str]) -> str:
     telling = [line for line in lines if "[ERROR]" in line or re.match(r"\w+(\.\w+)*Error: ", line)]
     telling = [line for line in telling if not line.startswith("FatalError: `Process abort")]
     return "\n".join(telling or lines[-_LAST_LINES:]) or "no output"
-
-
-def _raise_if_missing(done: subprocess.CompletedProcess[str]) -> None:
-    if missing := re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", done.stderr):
-        raise MissingPackageError(f"{missing[1]} is not installed for {done.args[0]}: {_INSTALL}")
 
 
 def translate(stem: Path, target: str, folder: Path) -> None:
@@ -66,7 +76,6 @@ def translate(stem: Path, target: str, folder: Path) -> None:
         check_weights(weights)
     done = _run("translate", folder, stem=str(stem.absolute()), target=target)
     if done.returncode:
-        _raise_if_missing(done)
         if weights.name in done.stderr:
             check_weights(weights)
         raise ConversionError(f"{stem}.pdmodel: Paddle cannot read it: {_explanation(done)}")
@@ -80,8 +89,12 @@ def convert(stem: str, folder: Path, opset_version: int, options: dict[str, Any]
     document = json.loads((folder / f"{stem}.json").read_text("utf-8"))
     done = _convert(stem, folder, opset_version, options)
     if done.returncode:
-        _raise_if_missing(done)
-        culprit = _first_failing(document, stem, folder, opset_version, options)
+
+        def converts(part: Json) -> bool:
+            (folder / f"{stem}.json").write_text(json.dumps(part), "utf-8")
+            return _convert(stem, folder, opset_version, options).returncode == 0
+
+        culprit = find_culprit(document, converts)
         where = f"operator {culprit}" if culprit else "the model"
         raise ConversionError(f"Paddle2ONNX cannot convert {where}: {_explanation(done)}")
     return (folder / f"{stem}.onnx").read_bytes()
@@ -93,30 +106,3 @@ def _convert(
     return _run(
         "convert", folder, stem=stem, target=f"{stem}.onnx", opset_version=opset_version, options=options
     )
-
-
-def _first_failing(
-    document: Json, stem: str, folder: Path, opset_version: int, options: dict[str, Any]
-) -> str | None:
-    """The first operator that Paddle2ONNX fails at, which its message does not name.
-
-    Without the operators from some place on a program still converts, up to the place that is looked for.
-    """
-    operators = top_level(document)
-    everything = list(operators)
-
-    def fails(length: int) -> bool:
-        operators[:] = everything[:length]
-        (folder / f"{stem}.json").write_text(json.dumps(document), "utf-8")
-        return _convert(stem, folder, opset_version, options).returncode != 0
-
-    converts, aborts = 0, len(everything)
-    while aborts - converts > 1:
-        middle = (converts + aborts) // 2
-        if fails(middle):
-            aborts = middle
-        else:
-            converts = middle
-    culprit = everything[aborts - 1]
-    # With no operator at fault but all of them together, the search ends at the last.
-    return None if aborts == len(everything) else described(culprit)

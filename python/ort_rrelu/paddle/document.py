@@ -14,7 +14,16 @@ from typing import Any
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.paddle.tags import Tags
 
-__all__ = ["Json", "attributes_of", "count_weights", "described", "operators", "read_document", "top_level"]
+__all__ = [
+    "Json",
+    "attributes_of",
+    "bodies",
+    "count_weights",
+    "name",
+    "operators",
+    "read_document",
+    "top_level",
+]
 
 Json = dict[str, Any]
 
@@ -48,13 +57,23 @@ def attributes_of(op: Json) -> Json:
     return {attribute["N"]: attribute["AT"].get("D") for attribute in op["A"]}
 
 
+def bodies(op: Json) -> Iterator[Json]:
+    """Of an If or While: {"args": what a While gives it, "ops": its operators}."""
+    for region in op.get("regions", ()):
+        yield from region["blocks"]
+
+
+def name(op: Json) -> str:
+    """The operator's name without its dialect."""
+    return str(op["#"]).split(".", 1)[-1]
+
+
 def _walk(ops: list[Json], outer: str) -> Iterator[tuple[Json, str]]:
     for op in ops:
         scope = Tags.read(attributes_of(op).get("struct_name") or "").scope or outer
         yield op, scope
-        for region in op.get("regions", ()):
-            for block in region["blocks"]:
-                yield from _walk(block["ops"], scope)
+        for body in bodies(op):
+            yield from _walk(body["ops"], scope)
 
 
 def operators(document: Json) -> Iterator[tuple[Json, str]]:
@@ -69,14 +88,3 @@ def count_weights(document: Json) -> int:
     of a weight's output attributes tells.
     """
     return sum(op["#"] == _WEIGHT and bool(op["OA"][0]) for op in top_level(document))
-
-
-def described(op: Json) -> str:
-    """What messages call an operator: its name, and those in its bodies."""
-    (name, _), *inner = _walk([op], "")
-    bodies = sorted({_name(each) for each, _ in inner})
-    return _name(name) + (f" with {', '.join(bodies)} in its bodies" if bodies else "")
-
-
-def _name(op: Json) -> str:
-    return str(op["#"]).split(".", 1)[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import os
@@ -14,6 +15,7 @@ from typing import Any
 import onnx
 import paddle
 from paddle.jit import TranslatedLayer
+from paddle.jit.dy2static.program_translator import StaticFunction
 from paddle.jit.pir_translated_layer import PirTranslatedLayer
 
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, ModelFileError
@@ -21,11 +23,19 @@ from ort_rrelu.files import check_target
 from ort_rrelu.graph.file import write_model
 from ort_rrelu.graph.step_input import add_step_input
 from ort_rrelu.node_attributes import NodeAttributes
+from ort_rrelu.paddle.arguments import (
+    as_opset_version,
+    check_input_spec,
+    check_options,
+    check_path,
+    check_switch,
+    check_variables,
+)
 from ort_rrelu.paddle.conversion import convert, translate
 from ort_rrelu.paddle.document import count_weights, read_document
 from ort_rrelu.paddle.markers import mark
 from ort_rrelu.paddle.restore import restore
-from ort_rrelu.paddle.saving import save_function, save_program, save_translated
+from ort_rrelu.paddle.saving import refuse_old_program, save_function, save_program, save_translated
 from ort_rrelu.paddle.tidying import tidy
 from ort_rrelu.paddle.weights import check_weights
 
@@ -33,19 +43,6 @@ __all__ = ["export"]
 
 _log = logging.getLogger(__name__)
 
-# The newest that ONNX Runtime 1.17, the oldest that the library runs with, and Paddle2ONNX both know well.
-_OPSET_VERSION = 17
-_OPSET_VERSIONS = range(7, 22)  # Paddle2ONNX's
-_OPTIONS = frozenset(
-    {
-        "auto_upgrade_opset",
-        "dist_prim_all",
-        "enable_experimental_op",
-        "enable_onnx_checker",
-        "enable_optimize",
-        "verbose",
-    }
-)
 _SAVED, _MARKED = "saved", "marked"
 _PROGRAM, _OLD_PROGRAM, _WEIGHTS = ".json", ".pdmodel", ".pdiparams"
 
@@ -67,8 +64,8 @@ def export(
     """Export a Paddle model; every rrelu (layers, functions, ort_rrelu.paddle.RReLU) becomes an RRelu node.
 
     Paddle2ONNX converts the rest, in a process of its own (README.md has how to install it). BatchNorm and
-    Dropout come out in eval form, as Paddle saves them, whatever the mode of the rrelus; forward hooks, and
-    with them weight_norm and spectral_norm, are left out.
+    Dropout come out in eval form, as Paddle saves them, whatever the mode of the rrelus. A layer's forward
+    hooks, and with them weight_norm and spectral_norm, are part of the model.
 
     Args:
         layer_or_path: a paddle.nn.Layer; a function, decorated with paddle.jit.to_static or not; a
@@ -94,24 +91,22 @@ def export(
     Raises:
         InvalidValueError (a ValueError): an argument is not allowed, Paddle cannot trace the model with this
             input_spec, an rrelu's Noise output is read, or an elu has one of the alphas -4000001, -4000002,
-            ..., which the exporter uses.
-        InvalidTypeError (a TypeError): layer_or_path is nothing that can be exported.
+            ..., of which the exporter uses one for each rrelu.
+        InvalidTypeError (a TypeError): an argument has another type, layer_or_path among them.
         ModelFileError (a FileNotFoundError): a saved model, or its weights, are not there.
         ConversionError (a RuntimeError): Paddle2ONNX cannot convert an operator, which is named.
-        MissingPackageError (an ImportError): Paddle2ONNX is not installed.
+        MissingPackageError (an ImportError): Paddle2ONNX is not installed, or the Python that
+            ORT_RRELU_PADDLE2ONNX_PYTHON names cannot import it.
         OSError: f cannot be written.
     """
+    check_path(f)
     if f is not None:
         check_target(f)
-    if unknown := kw.keys() - _OPTIONS:
-        raise InvalidValueError(
-            f"{', '.join(sorted(unknown))}: not an option; allowed are {', '.join(sorted(_OPTIONS))}"
-        )
+    check_input_spec(input_spec)
+    check_options(kw)
+    check_switch("step_input", step_input)
     attributes = NodeAttributes(seed, training)
-    opset = _OPSET_VERSION if opset_version is None else opset_version
-    if opset not in _OPSET_VERSIONS:
-        first, last = _OPSET_VERSIONS[0], _OPSET_VERSIONS[-1]
-        raise InvalidValueError(f"opset_version={opset}: it must be from {first} to {last}")
+    opset = as_opset_version(opset_version)
     with tempfile.TemporaryDirectory(prefix="ort_rrelu_paddle_") as name:
         folder = Path(name)
         source = _saved(layer_or_path, folder, input_spec, feed_vars, fetch_vars)
@@ -155,16 +150,18 @@ def _saved(
         return _on_disk(Path(model), folder)
     if is_program:
         _refuse_input_spec(input_spec, "a Program")
+        refuse_old_program(model)
         assert feed_vars is not None and fetch_vars is not None
+        check_variables(model, feed_vars=feed_vars, fetch_vars=fetch_vars)
         save_program(model, str(target), feed_vars, fetch_vars)
     elif isinstance(model, TranslatedLayer | PirTranslatedLayer):
         _refuse_input_spec(input_spec, "what paddle.jit.load gave")
         save_translated(model, str(target))
-    elif callable(model):
+    elif isinstance(model, paddle.nn.Layer | StaticFunction) or inspect.isroutine(model):
         save_function(model, str(target), input_spec)
     else:
         raise InvalidTypeError(
-            f"a {type(model).__name__} cannot be exported: it must be a paddle.nn.Layer, a function, a "
+            f"layer_or_path={model!r}: it must be a paddle.nn.Layer (not its class), a function, a "
             "paddle.static.Program, what paddle.jit.load gave, or the path of a saved model"
         )
     return target

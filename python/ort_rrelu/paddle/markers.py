@@ -60,9 +60,10 @@ def mark(document: Json) -> dict[float, Mark]:
             f"rrelu in {where}: its Noise output is read, which Paddle2ONNX cannot convert: only Out may be"
         )
     if clash := taken & marks.keys():
+        first, last = -_BASE - 1, -_BASE - len(marks)
         raise InvalidValueError(
-            f"the model has an elu with alpha={clash.pop()}, which the exporter needs as a marker: "
-            f"any alpha but {-_BASE - 1} to {-_BASE - len(marks)} is allowed"
+            f"the model has an elu with alpha={clash.pop():.0f}, which the exporter needs as a marker: "
+            f"any alpha but {first if first == last else f'{first} to {last}'} is allowed"
         )
     return marks
 

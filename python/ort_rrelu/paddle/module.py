@@ -46,7 +46,8 @@ class RReLU(paddle.nn.RReLU):
     mode draws the slopes of step k (`step`, an int64 buffer that is not in the state_dict), the very ones
     that ort_rrelu.rrelu(seed=, step=) and the exported model draw; `forward(x, step=k)` names the step
     instead. Each counted call also draws from Paddle's generator, by which paddle's recompute finds its step
-    again; where it cannot (preserve_rng_state=False), it raises and asks for step=.
+    again; where it cannot (preserve_rng_state=False), it raises and asks for step=. So does a layer without a
+    seed there, whose gradients would be those of other slopes.
 
     paddle.jit.to_static calls the layer between the graphs that it compiles. In a whole program
     (full_graph=True, paddle.jit.save, static mode) the layer is Paddle's rrelu, for which
@@ -116,7 +117,7 @@ class RReLU(paddle.nn.RReLU):
 
     def _draw(self, step: int | Tensor | None) -> tuple[int, int]:
         if self.seed is None or self.step is None:
-            return ops.draw()
+            return ops.draw(self)
         if step is None:
             return self.seed, ops.next_step(self.step)
         if not isinstance(step, Tensor):

@@ -16,11 +16,12 @@ import numpy as np
 import paddle
 from paddle import Tensor
 from paddle.autograd import PyLayer, PyLayerContext
+from paddle.nn import Layer
 
 from ort_rrelu import library, schema
 from ort_rrelu.arguments import Array
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
-from ort_rrelu.recomputation import Steps
+from ort_rrelu.recomputation import Draws, Steps
 
 __all__ = ["draw", "next_step", "rrelu"]
 
@@ -59,7 +60,7 @@ class _Autograd:
         counter.increment()
 
 
-_steps = Steps(_Autograd())
+_steps, _draws = Steps(_Autograd()), Draws(_Autograd())
 
 
 def next_step(counter: Tensor) -> int:
@@ -67,10 +68,12 @@ def next_step(counter: Tensor) -> int:
     return int(_steps.take(counter))
 
 
-def draw() -> tuple[int, int]:
-    """A key and a step, 64 bits each, from Paddle's generator."""
+def draw(module: Layer) -> tuple[int, int]:
+    """A key and a step, 64 bits each, from Paddle's generator, for a call of an unseeded module."""
     words = _random_words(4)
-    return words[0] | words[1] << 32, words[2] | words[3] << 32
+    key, step = words[0] | words[1] << 32, words[2] | words[3] << 32
+    _draws.check(module, key | step << 64)
+    return key, step
 
 
 def _dtype(x: Tensor) -> np.dtype[Any]:

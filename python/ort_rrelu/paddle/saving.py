@@ -15,7 +15,7 @@ from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.paddle.module import TracedSeedWarning
 from ort_rrelu.paddle.tags import carrying_modes
 
-__all__ = ["save_function", "save_program", "save_translated"]
+__all__ = ["refuse_old_program", "save_function", "save_program", "save_translated"]
 
 
 def _retraceable(function: Any, input_spec: Sequence[Any] | None) -> Any:
@@ -35,24 +35,68 @@ def save_function(function: Any, prefix: str, input_spec: Sequence[Any] | None) 
 
     Raises InvalidValueError, with Paddle's own message in it, when Paddle cannot trace or save it.
     """
-    traced = _retraceable(getattr(function, "forward", function), input_spec)
+    if not paddle.framework.use_pir_api():
+        raise InvalidValueError(
+            f"{_name(function)} cannot be exported while Paddle's old IR is in use (FLAGS_enable_pir_api=0), "
+            "but the .pdmodel file that paddle.jit.save makes of it can"
+        )
+    if inspect.isbuiltin(function) or _name(function) == "<lambda>":
+        raise InvalidTypeError(
+            f"layer_or_path={function!r}: Paddle traces neither lambdas nor built-in functions: "
+            "it must be one that was written with def"
+        )
+    is_layer = isinstance(function, paddle.nn.Layer)
+    if is_layer:
+        _refuse_hooks_with_keywords(function)
+    traced = _retraceable(function.forward if is_layer else function, input_spec)
     if traced._input_spec is None and inspect.signature(traced.dygraph_function).parameters:
         raise InvalidValueError(
             "input_spec=None: a layer or function that was not decorated with an input_spec needs one, such "
             "as [paddle.static.InputSpec([None, 3], 'float32')]"
         )
     try:
-        with warnings.catch_warnings():
+        with _attributes_kept(traced.class_instance), warnings.catch_warnings():
             warnings.simplefilter("ignore", TracedSeedWarning)  # the seed is carried along
-            program = traced.concrete_program_specify_input_spec(None).main_program
-        with carrying_modes(program), warnings.catch_warnings():
-            # Advice on files that the user never sees.
-            warnings.simplefilter("ignore")
-            paddle.jit.save(traced, prefix)
+            # The hooks of inner layers are called anyway.
+            whole = traced.concrete_program_specify_input_spec(None, with_hook=is_layer)
+        tensors, values = whole.parameters
+        weights = {value.name: t for t, value in zip(tensors, values, strict=True) if value.persistable}
+        with carrying_modes(whole.main_program):
+            # Not paddle.jit.save, which leaves out the hooks of the outermost layer.
+            _save_traced(whole.main_program, prefix, _values(whole.inputs), _values(whole.outputs), weights)
     except Exception as error:
         raise InvalidValueError(
             f"Paddle cannot trace {_name(function)} with input_spec={input_spec}: {error}"
         ) from error
+
+
+def _refuse_hooks_with_keywords(layer: Any) -> None:
+    """Paddle traces the outermost layer's hooks itself, and does not know of these."""
+    for kind in ("pre", "post"):
+        if getattr(layer, f"_forward_{kind}_hooks_with_kwargs_flag", None):  # Paddle 3.0 has none for "post"
+            raise InvalidValueError(
+                f"{_name(layer)}: a forward {kind}-hook of the outermost layer was registered with "
+                "with_kwargs=True, which Paddle cannot trace: register it without, or on an inner layer"
+            )
+
+
+@contextmanager
+def _attributes_kept(layer: Any) -> Iterator[None]:
+    """Undo what a trace leaves in attributes of layers, such as weight_norm's weight, a program's value."""
+    layers = [] if layer is None else layer.sublayers(include_self=True)
+    before = [(each, dict(vars(each))) for each in layers]
+    try:
+        yield
+    finally:
+        for each, attributes in before:
+            vars(each).clear()
+            vars(each).update(attributes)
+
+
+def _values(nested: Any) -> list[Any]:
+    """The values of a program in what a function takes or returns, each once."""
+    values = [each for each in paddle.utils.flatten(nested) if isinstance(each, paddle.pir.Value)]
+    return [value for i, value in enumerate(values) if not any(map(value.is_same, values[:i]))]
 
 
 def _name(function: Any) -> str:
@@ -61,12 +105,12 @@ def _name(function: Any) -> str:
 
 def save_program(program: Any, prefix: str, feed_vars: Sequence[Any], fetch_vars: Sequence[Any]) -> None:
     """Save a static program, whose weights are in the current global scope."""
-    _refuse_old(program)
     with carrying_modes(program):
         _save(program, prefix, feed_vars, fetch_vars)
 
 
-def _refuse_old(program: Any) -> None:
+def refuse_old_program(program: Any) -> None:
+    """Raise InvalidTypeError, with what to do instead, for a program of the old IR."""
     if isinstance(program, paddle.base.framework.Program):
         raise InvalidTypeError(
             "a program of Paddle's old IR cannot be exported, but the .pdmodel file that "
@@ -97,13 +141,21 @@ def _static_mode() -> Iterator[None]:
 def save_translated(layer: Any, prefix: str) -> None:
     """Save what paddle.jit.load gave; the modes of its rrelus were lost when it was saved first."""
     program = layer.program()
-    _refuse_old(program)
+    refuse_old_program(program)
     ops = program.global_block().ops
     feeds = [op.result(0) for op in ops if op.name() == "pd_op.data"]
     fetches = [op.operand_source(0) for op in ops if op.name() == "builtin.shadow_output"]
-    # Paddle saves weights from a scope; a layer keeps them elsewhere, under the same names.
+    _save_traced(
+        program, prefix, feeds, fetches, {weight.name: weight for weight in layer.state_dict().values()}
+    )
+
+
+def _save_traced(
+    program: Any, prefix: str, feeds: list[Any], fetches: list[Any], weights: dict[str, paddle.Tensor]
+) -> None:
+    # Paddle saves weights from a scope; a layer keeps them elsewhere.
     scope = paddle.base.core.Scope()
-    for weight in layer.state_dict().values():
-        scope.var(weight.name).get_tensor()._share_data_with(weight.value().get_tensor())
+    for name, weight in weights.items():
+        scope.var(name).get_tensor()._share_data_with(weight.value().get_tensor())
     with paddle.static.scope_guard(scope):
         _save(program, prefix, feeds, fetches)

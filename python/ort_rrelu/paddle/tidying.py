@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import onnx
 import onnx_ir
 from onnx_ir.passes import common
@@ -26,11 +30,25 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
         common.IdentityEliminationPass(),
         common.RemoveUnusedNodesPass(),
     )
-    tidied = passes(onnx_ir.from_proto(model)).model
+    with _quiet():
+        tidied = passes(onnx_ir.from_proto(model)).model
     _name_outputs(tidied)
     proto = onnx_ir.to_proto(tidied)
     _name_dimensions(proto)
     return proto
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """onnx_ir's passes log at INFO, which is shown: importing Paddle configures the root logger so."""
+    logger = logging.getLogger(onnx_ir.__name__)
+    before = logger.level
+    if before == logging.NOTSET:  # nobody asked for more
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _name_outputs(model: onnx_ir.Model) -> None:

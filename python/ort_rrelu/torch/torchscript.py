@@ -40,6 +40,16 @@ def _refuse_consumed_noise(g: Any, noise: Any) -> None:
         )
 
 
+def _copy(g: Any, x: Any, source: Any, non_blocking: Any = None) -> Any:
+    """x.copy_(source) where x is an input of the model, for which torch's exporter has no symbolic.
+
+    Modules that work in place, RReLU among them, end with such a call.
+    """
+    if source.type().scalarType() != x.type().scalarType():
+        source = g.op("CastLike", source, x)
+    return g.op("Expand", source, g.op("Shape", x)).setType(x.type())
+
+
 @contextlib.contextmanager
 def torchscript_symbolics(seed: int | None = None, *, training: bool | None = None) -> Iterator[None]:
     """Symbolics for torch.onnx.export(..., dynamo=False) inside a `with` block; one export for each block.
@@ -98,6 +108,7 @@ def torchscript_symbolics(seed: int | None = None, *, training: bool | None = No
         "aten::rrelu": rrelu,
         "aten::rrelu_with_noise": with_noise,
         "aten::rrelu_with_noise_functional": functional,
+        "aten::copy": _copy,
         "ort_rrelu::rrelu": own,
     }
     for name, symbolic in symbolics.items():

@@ -22,6 +22,11 @@ _RRELU, _RRELU_GRAD = (
 Table = dict[Callable[..., Any], Callable[..., Any]]
 
 
+def _y_and_noise(*inputs: Any, **attributes: Any) -> Any:
+    """Without the reserve, of which torch knows nothing: what nobody reads is dropped after the export."""
+    return tuple(_RRELU(*inputs, **attributes))[:2]
+
+
 def translation_table(seed: int | None = None, *, training: bool | None = None) -> Table:
     """Translations for torch.onnx.export(..., dynamo=True, custom_translation_table=translation_table()).
 
@@ -57,7 +62,7 @@ def translation_table(seed: int | None = None, *, training: bool | None = None) 
         generator: Any = None,
     ) -> Any:
         node = attributes(lower, upper, training)
-        y, drawn = _RRELU(x, **node)
+        y, drawn = _y_and_noise(x, **node)
         # torch leaves its noise argument alone in eval mode.
         return y, drawn if node["training"] else onnxscript.opset18.Identity(noise)
 
@@ -73,7 +78,7 @@ def translation_table(seed: int | None = None, *, training: bool | None = None) 
         x: Any, lower: float, upper: float, training: bool, seed: int | None = None, step: Any = None
     ) -> Any:
         inputs = (x,) if step is None else (x, step)
-        return _RRELU(*inputs, **attributes(lower, upper, training, seed))
+        return _y_and_noise(*inputs, **attributes(lower, upper, training, seed))
 
     def own_grad(dy: Any, noise: Any) -> Any:
         return _RRELU_GRAD(dy, noise)
