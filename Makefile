@@ -7,8 +7,11 @@ VENV := .venv
 PADDLE := .venv-paddle
 BIN := $(VENV)/bin
 SOURCES := CMakeLists.txt pyproject.toml constraints.txt $(shell find ops cmake python -type f -not -name '*.pyc')
-CPP := $(shell find ops tests -name '*.cc' -o -name '*.h')
+CPP := $(shell find ops tests -name '*.cc' -o -name '*.cu' -o -name '*.h')
 WERROR := $(if $(CI),ON,OFF)
+# ON: the CUDA kernels too, which takes half a minute more. nox has a session that builds them.
+CUDA ?= OFF
+SETTINGS := -C cmake.define.ORT_RRELU_WERROR=$(WERROR) -C cmake.define.ORT_RRELU_CUDA=$(CUDA)
 SHELL := bash
 
 .PHONY: activations demo demo-paddle test test-all test-long lint wheel clean
@@ -49,12 +52,12 @@ $(BIN)/python $(PADDLE)/bin/python: %/bin/python:
 
 # Objects and fetched headers stay in build/, so that an installation after an edit takes seconds.
 $(VENV)/.installed: $(SOURCES) | $(BIN)/python
-	$(BIN)/python -m pip install -q -c constraints.txt -C cmake.define.ORT_RRELU_WERROR=$(WERROR) '.[test,lint]'
+	$(BIN)/python -m pip install -q -c constraints.txt $(SETTINGS) '.[test,lint]'
 	touch $@
 
 # Without its dependencies: Paddle2ONNX pins an onnx that is older than ours, and runs with ours.
 $(PADDLE)/.installed: $(SOURCES) | $(PADDLE)/bin/python
-	$(PADDLE)/bin/python -m pip install -q -c constraints.txt '.[demo-paddle]'
+	$(PADDLE)/bin/python -m pip install -q -c constraints.txt $(SETTINGS) '.[demo-paddle]'
 	$(PADDLE)/bin/python -m pip install -q --no-deps paddle2onnx==2.1.0
 	touch $@
 

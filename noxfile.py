@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import nox
@@ -43,13 +44,30 @@ def _changed() -> float:
     return max(path.stat().st_mtime for path in files)
 
 
-def _wheel(session: nox.Session) -> str:
-    wheels = list((_ROOT / "dist").glob("ort_rrelu-*.whl"))
+def _settings(**values: str) -> list[str]:
+    """pip's options for the build, with a CMake define for each name in capitals."""
+    names = {name: f"cmake.define.{name}" if name.isupper() else name.replace("_", "-") for name in values}
+    return [word for name, value in values.items() for word in ("-C", f"{names[name]}={value}")]
+
+
+# One architecture compiles in seconds; the device of a machine that CI runs on is none anyway.
+_KERNELS = {
+    "cpu": _settings(ORT_RRELU_CUDA="OFF"),
+    "cuda": _settings(
+        ORT_RRELU_CUDA="ON", ORT_RRELU_WERROR="ON", CMAKE_CUDA_ARCHITECTURES="90-real", build_dir="build/cuda"
+    ),
+}
+
+
+def _wheel(session: nox.Session, kernels: str = "cpu") -> str:
+    folder = _ROOT / "dist" / kernels
+    wheels = list(folder.glob("ort_rrelu-*.whl"))
     if len(wheels) != 1 or wheels[0].stat().st_mtime < _changed():
         for wheel in wheels:
             wheel.unlink()
-        session.run("python", "-m", "pip", "wheel", "-q", "--no-deps", "-w", "dist", ".", silent=False)
-        wheels = list((_ROOT / "dist").glob("ort_rrelu-*.whl"))
+        command = ["python", "-m", "pip", "wheel", "-q", "--no-deps", *_KERNELS[kernels]]
+        session.run(*command, "-w", str(folder), ".", silent=False)
+        wheels = list(folder.glob("ort_rrelu-*.whl"))
     return str(wheels[0])
 
 
@@ -67,6 +85,19 @@ def onnxruntime(session: nox.Session, version: str) -> None:
     packages = [f"onnxruntime=={version}", *_ONNX_RUNTIMES[version], "hypothesis", "pytest"]
     session.install(*_CONSTRAINTS, _wheel(session), *packages)
     session.run("python", "-m", "pytest", "-q", *(session.posargs or _TESTS))
+
+
+@nox.session
+def onnxruntime_gpu(session: nox.Session) -> None:
+    """CUDA kernels compiled in, registered with the real onnxruntime-gpu, harm nothing where no GPU is."""
+    if not (shutil.which("nvcc") or Path("/usr/local/cuda/bin/nvcc").exists()):
+        session.skip("there is no nvcc here")
+    packages = ["onnxruntime-gpu==1.31.1", "hypothesis", "pytest"]
+    session.install(*_CONSTRAINTS, _wheel(session, "cuda"), *packages)
+    code = "import ort_rrelu.library as l; assert 'cuda' in l.build_info()['kernels']"
+    session.run("python", "-c", code)
+    tests = [*_TESTS, "tests/test_library.py"]
+    session.run("python", "-m", "pytest", "-q", *(session.posargs or tests))
 
 
 @nox.session
@@ -147,8 +178,7 @@ def clang(session: nox.Session) -> None:
     )
     folder = Path(session.create_tmp()).resolve()
     own = f"{folder}/own"
-    options = (f"build-dir={own}", "cmake.define.ORT_RRELU_WERROR=ON")
-    settings = [word for option in options for word in ("-C", option)]
+    settings = _settings(build_dir=own, ORT_RRELU_WERROR="ON", ORT_RRELU_CUDA="OFF")
     session.install(*_CONSTRAINTS, *settings, ".", env={"CXX": _clang(session, "native")})
     session.run("python", "-c", "import ort_rrelu.library as l; assert 'clang' in l.build_info()['compiler']")
     session.run("python", "-m", "pytest", "-q", "tests/test_parity.py", "tests/test_known_answers.py")
@@ -161,7 +191,7 @@ def clang(session: nox.Session) -> None:
         session.run(
             *("cmake", "-G", "Ninja", "-S", ".", "-B", build),
             *(f"-DCMAKE_SYSTEM_NAME={system}", f"-DCMAKE_SYSTEM_PROCESSOR={processor}"),
-            *(f"-DCMAKE_CXX_FLAGS=-include {before}", "-DORT_RRELU_WERROR=ON"),
+            *(f"-DCMAKE_CXX_FLAGS=-include {before}", "-DORT_RRELU_WERROR=ON", "-DORT_RRELU_CUDA=OFF"),
             f"-DONNXRUNTIME_INCLUDE_DIR={onnxruntime_header.parent}",
             f"-DHIGHWAY_SOURCE_DIR={highway_header.parent.parent}",
             env={"CXX": _clang(session, target)},

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "cpu/element.h"
+#include "element.h"
 #include "expect.h"
 #include "rrelu.h"
 #include "schema.h"
