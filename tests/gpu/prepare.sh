@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Gathers in .gpu what a GPU machine without a network needs, in pieces that travel one by one: a wheel of ours
+# with CUDA kernels, and onnxruntime-gpu's wheel cut into parts of at most 48 MiB.
+# usage: tests/gpu/prepare.sh [ARCHITECTURES]        (90-real: H100 and H200)
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+architectures=${1:-90-real}
+onnxruntime=onnxruntime-gpu==1.31.1 # needs CUDA 13, as the machine's torch brings it
+python=${PYTHON:-python3}
+
+grep -qxF /.gpu/ .git/info/exclude || echo /.gpu/ >>.git/info/exclude
+rm -rf .gpu
+mkdir -p .gpu/parts
+$python -m pip wheel -q --no-deps -C build-dir=build/cuda -C cmake.define.ORT_RRELU_CUDA=ON \
+  -C "cmake.define.CMAKE_CUDA_ARCHITECTURES=$architectures" -w .gpu .
+
+platforms=(--platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 --platform manylinux_2_17_x86_64)
+$python -m pip download -q --no-deps --only-binary=:all: --python-version 3.12 --implementation cp \
+  "${platforms[@]}" -d .gpu/whole "$onnxruntime"
+wheel=$(basename .gpu/whole/*.whl)
+split -b 48M -d ".gpu/whole/$wheel" ".gpu/parts/$wheel."
+(cd .gpu/whole && sha256sum "$wheel") >.gpu/onnxruntime.sha256
+rm -r .gpu/whole
+
+echo "Carry .gpu/ort_rrelu-*.whl and .gpu/onnxruntime.sha256 with the last call, and one part with each before:"
+for part in .gpu/parts/*; do
+  echo "  run  carry: $part  command: mkdir -p /tmp/parts && cp $part /tmp/parts/"
+done
+echo "  run  carry: .gpu/$(basename .gpu/ort_rrelu-*.whl), .gpu/onnxruntime.sha256  command: bash tests/gpu/run.sh"

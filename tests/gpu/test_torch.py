@@ -1,0 +1,169 @@
+"""ort_rrelu.torch on CUDA tensors: eager, compiled, captured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+import ort_rrelu
+from ort_rrelu import reference
+from ort_rrelu.torch import RReLU
+from tests.bits import assert_same_bits
+from tests.gpu import device
+from tests.models import Array
+from tests.torch_arrays import ROUNDING, TORCH_DTYPES, normal
+
+pytestmark = device.needs_gpu()
+
+every_dtype = pytest.mark.parametrize("dtype", TORCH_DTYPES.values(), ids=str)
+_LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "contiguous": lambda x: x,
+    "channels_last": lambda x: x.contiguous(memory_format=torch.channels_last),
+    "sliced": lambda x: x[:, 1:, ::2],
+    "not aligned": lambda x: x.reshape(-1)[1:],
+    "empty": lambda x: x[:, :0],
+}
+
+
+def _images(dtype: torch.dtype = torch.float32) -> Tensor:
+    return normal(2, 4, 13, 35, dtype=dtype).cuda()
+
+
+def _stream() -> torch.cuda.Stream:
+    stream: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    return stream
+
+
+def _reference(x: Tensor, seed: int, step: int) -> Array:
+    return reference.rrelu(device.on_host(x), training=True, seed=seed, step=step)
+
+
+@every_dtype
+@pytest.mark.parametrize("layout", _LAYOUTS.values(), ids=_LAYOUTS)
+def test_train_mode_equals_the_reference(layout: Callable[[Tensor], Tensor], dtype: torch.dtype) -> None:
+    module, x = RReLU(seed=3).cuda(), layout(_images(dtype))
+    for step in range(3):
+        y = module(x)
+        assert (y.device, y.stride()) == (x.device, torch.empty_like(x).stride())
+        assert_same_bits(device.on_host(y), _reference(x, 3, step))
+
+
+@every_dtype
+def test_eval_mode_equals_torch(dtype: torch.dtype) -> None:
+    x = _images(dtype)
+    actual, expected = (module().eval()(x) for module in (RReLU, nn.RReLU))
+    torch.testing.assert_close(actual, expected, rtol=ROUNDING[dtype], atol=0)
+
+
+@every_dtype
+def test_gradient_is_dy_times_noise(dtype: torch.dtype) -> None:
+    x, dy = _images(dtype).requires_grad_(), _images(dtype).flip(0)
+    torch.autograd.backward(RReLU(seed=3).cuda()(x), dy)
+    _, noise = reference.rrelu(device.on_host(x), training=True, seed=3, return_noise=True)
+    assert x.grad is not None
+    assert_same_bits(device.on_host(x.grad), reference.rrelu_grad(device.on_host(dy), noise))
+
+
+@pytest.mark.parametrize("where", ["cpu", "cuda"])
+def test_named_steps_on_either_device(where: str) -> None:
+    x = _images()
+    for step in (7, -1):
+        y = RReLU(seed=3).cuda()(x, step=torch.tensor(step, device=where))
+        assert_same_bits(device.on_host(y), _reference(x, 3, step))
+
+
+def test_the_generator_of_the_device_governs_an_unseeded_module() -> None:
+    module, x = RReLU(), _images()
+    torch.manual_seed(4)
+    first, second = module(x), module(x)
+    torch.manual_seed(4)
+    assert torch.equal(module(x), first)
+    assert not torch.equal(first, second)
+
+
+def test_nothing_waits_for_the_device() -> None:
+    module, x = RReLU(seed=3).cuda(), _images().requires_grad_()
+    unseeded = RReLU()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        torch.autograd.backward((module(x) + unseeded(x)).sum())
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("use_reentrant", [True, False], ids=["reentrant", "non-reentrant"])
+def test_checkpoint_draws_the_same_slopes_again(use_reentrant: bool) -> None:
+    def gradients(call: Callable[[nn.Module, Tensor], Tensor]) -> list[Array]:
+        module, results = RReLU(seed=5).cuda(), []
+        for _ in range(3):
+            x = _images().requires_grad_()
+            torch.autograd.backward(call(module, x).sum())
+            assert x.grad is not None
+            results.append(device.on_host(x.grad))
+        return results
+
+    plain = gradients(lambda module, x: module(x))
+    again = gradients(lambda module, x: checkpoint(module, x, use_reentrant=use_reentrant))
+    for a, b in zip(again, plain, strict=True):
+        assert_same_bits(a, b)
+
+
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
+def test_compiled_code_draws_every_step(mode: str) -> None:
+    torch._dynamo.reset()
+    module, x = RReLU(seed=5).cuda(), _images()
+    compiled = torch.compile(module, mode=mode)
+    for step in range(6):
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        assert_same_bits(device.on_host(compiled(x)), _reference(x, 5, step))
+
+
+@pytest.mark.parametrize("seed", [5, None], ids=["seeded", "unseeded"])
+def test_every_replay_of_a_captured_graph_draws_anew(seed: int | None) -> None:
+    module, x = RReLU(seed=seed).cuda(), _images()
+    side = _stream()
+    with torch.cuda.stream(side):
+        module(x)
+    side.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        y = module(x)
+    draws = []
+    for _ in range(4):
+        graph.replay()
+        draws.append(y.clone())
+    if seed is None:
+        assert len({device.on_host(draw).tobytes() for draw in draws}) == len(draws)
+    else:
+        for step, draw in enumerate(draws, start=1):  # the run before the capture was step 0
+            assert_same_bits(device.on_host(draw), _reference(x, seed, step))
+
+
+def test_a_captured_forward_cannot_be_recomputed() -> None:
+    """A graph's memory is the graph's: the step of a captured call is not kept, and no other is taken."""
+    module, x = RReLU(seed=5).cuda(), _images().requires_grad_()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        y = checkpoint(module, x, use_reentrant=False)
+    with pytest.raises(ort_rrelu.Error, match="pass step= to the module"):
+        y.sum().backward()
+
+
+def test_streams_at_once() -> None:
+    x = normal(300_000).cuda()
+    torch.cuda.synchronize()
+    streams = [_stream() for _ in range(2)]
+    modules = [RReLU(seed=seed).cuda() for seed in range(2)]
+    results: list[list[Tensor]] = [[], []]
+    for _ in range(20):
+        for i in range(2):
+            with torch.cuda.stream(streams[i]):
+                results[i].append(modules[i](x))
+    torch.cuda.synchronize()
+    for seed, draws in enumerate(results):
+        for step, draw in enumerate(draws):
+            assert_same_bits(device.on_host(draw), _reference(x, seed, step))
