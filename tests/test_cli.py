@@ -198,7 +198,7 @@ def test_info_shows_the_installation() -> None:
     assert facts["library"] == ort_rrelu.get_library_path()
     assert "CPUExecutionProvider" in facts["providers"]
     text = call("info")
-    for part in ("Compiler", "Instruction set", "ABI", "RReluGrad", "bfloat16", facts["onnxruntime"]):
+    for part in ("Compiler", "Instruction set", "ABI", "CUDA", "RReluGrad", "bfloat16", facts["onnxruntime"]):
         assert part in text
 
 
