@@ -1,0 +1,1 @@
+"""Measurements: `make bench` runs them, prints the ratios and draws the picture. Results are in results/."""
