@@ -155,19 +155,54 @@ def paddle_oldest(session: nox.Session) -> None:
     _test_paddle(session, {"ORT_RRELU_PADDLE2ONNX_PYTHON": _paddle2onnx_by_itself(session, version)})
 
 
+def _native_sources(session: nox.Session) -> list[str]:
+    """ONNX Runtime's headers and Highway's sources, fetched once for all sessions, as CMake arguments."""
+    build = _ROOT / "build" / "native"
+    if not list(build.glob("native_sources/**/hwy/targets.cc")):
+        session.run("cmake", "-S", ".", "-B", str(build), "-DORT_RRELU_CUDA=OFF", silent=True)
+    (header,) = build.glob("native_sources/**/onnxruntime_c_api.h")
+    (targets,) = build.glob("native_sources/**/hwy/targets.cc")
+    return [f"-DONNXRUNTIME_INCLUDE_DIR={header.parent}", f"-DHIGHWAY_SOURCE_DIR={targets.parent.parent}"]
+
+
+def _ctest(session: nox.Session, build: str, *options: str, env: dict[str, str] | None = None) -> None:
+    """Build the C++ tests and run them."""
+    settings = ("-DORT_RRELU_BUILD_TESTS=ON", "-DORT_RRELU_CUDA=OFF", *_native_sources(session))
+    session.run("cmake", "-G", "Ninja", "-S", ".", "-B", build, *settings, *options, env=env, silent=True)
+    session.run("cmake", "--build", build)
+    session.run("ctest", "--test-dir", build, "--no-tests=error", "--output-on-failure")
+
+
+# For one instruction set: all of them are one source, and instrumented code compiles slowly. ASan's check of
+# scopes takes minutes for the unrolled kernels, whose locals are registers.
+_SANITIZERS = {
+    "address,undefined": "-fno-sanitize-address-use-after-scope",
+    "thread": "",
+}
+
+
+@nox.session
+@nox.parametrize("sanitizer", list(_SANITIZERS))
+def sanitizers(session: nox.Session, sanitizer: str) -> None:
+    """The C++ tests with what finds bad accesses, undefined behaviour and races."""
+    session.install("-q", "cmake", "ninja")
+    flags = f"-O1 -march=x86-64-v3 -DHWY_COMPILE_ONLY_STATIC {_SANITIZERS[sanitizer]}"
+    options = f"-DCMAKE_CXX_FLAGS={flags} -fsanitize={sanitizer} -fno-sanitize-recover=all"
+    _ctest(session, f"{Path(session.create_tmp()).resolve()}/build", options, "-DCMAKE_BUILD_TYPE=Debug")
+
+
 # Clang for several systems, as a Python package. What each run must find: ONNX Runtime's headers expect
 # MSVC's annotations on Windows, of which MinGW's lack one.
 _CROSS_TARGETS = {
-    "aarch64-linux-gnu": ("Linux", "aarch64", ""),
     "aarch64-macos": ("Darwin", "aarch64", ""),
     "x86_64-windows-gnu": ("Windows", "x86_64", "#define _Return_type_success_(x)\n"),
 }
 
 
-def _clang(session: nox.Session, target: str) -> str:
+def _clang(session: nox.Session, target: str) -> dict[str, str]:
     # The program itself: pip's isolated builds hide the module.
     (program,) = Path(session.virtualenv.location).glob("lib/python*/site-packages/ziglang/zig")
-    return f"{program} c++ -target {target}"
+    return {"CXX": f"{program} c++ -target {target}"}
 
 
 @nox.session
@@ -177,23 +212,35 @@ def clang(session: nox.Session) -> None:
         *_CONSTRAINTS, "ziglang", "cmake", "ninja", "onnxruntime", "hypothesis", "pytest", "numpy"
     )
     folder = Path(session.create_tmp()).resolve()
-    own = f"{folder}/own"
-    settings = _settings(build_dir=own, ORT_RRELU_WERROR="ON", ORT_RRELU_CUDA="OFF")
-    session.install(*_CONSTRAINTS, *settings, ".", env={"CXX": _clang(session, "native")})
+    settings = _settings(build_dir=f"{folder}/own", ORT_RRELU_WERROR="ON", ORT_RRELU_CUDA="OFF")
+    session.install(*_CONSTRAINTS, *settings, ".", env=_clang(session, "native"))
     session.run("python", "-c", "import ort_rrelu.library as l; assert 'clang' in l.build_info()['compiler']")
     session.run("python", "-m", "pytest", "-q", "tests/test_parity.py", "tests/test_known_answers.py")
-    (onnxruntime_header,) = Path(own).glob("native_sources/**/onnxruntime_c_api.h")
-    (highway_header,) = Path(own).glob("native_sources/**/hwy/targets.cc")
     for target, (system, processor, definitions) in _CROSS_TARGETS.items():
         before = Path(folder, "before.h")
         before.write_text(definitions, "utf-8")
         build = f"{folder}/{target}"
         session.run(
-            *("cmake", "-G", "Ninja", "-S", ".", "-B", build),
+            *("cmake", "-G", "Ninja", "-S", ".", "-B", build, *_native_sources(session)),
             *(f"-DCMAKE_SYSTEM_NAME={system}", f"-DCMAKE_SYSTEM_PROCESSOR={processor}"),
             *(f"-DCMAKE_CXX_FLAGS=-include {before}", "-DORT_RRELU_WERROR=ON", "-DORT_RRELU_CUDA=OFF"),
-            f"-DONNXRUNTIME_INCLUDE_DIR={onnxruntime_header.parent}",
-            f"-DHIGHWAY_SOURCE_DIR={highway_header.parent.parent}",
-            env={"CXX": _clang(session, target)},
+            env=_clang(session, target),
         )
         session.run("cmake", "--build", build)
+
+
+@nox.session
+def aarch64(session: nox.Session) -> None:
+    """The C++ tests on NEON and SVE: cross-compiled by clang, run under QEMU."""
+    session.install("-q", "ziglang", "cmake", "ninja")
+    folder = Path(session.create_tmp()).resolve()
+    emulator = folder / "qemu" / "usr" / "bin" / "qemu-aarch64"
+    if not emulator.exists():
+        session.run("bash", "cmake/fetch_debian.sh", "qemu", str(folder), external=True)
+    _ctest(
+        session,
+        f"{folder}/build",
+        *("-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64", "-DORT_RRELU_WERROR=ON"),
+        f"-DCMAKE_CROSSCOMPILING_EMULATOR={emulator}",
+        env=_clang(session, "aarch64-linux-musl"),  # musl: programs that need no system to run in
+    )

@@ -70,13 +70,24 @@ class Stream {
     product0_ = word0 * kPhiloxMultiplier[0];
   }
 
-  // The number of blocks that one call of ForEachSlope takes, eight elements each.
+  // The number of blocks that one call of ForEach... takes, eight elements each.
   static size_t Blocks() { return 4 * hn::Lanes(CounterTag()); }
 
   // body(i, slopes from i on, slopes after those) for the elements of Blocks() blocks, two vectors of floats
   // at a time.
   template <class Body>
   HWY_INLINE void ForEachSlopes(uint64_t block, float lower, float upper, const Body& body) const {
+    const Slopes slopes{lower, upper - lower};
+    ForEachWords(block, [&](size_t i, Counters words) ORT_RRELU_LAMBDA {
+      const auto half_words = hn::BitCast(HalfWordTag(), words);
+      body(i, slopes.Of(hn::PromoteLowerTo(WordTag(), half_words)),
+           slopes.Of(hn::PromoteUpperTo(WordTag(), half_words)));
+    });
+  }
+
+  // body(i, the 16-bit half words of the elements from i on), a vector at a time.
+  template <class Body>
+  HWY_INLINE void ForEachWords(uint64_t block, const Body& body) const {
     Counters4 word3 = Products<0>(Counter4(block));
     Counters4 word2 = Mix(word3, Same(SetCounters(word3_)), key_[0][1]);
     Counters4 word1 = Products<1>(word2);
@@ -94,12 +105,10 @@ class Stream {
     }
     const Counters4 words01 = Each(Pair, word0, word1);
     const Counters4 words23 = Each(Pair, word2, word3);
-    const Slopes slopes{lower, upper - lower};
-    const size_t group = kBlock * hn::Lanes(CounterTag());
-    slopes.OfGroup(0 * group, hn::Get4<0>(words01), hn::Get4<0>(words23), body);
-    slopes.OfGroup(1 * group, hn::Get4<1>(words01), hn::Get4<1>(words23), body);
-    slopes.OfGroup(2 * group, hn::Get4<2>(words01), hn::Get4<2>(words23), body);
-    slopes.OfGroup(3 * group, hn::Get4<3>(words01), hn::Get4<3>(words23), body);
+    OfGroup<0>(words01, words23, body);
+    OfGroup<1>(words01, words23, body);
+    OfGroup<2>(words01, words23, body);
+    OfGroup<3>(words01, words23, body);
   }
 
  private:
@@ -108,29 +117,23 @@ class Stream {
   struct Slopes {
     float lower, span;
 
-    // The words of a group's blocks. Lanes interleave within 128 bits, a block; see Counter().
-    template <class Body>
-    HWY_INLINE void OfGroup(size_t first, Counters words01, Counters words23, const Body& body) const {
-      const size_t half = 2 * hn::Lanes(FloatTag());
-      OfWords(first, hn::InterleaveLower(CounterTag(), words01, words23), body);
-      OfWords(first + half, hn::InterleaveUpper(CounterTag(), words01, words23), body);
-    }
-
-    template <class Body>
-    HWY_INLINE void OfWords(size_t first, Counters words, const Body& body) const {
-      const auto half_words = hn::BitCast(HalfWordTag(), words);
-      body(first, Slope(hn::PromoteLowerTo(WordTag(), half_words)),
-           Slope(hn::PromoteUpperTo(WordTag(), half_words)));
-    }
-
     // u = (2h + 1) * 2^-17, without a conversion: 1 + u is the float whose mantissa is (2h + 1) * 2^6.
-    HWY_INLINE hn::Vec<FloatTag> Slope(Words half_word) const {
+    HWY_INLINE hn::Vec<FloatTag> Of(Words half_word) const {
       const FloatTag d;
       const auto pattern = hn::Or(hn::ShiftLeft<7>(half_word), hn::Set(WordTag(), 0x3F800040u));
       const auto u = hn::Sub(hn::BitCast(d, pattern), hn::Set(d, 1.0f));
       return hn::Add(hn::Set(d, lower), hn::Mul(u, hn::Set(d, span)));
     }
   };
+
+  // Lanes interleave within 128 bits, a block; see Counter().
+  template <size_t kGroup, class Body>
+  static HWY_INLINE void OfGroup(const Counters4& words01, const Counters4& words23, const Body& body) {
+    const size_t half = 2 * hn::Lanes(FloatTag());
+    const auto first = hn::Get4<kGroup>(words01), second = hn::Get4<kGroup>(words23);
+    body(2 * kGroup * half, hn::InterleaveLower(CounterTag(), first, second));
+    body((2 * kGroup + 1) * half, hn::InterleaveUpper(CounterTag(), first, second));
+  }
 
   // Even lanes hold the first half of a group's blocks, odd ones the second: the lower and the upper
   // interleave of their words are then in element order.

@@ -1,1 +1,1 @@
-"""The one home of benchmarks and their results."""
+"""Measurements: `make bench` runs them, prints the ratios and draws the picture. Results are in results/."""

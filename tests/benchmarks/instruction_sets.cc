@@ -1,0 +1,88 @@
+// Rates in the first cache, in G elements/s on one thread, of every instruction set of this machine: the
+// kernels, and the bare generator, Philox's words summed in registers. Prints JSON.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <vector>
+
+#include "cpu/kernels.h"
+
+// clang-format off
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "instruction_sets.cc"
+#include "hwy/foreach_target.h"
+#include "cpu/stream-inl.h"
+// clang-format on
+
+HWY_BEFORE_NAMESPACE();
+namespace ort_rrelu {
+namespace HWY_NAMESPACE {
+
+uint64_t SumOfWords(uint64_t elements) {
+  const Stream stream(1, 2, 0);
+  const CounterTag d;
+  auto sum = hn::Zero(d);
+  for (uint64_t block = 0; block < elements / kBlock; block += Stream::Blocks()) {
+    stream.ForEachWords(block, [&](size_t, Counters words) ORT_RRELU_LAMBDA { sum = hn::Add(sum, words); });
+  }
+  return hn::ReduceSum(d, sum);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace ort_rrelu
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace ort_rrelu {
+namespace {
+
+HWY_EXPORT(SumOfWords);
+
+constexpr uint64_t kSize = 4096;  // x, y and noise in double fit a cache of 96 KiB; in float, one of 48
+constexpr int kRuns = 2000;
+
+template <class F>
+double Rate(const F& f) {
+  double best = 1;
+  for (int i = 0; i < kRuns; ++i) {
+    const auto begin = std::chrono::steady_clock::now();
+    f();
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+    best = std::min(best, seconds.count());
+  }
+  return static_cast<double>(kSize) / best / 1e9;
+}
+
+double ForwardRate(int32_t dtype, int32_t training) {
+  const ort_rrelu_params params = {sizeof(ort_rrelu_params), dtype, 0.125f, 1.0f / 3, training, 1, 1, 2};
+  std::vector<double> x(kSize, -1.0), y(kSize);
+  const ForwardTask task{params, x.data(), y.data(), nullptr, nullptr};
+  return Rate([&] { Run(task, 0, kSize); });
+}
+
+void Print(const char* name, double rate, const char* end) { std::printf("\"%s\": %.3f%s", name, rate, end); }
+
+void Measure(int64_t target, bool last) {
+  hwy::SetSupportedTargetsForTest(target);
+  hwy::GetChosenTarget().DeInit();
+  volatile uint64_t sum = 0;
+  std::printf("\"%s\": {", hwy::TargetName(target));
+  Print("generator", Rate([&] { sum = sum + HWY_DYNAMIC_DISPATCH(SumOfWords)(kSize); }), ", ");
+  Print("eval float", ForwardRate(ORT_RRELU_FLOAT, 0), ", ");
+  Print("train float", ForwardRate(ORT_RRELU_FLOAT, 1), ", ");
+  Print("train double", ForwardRate(ORT_RRELU_DOUBLE, 1), ", ");
+  Print("train float16", ForwardRate(ORT_RRELU_FLOAT16, 1), ", ");
+  Print("train bfloat16", ForwardRate(ORT_RRELU_BFLOAT16, 1), last ? "}" : "}, ");
+}
+
+}  // namespace
+}  // namespace ort_rrelu
+
+int main() {
+  int64_t targets = hwy::SupportedTargets() & HWY_TARGETS;
+  std::printf("{");
+  for (; targets != 0; targets &= targets - 1)
+    ort_rrelu::Measure(targets & -targets, (targets & (targets - 1)) == 0);
+  std::printf("}\n");
+}
+#endif  // HWY_ONCE

@@ -1,0 +1,141 @@
+"""What we aim for, as ratios within one run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from tests.benchmarks.contenders import ALL_THREADS, Case
+from tests.benchmarks.results import Results, network_key
+
+__all__ = ["Ratio", "ratios"]
+
+_BIG, _MEDIUM, _SMALL = 2**24, 2**20, 1_000
+_IN_CACHE_OF_TWO = 2**17
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """One line of the table: `value`, and what it should be."""
+
+    what: str
+    value: float
+    sign: Literal["<=", ">=", ""]
+    target: float
+
+    @property
+    def met(self) -> bool:
+        """Is it as it should be? Without a sign it is only told."""
+        return {"<=": self.value <= self.target, ">=": self.value >= self.target, "": True}[self.sign]
+
+
+Time = Callable[..., float]
+
+
+def _time(results: Results) -> Time:
+    def of(mode: str, contender: str, size: int, *, dtype: str = "float", threads: int = 1) -> float:
+        return results.seconds[Case(mode, contender, dtype, size, threads)]
+
+    return of
+
+
+def _forward(t: Time, widest: str) -> Iterator[Ratio]:
+    copy, ours, threads = "memory copy", "ours", ALL_THREADS
+    yield Ratio(
+        "train, 16 M elements, 1 thread: time of a copy",
+        t("train", ours, _BIG) / t("copy", copy, _BIG),
+        "<=",
+        1.2 if widest.startswith("AVX3") else 1.7,
+    )
+    yield Ratio(
+        f"train, 16 M elements, {threads} threads: time of a copy",
+        t("train", ours, _BIG, threads=threads) / t("copy", copy, _BIG, threads=threads),
+        "<=",
+        1.15,
+    )
+    yield Ratio(
+        "train, 16 M elements: speed over ONNX Runtime's decomposition",
+        t("train", "ONNX Runtime decomposed", _BIG) / t("train", ours, _BIG),
+        ">=",
+        25,
+    )
+    yield Ratio(
+        "train, 16 M elements: speed over torch",
+        t("train", "torch", _BIG) / t("train", ours, _BIG),
+        ">=",
+        12,
+    )
+    for size, name, wanted in ((_BIG, "16 M", 1.0), (_MEDIUM, "1 M", 1.2)):
+        yield Ratio(
+            f"eval, {name} elements: speed over LeakyRelu",
+            t("eval", "ONNX Runtime LeakyRelu", size) / t("eval", ours, size),
+            ">=",
+            wanted,
+        )
+    yield Ratio(
+        f"train, 128 K elements: speed of {threads} threads over 1",
+        t("train", ours, _IN_CACHE_OF_TWO) / t("train", ours, _IN_CACHE_OF_TWO, threads=threads),
+        ">=",
+        1.8,
+    )
+    yield Ratio(
+        "train, 1,000 elements: time of LeakyRelu",
+        t("train", ours, _SMALL) / t("eval", "ONNX Runtime LeakyRelu", _SMALL),
+        "<=",
+        1.2,
+    )
+
+
+def _backward_and_dtypes(t: Time) -> Iterator[Ratio]:
+    yield Ratio(
+        "backward from reserve, 16 M elements: speed over torch",
+        t("backward", "torch", _BIG) / t("backward", "ours from reserve", _BIG),
+        ">=",
+        1,
+    )
+    yield Ratio("saved for backward: memory of noise over reserve, float", 32 * _BIG / (_BIG + 512), "", 32)
+    for dtype in ("float16", "bfloat16"):
+        for threads in (1, ALL_THREADS):
+            yield Ratio(
+                f"train, 16 M elements, {threads} thread(s): speed of {dtype} over float",
+                t("train", "ours", _BIG, threads=threads)
+                / t("train", "ours", _BIG, dtype=dtype, threads=threads),
+                ">=",
+                1,
+            )
+
+
+def _instruction_sets(results: Results) -> Iterator[Ratio]:
+    rates = results.instruction_sets
+    for name, wider in rates.items():
+        yield Ratio(
+            f"in cache, {name}: time of the bare generator",
+            wider["generator"] / wider["train float"],
+            "<=",
+            1.25,
+        )
+    lanes = {"AVX3_SPR": 16, "AVX3_ZEN4": 16, "AVX3_DL": 16, "AVX3": 16, "AVX2": 8}
+    for name in [name for name in rates if name in lanes and "SSE4" in rates]:
+        ratio = rates[name]["train float"] / rates["SSE4"]["train float"]
+        yield Ratio(f"in cache: speed of {name} over SSE4", ratio, ">=", 0.7 * lanes[name] / 4)
+
+
+def _networks(results: Results) -> Iterator[Ratio]:
+    for mode in ("train", "eval"):
+        times = [results.networks[network_key(e, mode, ALL_THREADS)] for e in ("today's", "ours")]
+        yield Ratio(
+            f"network of four convolutions, {mode}: speed over today's export", times[0] / times[1], "", 1
+        )
+
+
+def ratios(results: Results) -> list[Ratio]:
+    """The table."""
+    t = _time(results)
+    widest = next(iter(results.instruction_sets))
+    return [
+        *_forward(t, widest),
+        *_backward_and_dtypes(t),
+        *_instruction_sets(results),
+        *_networks(results),
+    ]

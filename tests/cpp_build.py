@@ -1,0 +1,45 @@
+"""The C++ programs of the tests and benchmarks, built with CMake."""
+
+from __future__ import annotations
+
+import subprocess
+import sysconfig
+from pathlib import Path
+
+__all__ = ["build", "run"]
+
+_ROOT = Path(__file__).resolve().parents[1]
+_SCRIPTS = Path(sysconfig.get_path("scripts"))  # cmake and ctest come with the `test` extra
+_BUILD = _ROOT / "build" / "cpp"  # kept: a second run compiles nothing
+
+
+def run(*command: str | Path) -> str:
+    """The output of a command of the environment, which must succeed."""
+    program, *arguments = map(str, command)
+    result = subprocess.run([_SCRIPTS / program, *arguments], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, f"{command}:\n{result.stdout}{result.stderr}"
+    return result.stdout
+
+
+def _fetched_sources() -> list[str]:
+    """Native sources that another build fetched before, as CMake arguments: no second fetch."""
+    wanted = {"ONNXRUNTIME_INCLUDE_DIR": "onnxruntime_c_api.h", "HIGHWAY_SOURCE_DIR": "hwy/targets.cc"}
+    found = []
+    for variable, file in wanted.items():
+        folders = sorted((_ROOT / "build").glob(f"*/native_sources/**/{file}"))
+        if folders:
+            found.append(f"-D{variable}={str(folders[0]).removesuffix(file)}")
+    return found
+
+
+def build(target: str = "all") -> Path:
+    """Build a target of CMakeLists.txt; returns the build folder."""
+    options = [
+        "-DORT_RRELU_BUILD_TESTS=ON",
+        "-DORT_RRELU_WERROR=ON",
+        "-DORT_RRELU_CUDA=OFF",
+        *_fetched_sources(),
+    ]
+    run("cmake", "-S", _ROOT, "-B", _BUILD, *options)
+    run("cmake", "--build", _BUILD, "--parallel", "2", "--target", target)
+    return _BUILD
