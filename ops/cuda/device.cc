@@ -2,6 +2,8 @@
 
 #include <cuda_runtime_api.h>
 
+#include <atomic>
+
 #include "cuda/status.h"
 
 #define ORT_RRELU_TEXT_OF(value) #value
@@ -29,6 +31,19 @@ std::string Needs() {
          " and need driver " + kMinimumDriver + " or newer";
 }
 
+std::string LookForDriver() {
+  int driver = 0;
+  std::string error = ErrorOf(cudaDriverGetVersion(&driver));
+  if (!error.empty()) return error;
+  if (driver == 0) return "there is no NVIDIA driver here: " + Needs() + "; the CPU kernels work without";
+  if (driver / 1000 < CUDART_VERSION / 1000) {
+    return "the NVIDIA driver here is for CUDA " + VersionText(driver) + ": " + Needs() +
+           "; the CPU kernels work with any";
+  }
+  int devices = 0;
+  return ErrorOf(cudaGetDeviceCount(&devices));
+}
+
 }  // namespace
 
 bool IsBuilt() { return true; }
@@ -40,16 +55,11 @@ std::string Facts() {
 }
 
 std::string CheckDriver() {
-  int driver = 0;
-  std::string error = ErrorOf(cudaDriverGetVersion(&driver));
-  if (!error.empty()) return error;
-  if (driver == 0) return "there is no NVIDIA driver here: " + Needs() + "; the CPU kernels work without";
-  if (driver / 1000 < CUDART_VERSION / 1000) {
-    return "the NVIDIA driver here is for CUDA " + VersionText(driver) + ": " + Needs() +
-           "; the CPU kernels work with any";
-  }
-  int devices = 0;
-  return ErrorOf(cudaGetDeviceCount(&devices));
+  static std::atomic<bool> found{false};  // good news is kept: every call asks
+  if (found.load(std::memory_order_relaxed)) return "";
+  const std::string error = LookForDriver();
+  if (error.empty()) found.store(true, std::memory_order_relaxed);
+  return error;
 }
 
 DeviceOf::DeviceOf(const char* name, const void* address, std::string& error) {

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-import ort_rrelu
 from ort_rrelu import reference
 from ort_rrelu.torch import RReLU
 from tests.bits import assert_same_bits
@@ -141,16 +140,6 @@ def test_every_replay_of_a_captured_graph_draws_anew(seed: int | None) -> None:
     else:
         for step, draw in enumerate(draws, start=1):  # the run before the capture was step 0
             assert_same_bits(device.on_host(draw), _reference(x, seed, step))
-
-
-def test_a_captured_forward_cannot_be_recomputed() -> None:
-    """A graph's memory is the graph's: the step of a captured call is not kept, and no other is taken."""
-    module, x = RReLU(seed=5).cuda(), _images().requires_grad_()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        y = checkpoint(module, x, use_reentrant=False)
-    with pytest.raises(ort_rrelu.Error, match="pass step= to the module"):
-        y.sum().backward()
 
 
 def test_streams_at_once() -> None:
