@@ -12,6 +12,7 @@ import functools
 import json
 import platform
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -200,12 +201,17 @@ def _against_onnxruntime(size: int) -> list[Result]:
     ]
 
 
+def _driver() -> str:
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    return subprocess.check_output(command, text=True).split()[0]
+
+
 def _machine() -> dict[str, Any]:
     properties = torch.cuda.get_device_properties(0)
     return {
         "device": properties.name,
         "compute_capability": f"{properties.major}.{properties.minor}",
-        "driver_of_cuda": torch.cuda.driver_version() if hasattr(torch.cuda, "driver_version") else None,
+        "driver": _driver(),
         "torch": torch.__version__,
         "onnxruntime": onnxruntime.__version__,
         "providers": onnxruntime.get_available_providers(),

@@ -8,7 +8,8 @@ architectures=${1:-90-real}
 onnxruntime=onnxruntime-gpu==1.31.1 # needs CUDA 13, as the machine's torch brings it
 python=${PYTHON:-python3}
 
-grep -qxF /.gpu/ .git/info/exclude || echo /.gpu/ >>.git/info/exclude
+exclude=$(git rev-parse --git-path info/exclude)
+grep -qxF /.gpu/ "$exclude" || echo /.gpu/ >>"$exclude"
 rm -rf .gpu
 mkdir -p .gpu/parts
 $python -m pip wheel -q --no-deps -C build-dir=build/cuda -C cmake.define.ORT_RRELU_CUDA=ON \
