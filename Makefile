@@ -48,7 +48,7 @@ lint: $(VENV)/.installed
 	$(BIN)/clang-format --dry-run -Werror $(CPP)
 
 wheel: $(VENV)/.installed
-	$(BIN)/python -m pip wheel -q --no-deps -w dist .
+	$(BIN)/python -m pip wheel -q --no-deps $(SETTINGS) -w dist .
 
 $(BIN)/python $(PADDLE)/bin/python: %/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'

@@ -8,116 +8,18 @@
 // block by block, a thread each.
 #pragma once
 
-#include <cstring>
-
 #include "cuda/lanes.h"
+#include "cuda/leak.h"
 #include "element.h"
 #include "slope.h"
 
 namespace ort_rrelu {
 
-enum class Mode { kTrain, kEvaluate, kTrainBack, kEvaluateBack, kMultiply };
-
-ORT_RRELU_HD constexpr bool Draws(Mode mode) { return mode == Mode::kTrain || mode == Mode::kTrainBack; }
-ORT_RRELU_HD constexpr bool ReadsBits(Mode mode) {
-  return mode == Mode::kTrainBack || mode == Mode::kEvaluateBack;
-}
-ORT_RRELU_HD constexpr bool IsForward(Mode mode) { return mode == Mode::kTrain || mode == Mode::kEvaluate; }
-
-// What a kernel reads and writes, from element 0 on; null where it does not.
-template <class T>
-struct Arrays {
-  const T* x;  // forward: X, backward: dY
-  T* y;        // forward: Y, backward: dX
-  const T* saved_noise;
-  T* noise;
-  const uint8_t* saved_reserve;
-  uint8_t* reserve;
-};
-
-// What all elements of a run share.
-template <class T>
-struct Draw {
-  uint64_t seed, step;
-  float lower, span;
-  Wide<T> mean;
-};
-
-template <class T>
-ORT_RRELU_HD Draw<T> MakeDraw(const ort_rrelu_params& params) {
-  return {params.seed, params.step, params.lower, params.upper - params.lower,
-          static_cast<Wide<T>>(MeanSlope(params.lower, params.upper))};
-}
-
 inline constexpr int kLoads = 4;
-template <class T>
-inline constexpr int kPiece = 16 / sizeof(T);  // elements of a load
 template <class T>
 inline constexpr int kShare = kBlock / kPiece<T>;  // lanes that share a block
 template <class T>
 inline constexpr int kTile = kWarp * kLoads * kPiece<T>;  // elements
-
-struct alignas(16) Load16 {
-  uint32_t word[4];
-};
-
-template <class T>
-struct Piece {
-  T element[kPiece<T>];
-};
-
-template <class T>
-ORT_RRELU_HD Piece<T> LoadPiece(const T* from) {
-  const Load16 words = *reinterpret_cast<const Load16*>(from);
-  Piece<T> piece;
-  memcpy(&piece, &words, sizeof piece);
-  return piece;
-}
-
-template <class T>
-ORT_RRELU_HD void StorePiece(const Piece<T>& piece, T* to) {
-  Load16 words;
-  memcpy(&words, &piece, sizeof words);
-#if defined(__CUDA_ARCH__)
-  // Said outright: an assignment is split where the compiler knows some of the elements.
-  __stwb(reinterpret_cast<uint4*>(to),
-         make_uint4(words.word[0], words.word[1], words.word[2], words.word[3]));
-#else
-  *reinterpret_cast<Load16*>(to) = words;
-#endif
-}
-
-template <class T>
-struct Factor {
-  Wide<T> multiplied;
-  T saved;
-};
-
-// half_word: what the stream has for the element, where the mode draws.
-template <Mode kMode, class T>
-ORT_RRELU_HD Factor<T> FactorOf(const Draw<T>& draw, uint32_t half_word) {
-  if constexpr (Draws(kMode)) {
-    const T slope = FromFloat<T>(Slope(half_word, draw.lower, draw.span));
-    return {ToWide(slope), slope};
-  } else {
-    return {draw.mean, FromWide<T>(draw.mean)};
-  }
-}
-
-template <class T>
-struct Leaked {
-  T y, noise;
-  bool leaks;
-};
-
-// `leaks` counts where the mode reads it.
-template <Mode kMode, class T>
-ORT_RRELU_HD Leaked<T> Leak(const Draw<T>& draw, T x, uint32_t half_word, bool leaks) {
-  if constexpr (IsForward(kMode)) leaks = ToWide(x) <= 0;
-  const Factor<T> factor = FactorOf<kMode, T>(draw, half_word);
-  const T leaked = FromWide<T>(ToWide(x) * factor.multiplied);
-  return {leaks ? leaked : x, leaks ? factor.saved : FromFloat<T>(1.0f), leaks};
-}
 
 // Where a warp's loads lie. They are contiguous over its lanes.
 template <class T>
@@ -219,11 +121,6 @@ ORT_RRELU_HD void LeakTile(const Arrays<T>& arrays, const Draw<T>& draw, uint64_
     lanes.Transpose(bits);
     lanes.ForEach([&](int lane) { arrays.reserve[BlockOf<T>(tile, round, lane)] = JoinByte<T>(bits[lane]); });
   }
-}
-
-template <class T>
-ORT_RRELU_HD T Product(T a, T b) {
-  return FromWide<T>(ToWide(a) * ToWide(b));
 }
 
 template <class T, class Lanes>

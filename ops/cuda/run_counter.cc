@@ -43,15 +43,19 @@ std::string RunCounter::Grow() {
   void* page = nullptr;
   std::string error = ErrorOf(cudaMalloc(&page, kCells * sizeof(uint64_t)));
   if (!error.empty()) return error;
+  error = SetToZero(page, kCells * sizeof(uint64_t));
+  if (!error.empty()) {
+    cudaFree(page);
+    return error;
+  }
+  used_ = pages_.empty() ? 1 : 0;  // the counter has the first cell of all
   pages_.push_back(static_cast<uint64_t*>(page));
-  used_ = 0;
-  return SetToZero(page, kCells * sizeof(uint64_t));
+  return "";
 }
 
 std::string RunCounter::TakeCell(uint64_t** cell) {
   if (pages_.empty() || used_ == kCells) {
     if (std::string error = Grow(); !error.empty()) return error;
-    if (pages_.size() == 1) ++used_;
   }
   *cell = pages_.back() + used_++;
   return "";
