@@ -82,6 +82,15 @@ def test_eval_equals_torch(case: str, dynamo: bool) -> None:
 
 
 @both_exporters
+@every_case
+def test_limits_equal_torch(case: str, dynamo: bool) -> None:
+    x = torch.tensor([[[np.inf, -np.inf, 3e38, -3e38, np.nan]] * 3])
+    module = nn.Sequential(nn.Identity(), rewound(case))
+    model = export_quietly(module, (x.clone(),), dynamo=dynamo)
+    np.testing.assert_array_equal(run(session(model), array(x))[0], outputs_of(module, x.clone())[0])
+
+
+@both_exporters
 @pytest.mark.parametrize("case", TRAIN_CASES)
 def test_train_equals_torch(case: str, dynamo: bool) -> None:
     _assert_equals_torch(case, training=True, dynamo=dynamo)

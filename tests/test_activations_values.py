@@ -63,6 +63,16 @@ def test_softplus_is_right_to_the_last_digits_everywhere(name: str, beta: float,
     torch.testing.assert_close(y.double(), torch.tensor(exact, dtype=torch.float64), rtol=rounding, atol=0)
 
 
+@pytest.mark.parametrize("beta", [0.5, 2.0, 1000.0])
+@pytest.mark.parametrize("name", ["Softplus", "SoftplusFunction"])
+def test_softplus_of_the_largest_numbers(name: str, beta: float) -> None:
+    x = torch.tensor([3e38, -3e38], requires_grad=True)
+    y = build_activation({"type": name, "beta": beta})(x)
+    torch.testing.assert_close(y, torch.tensor([3e38, 0.0]))
+    y.sum().backward()
+    torch.testing.assert_close(x.grad, torch.tensor([1.0, 0.0]))
+
+
 @every_case
 def test_limits(case: str) -> None:
     # The ends of the axis and NaN come out as the formula has them.

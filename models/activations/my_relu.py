@@ -15,7 +15,8 @@ class _ReLU(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor) -> Tensor:
-        return x.clamp(min=0)
+        # Not clamp: the TorchScript exporter writes it with the largest finite number as its other end.
+        return torch.where(x < 0, torch.zeros_like(x), x)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:

@@ -72,7 +72,8 @@ class Softplus(nn.Module):
         if self.beta == 1:
             return self._softplus(x)
         beta = constant(self.beta, x)
-        return self._softplus(x * beta) / beta
+        # Apart from the part that decays, which may take any |x| * beta, also one that overflows.
+        return torch.maximum(x, torch.zeros_like(x)) + self._softplus(-x.abs() * beta) / beta
 
     def _softplus(self, x: Tensor) -> Tensor:
         return softplus(x)

@@ -10,7 +10,7 @@ import pytest
 from tests.benchmarks.contenders import Case, cases, prepare
 
 
-@pytest.mark.parametrize("case", cases(), ids=str)
+@pytest.mark.parametrize("case", list(cases()), ids=str)
 def bench_one_run(benchmark: Any, case: Case) -> None:
     benchmark.extra_info |= asdict(case)
     run = prepare(case)

@@ -46,7 +46,7 @@ def draw(results: Results, path: Path) -> None:
                 )
         panel.set(xscale="log", yscale="log", xlabel="elements", title=title)
         panel.grid(color="0.9")
-        panel.legend(fontsize=8)
+        panel.legend(fontsize=7, loc="upper left")
     panels[0].set_ylabel("G elements/s")
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)

@@ -125,6 +125,21 @@ def test_consumed_noise(target: Path) -> None:
         paddle.disable_static()
 
 
+def test_program_whose_startup_was_not_run(target: Path) -> None:
+    paddle.enable_static()
+    try:
+        main = paddle.static.Program()
+        with paddle.static.program_guard(main, paddle.static.Program()):
+            x = paddle.static.data("x", [None, 7], "float32")
+            y = F.rrelu(paddle.static.nn.fc(x, 5, weight_attr="weights_of_fc"))
+        with pytest.raises(
+            InvalidValueError, match=r"weights_of_fc.* are not in .*: run its startup program first"
+        ):
+            ort_rrelu.paddle.export(main, target, feed_vars=[x], fetch_vars=[y])
+    finally:
+        paddle.disable_static()
+
+
 @pytest.mark.parametrize("ending", ["", ".json"])
 def test_missing_weights(ending: str, saved: Path, target: Path) -> None:
     saved.with_suffix(".pdiparams").unlink()

@@ -105,8 +105,20 @@ def _name(function: Any) -> str:
 
 def save_program(program: Any, prefix: str, feed_vars: Sequence[Any], fetch_vars: Sequence[Any]) -> None:
     """Save a static program, whose weights are in the current global scope."""
+    _refuse_missing_weights(program)
     with carrying_modes(program):
         _save(program, prefix, feed_vars, fetch_vars)
+
+
+def _refuse_missing_weights(program: Any) -> None:
+    scope = paddle.static.global_scope()
+    ops = (op for op in program.global_block().ops if op.name() == "builtin.parameter")
+    missing = [name for op in ops if scope.find_var(name := op.attrs()["parameter_name"]) is None]
+    if missing:
+        raise InvalidValueError(
+            f"the program's weights ({', '.join(missing)}) are not in paddle.static.global_scope(): run its "
+            "startup program first"
+        )
 
 
 def refuse_old_program(program: Any) -> None:
