@@ -29,7 +29,7 @@ _TITLES = {"train": "training=1", "eval": "training=0", "backward": "backward"}
 
 def draw(results: Results, path: Path) -> None:
     """A PNG: one panel for each mode, float, all threads."""
-    figure, panels = plt.subplots(1, 3, figsize=(11, 3.6), sharey=True, layout="constrained")
+    figure, panels = plt.subplots(1, 3, figsize=(11, 3.9), sharey=True, layout="constrained")
     for panel, (mode, title) in zip(panels, _TITLES.items(), strict=True):
         for contender, color in _COLORS.items():
             wanted = "copy" if contender == "memory copy" else mode
@@ -46,8 +46,9 @@ def draw(results: Results, path: Path) -> None:
                 )
         panel.set(xscale="log", yscale="log", xlabel="elements", title=title)
         panel.grid(color="0.9")
-        panel.legend(fontsize=7, loc="upper left")
     panels[0].set_ylabel("G elements/s")
+    drawn = {line.get_label(): line for panel in panels for line in panel.get_lines()}
+    figure.legend(drawn.values(), drawn.keys(), loc="outside lower center", ncols=len(drawn), fontsize=8)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)
     plt.close(figure)
