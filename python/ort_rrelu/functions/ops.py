@@ -1,7 +1,7 @@
 """RRelu and RReluGrad as functions.
 
-One body serves all dtypes, so it cannot name T: CastLike leads back to it. Each `If` has a constant condition,
-so that a runtime may drop it with the branches that are not taken.
+One body serves all dtypes, so it cannot name T: CastLike leads back to it. Each `If` has a constant
+condition, so that a runtime may drop it with the branches that are not taken.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Bounds = tuple[float, float]
 
 
 class Shape(NamedTuple):
-    """What the nodes of a model list: a node with fewer outputs than its function ends an old ONNX Runtime."""
+    """What the nodes of a model list: a node with fewer outputs than its function ends an old runtime."""
 
     step: bool
     noise: bool
@@ -121,7 +121,8 @@ def _eval(shape: Shape, usual: Bounds | None) -> Body:
 def _eval_in_float(shape: Shape, mean: str, bounds: tuple[str, str], usual: Bounds | None) -> Body:
     """For 16-bit types too, whose product is rounded to float first."""
     body = Body("f")
-    if usual is None or not _mean(usual) > 0:  # LeakyRelu leaves +0 alone, whose sign a negative slope changes
+    # A negative slope changes the sign of +0, which LeakyRelu leaves alone.
+    if usual is None or not _mean(usual) > 0:
         body.results = _times(body, body.to_float("X"), body.to_float(mean), np.float32, shape)
         return body
     equal = (

@@ -1,6 +1,6 @@
 """The random stream in standard operators.
 
-ONNX Runtime before 1.21 has no uint64 arithmetic, and int64 wraps alike; shifts are of unsigned numbers alone.
+ONNX Runtime before 1.21 has no uint64 arithmetic, and int64 wraps alike; only unsigned numbers are shifted.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-import onnx
 
 from ort_rrelu import schema
 from ort_rrelu.functions.body import Body
@@ -32,8 +31,10 @@ def slopes(body: Body, x: str, *, step: bool) -> str:
     # (2h + 1) * 2^-17, exact in float.
     odd = body("Add", body("Mul", h, body.constant(2.0, np.float32)), body.constant(1.0, np.float32))
     u = body("Mul", odd, body.constant(2.0**-17, np.float32))
-    flat = body("Add", lower, body("Mul", u, body("Sub", upper, lower)))
-    return body("Reshape", flat, body("Shape", x))
+    # -0 - 0 is -0, to which ONNX Runtime's optimizer would not add a lower bound of 0.
+    span = body("Abs", body("Sub", upper, lower))
+    flat = body("Add", lower, body("Mul", u, span))
+    return body("Reshape", flat, body("Shape", x), allowzero=1)
 
 
 def _half_words(body: Body, size: str, step: str) -> str:
