@@ -183,7 +183,7 @@ def test_fresh_draws_are_uniform(with_step: bool, seed: int) -> None:
     # Kolmogorov and Smirnov, and the correlation between runs: six standard deviations each.
     ordered = np.sort(u.reshape(-1))
     assert np.abs(ordered - (np.arange(u.size) + 0.5) / u.size).max() < 6 * 0.5 / math.sqrt(u.size)
-    correlations = np.corrcoef(u)[np.triu_indices(len(u), 1)]
+    correlations = np.asarray(np.corrcoef(u))[np.triu_indices(len(u), 1)]
     assert np.abs(correlations).max() < 6 / math.sqrt(size)
 
 
