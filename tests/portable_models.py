@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import ort_rrelu
 from tests.draws import special_values
 from tests.models import BFLOAT16, DTYPES, Array, rrelu_model
 
-_BOUNDS = {"lower": 0.125, "upper": 0.25}
+_BOUNDS: dict[str, Any] = {"lower": 0.125, "upper": 0.25}
 _STEP = np.array(2**40 + 3)
 _X = np.random.default_rng(7).normal(size=(2, 3, 8, 8)).astype(np.float32)
 
@@ -24,9 +24,9 @@ def _write(path: Path, model: onnx.ModelProto, *inputs: Array, rtol: float = 0.0
     """A model with what the kernels compute."""
     onnx.save(model, path)
     session = ort_rrelu.InferenceSession(model.SerializeToString())
-    feeds = dict(zip([value.name for value in session.get_inputs()], inputs, strict=True))
-    expected = {f"expected {i}": np.asarray(output) for i, output in enumerate(session.run(None, feeds))}
-    np.savez(path.with_suffix(".npz"), rtol=rtol, **feeds, **expected)
+    feeds: dict[str, Any] = dict(zip([value.name for value in session.get_inputs()], inputs, strict=True))
+    outputs = {f"expected {i}": output for i, output in enumerate(session.run(None, feeds))}
+    np.savez(path.with_suffix(".npz"), rtol=rtol, **feeds, **outputs)
 
 
 def _write_fresh(path: Path, model: onnx.ModelProto, x: Array) -> None:
@@ -66,25 +66,16 @@ def _write_torch(folder: Path) -> None:
     network = nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.RReLU(), nn.Conv2d(4, 4, 3), nn.RReLU(0.1, 0.3), nn.Flatten(), nn.Linear(64, 2)
     )
-    for name, kw in {"default": {"verbose": False}, "TorchScript": {"dynamo": False}}.items():
-        export: Callable[..., onnx.ModelProto] = lambda *args, _kw=kw, **more: ort_rrelu.torch.export(  # noqa: E731
-            *args, **_kw, **more
-        )
-        chain = nn.Sequential(nn.RReLU(), nn.RReLU(0.1, 0.3))
-        single = nn.RReLU(*_BOUNDS.values())
-        _write(folder / f"torch {name} eval.onnx", export(network.eval(), (x,)), _X, rtol=1e-5)
-        _write_fresh(folder / f"torch {name} train.onnx", export(single.train(), (x,)), _X)
-        _write(
-            folder / f"torch {name} train, step.onnx",
-            export(chain.train(), (x,), seed=1, step_input=True),
-            *(_X, _STEP),
-        )
-        _write(
-            folder / f"torch {name} network train, step.onnx",
-            export(network.train(), (x,), seed=1, step_input=True),
-            *(_X, _STEP),
-            rtol=1e-5,
-        )
+    options: dict[str, dict[str, Any]] = {"default": {"verbose": False}, "TorchScript": {"dynamo": False}}
+    for name, kw in options.items():
+        export: Any = functools.partial(ort_rrelu.torch.export, args=(x,), **kw)
+        chain, single = nn.Sequential(nn.RReLU(), nn.RReLU(0.1, 0.3)), nn.RReLU(**_BOUNDS)
+        _write(folder / f"torch {name} eval.onnx", export(network.eval()), _X, rtol=1e-5)
+        _write_fresh(folder / f"torch {name} train.onnx", export(single.train()), _X)
+        for module, rtol in ((chain, 0.0), (network, 1e-5)):
+            model = export(module.train(), seed=1, step_input=True)
+            path = folder / f"torch {name} train {len(module)}, step.onnx"
+            _write(path, model, _X, _STEP, rtol=rtol)
 
 
 def _write_paddle(folder: Path) -> None:
@@ -96,16 +87,12 @@ def _write_paddle(folder: Path) -> None:
     network = nn.Sequential(
         nn.Conv2D(3, 4, 3), nn.RReLU(), nn.Conv2D(4, 4, 3), nn.RReLU(0.1, 0.3), nn.Flatten(), nn.Linear(64, 2)
     )
-    single = nn.RReLU(*_BOUNDS.values())
+    single = nn.RReLU(**_BOUNDS)
     export = ort_rrelu.paddle.export
     _write(folder / "paddle eval.onnx", export(network, None, spec, training=False), _X, rtol=1e-5)
     _write_fresh(folder / "paddle train.onnx", export(single, None, spec), _X)
-    _write(
-        folder / "paddle network train, step.onnx",
-        export(network, None, spec, seed=1, step_input=True),
-        *(_X, _STEP),
-        rtol=1e-5,
-    )
+    model = export(network, None, spec, seed=1, step_input=True)
+    _write(folder / "paddle train, step.onnx", model, _X, _STEP, rtol=1e-5)
 
 
 if __name__ == "__main__":
