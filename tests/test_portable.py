@@ -18,6 +18,7 @@ from ort_rrelu import reference
 from ort_rrelu.functions import OLDEST_OPSET
 from ort_rrelu.graph.check import check_model
 from ort_rrelu.graph.nodes import our_nodes
+from ort_rrelu.graph.step_input import add_step_input
 from tests.bits import assert_same_bits
 from tests.models import FLOAT, FLOAT16, Array, rrelu_model, run, session, step_of
 
@@ -49,7 +50,7 @@ _EVAL = "ort_rrelu.RRelu <training = 0, lower = 0.1, upper = 0.5, seed = -1>"
 
 @pytest.mark.parametrize(
     ("outputs", "with_step", "training"),
-    itertools.product([["y"], ["y", "noise"], ["y", ""]], [True, False], [0, 1]),
+    list(itertools.product([["y"], ["y", "noise"], ["y", ""]], [True, False], [0, 1])),
     ids=str,
 )
 def test_node_lists_what_its_function_has(outputs: list[str], with_step: bool, training: int) -> None:
@@ -245,6 +246,13 @@ def test_kernel_goes_first_where_the_library_is_registered() -> None:
             assert_same_bits(
                 run(of, _X)[0], np.asarray(reference.rrelu(_X, training=True, seed=_SEED, step=step))
             )
+
+
+def test_step_input_of_a_portable_model() -> None:
+    model = ort_rrelu.graph.portable(rrelu_model(outputs=["y"], shape=[4, 6], training=1, seed=_SEED))
+    add_step_input(model)
+    expected = np.asarray(reference.rrelu(_X, training=True, seed=_SEED, step=_STEP))
+    assert_same_bits(_run(model, _X, np.array(_STEP))[0], expected)
 
 
 def test_check_reads_nodes_of_portable_models() -> None:

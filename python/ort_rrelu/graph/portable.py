@@ -18,7 +18,7 @@ from ort_rrelu.graph.opset import lower_ir_version, opset_of, raise_opset
 from ort_rrelu.graph.reserve_to_noise import reserve_to_noise
 from ort_rrelu.graph.unused_outputs import remove_unused_outputs
 
-__all__ = ["portable"]
+__all__ = ["is_portable", "portable"]
 
 
 def portable(model: onnx.ModelProto | str | os.PathLike[str]) -> onnx.ModelProto:
@@ -65,6 +65,11 @@ def portable(model: onnx.ModelProto | str | os.PathLike[str]) -> onnx.ModelProto
         embedded.opset_import.append(schema.opset_import())
     lower_ir_version(embedded)
     return embedded
+
+
+def is_portable(model: onnx.ModelProto) -> bool:
+    """Has the model functions for our ops?"""
+    return any(function.domain == schema.DOMAIN for function in model.functions)
 
 
 def _drop_functions(model: onnx.ModelProto) -> None:

@@ -11,6 +11,7 @@ from ort_rrelu import schema
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.check import may_train
 from ort_rrelu.graph.nodes import function_nodes, graph_nodes, label, our_nodes, step_of, subgraphs
+from ort_rrelu.graph.portable import is_portable, portable
 
 __all__ = ["add_step_input"]
 
@@ -40,6 +41,8 @@ def add_step_input(model: onnx.ModelProto) -> None:
         )
     model.graph.input.append(helper.make_tensor_value_info(_STEP, TensorProto.INT64, []))
     _wire(model.graph, _STEP)
+    if is_portable(model):  # its function has no step yet
+        model.CopyFrom(portable(model))
 
 
 def _is_waiting(node: onnx.NodeProto) -> bool:
