@@ -29,7 +29,9 @@ _TESTS = [
     "tests/test_concurrency.py",
     "tests/test_denormals.py",
     "tests/test_known_answers.py",
+    "tests/test_functions.py",
     "tests/test_parity.py",
+    "tests/test_portable.py",
     "tests/test_reserve.py",
     "tests/test_session.py",
     "tests/test_step_counter.py",
@@ -114,6 +116,27 @@ def wheel(session: nox.Session) -> None:
     session.run("python", "-c", example)
 
 
+def _run_portable(session: nox.Session, *kinds: str) -> None:
+    """Models that the session's environment makes, on ONNX Runtimes that have no library beside them."""
+    folder = Path(session.create_tmp()).resolve()
+    for kind in kinds:
+        session.run("python", "-m", "tests.portable_models", kind, str(folder / kind))
+    for version, more in _ONNX_RUNTIMES.items():
+        python = str(folder / version / "bin" / "python")
+        session.run("python", "-m", "venv", str(folder / version))
+        packages = [f"onnxruntime=={version}", *more]
+        session.run(python, "-m", "pip", "install", *_CONSTRAINTS, *packages, external=True)
+        for kind in kinds:
+            session.run(python, "tests/portable_run.py", str(folder / kind), external=True)
+
+
+@nox.session
+def portable(session: nox.Session) -> None:
+    """Portable models of every kind and of both of torch's exporters, on ONNX Runtime alone."""
+    session.install(*_CONSTRAINTS, f"{_wheel(session)}[cpu,torch]")
+    _run_portable(session, "nodes", "torch")
+
+
 _PADDLE2ONNX = "paddle2onnx==2.1.0"
 
 
@@ -143,6 +166,7 @@ def paddle(session: nox.Session) -> None:
     _install_paddle(session, "3.3.1")
     session.install("-q", "--no-deps", _PADDLE2ONNX)
     _test_paddle(session, {})
+    _run_portable(session, "paddle")
 
 
 @nox.session(default=False)

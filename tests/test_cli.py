@@ -140,6 +140,7 @@ MODELS = {
     "bf16": one_node(TensorProto.BFLOAT16, training=1, seed=3),
     "fp16": one_node(TensorProto.FLOAT16),
     "stepped": stepped(),
+    "portable": ort_rrelu.graph.portable(stepped()),
     "nested": nested(),
     "failing": failing(),
     "sequences": sequences(),
@@ -217,6 +218,10 @@ def test_info_shows_the_nodes_of_a_model() -> None:
         "reserve": False,
     }
     assert {key: found[key] for key in expected} == expected
+
+
+def test_info_of_a_portable_model_shows_the_same_nodes() -> None:
+    assert call_json("info portable.onnx")["nodes"] == call_json("info stepped.onnx")["nodes"]
 
 
 def test_info_finds_nodes_in_bodies_and_functions() -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 import ort_rrelu.torch
+from ort_rrelu.functions import OLDEST_OPSET
 from tests.bits import assert_same_bits
 from tests.models import Array, run, session
 from tests.torch_arrays import ROUNDING, TORCH_DTYPES, array, normal
@@ -183,7 +184,10 @@ def test_opset_version(opset_version: int, dynamo: bool) -> None:
     if not dynamo:
         opset_version -= 5  # the TorchScript exporter ends at 20, and begins long before
     module = nn.Sequential(nn.Flatten(), nn.RReLU()).train()
-    model = export_quietly(module, seed=BASE_SEED, dynamo=dynamo, opset_version=opset_version)
+    portable = opset_version >= OLDEST_OPSET
+    model = export_quietly(
+        module, seed=BASE_SEED, dynamo=dynamo, opset_version=opset_version, portable=portable
+    )
     versions = {entry.domain: entry.version for entry in model.opset_import}
     assert versions == {"": opset_version, "ort_rrelu": 1}
     onnx.checker.check_model(model, full_check=True)

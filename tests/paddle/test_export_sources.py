@@ -15,6 +15,7 @@ from paddle import nn
 from paddle.static import InputSpec
 
 import ort_rrelu
+from ort_rrelu.functions import OLDEST_OPSET
 from tests.bits import assert_same_bits
 from tests.paddle.constructs import CONSTRUCTS, Chain, normal
 from tests.paddle.exports import attributes_of_nodes, drawn_by_paddle, outputs_of, run, seeds_by_bounds
@@ -209,7 +210,10 @@ def test_model_without_rrelu() -> None:
 
 def test_other_opset_version() -> None:
     for version in (11, 13, 19):
-        model = ort_rrelu.paddle.export(Chain(), None, _SPEC, opset_version=version, training=False)
+        portable = version >= OLDEST_OPSET
+        model = ort_rrelu.paddle.export(
+            Chain(), None, _SPEC, opset_version=version, training=False, portable=portable
+        )
         assert {entry.domain: entry.version for entry in model.opset_import}[""] == version
         of = CONSTRUCTS["chain of different bounds"]
         np.testing.assert_allclose(run(model, *of.inputs)[0].shape, (4, 7))

@@ -12,7 +12,7 @@ from paddle.static import InputSpec
 
 import ort_rrelu
 from ort_rrelu.errors import ConversionError
-from ort_rrelu.graph.nodes import all_nodes, our_nodes, subgraphs
+from ort_rrelu.graph.nodes import graph_nodes, our_nodes, subgraphs
 from ort_rrelu.node_attributes import NodeAttributes
 from ort_rrelu.paddle.markers import Mark
 from ort_rrelu.paddle.restore import restore
@@ -32,7 +32,7 @@ def _dimensions(value: onnx.ValueInfoProto) -> list[int | str]:
 def test_model_is_valid_and_tidy(construct: str, training: bool) -> None:
     _, model = exported(construct, training=training)
     onnx.checker.check_model(model, full_check=True)
-    kinds = Counter(node.op_type for node in all_nodes(model))
+    kinds = Counter(node.op_type for node in graph_nodes(model.graph))
     assert not kinds.keys() & {"Identity", "Constant", "Elu"}
     assert "DynamicDimension" not in onnx.printer.to_text(model)
 
@@ -40,7 +40,7 @@ def test_model_is_valid_and_tidy(construct: str, training: bool) -> None:
 @constructs
 def test_names_are_unique_and_say_where_nodes_are(construct: str) -> None:
     _, model = exported(construct, training=True)
-    names = [node.name for node in all_nodes(model)]
+    names = [node.name for node in graph_nodes(model.graph)]
     assert len(set(names)) == len(names)
     assert all("rrelu" in node.name.lower() for node in our_nodes(model))
 

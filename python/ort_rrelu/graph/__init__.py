@@ -1,1 +1,5 @@
 """Tools on ONNX models, one a file."""
+
+from ort_rrelu.graph.portable import portable
+
+__all__ = ["portable"]

@@ -12,9 +12,9 @@ import onnx
 
 from ort_rrelu import library, schema
 from ort_rrelu.errors import InvalidValueError
-from ort_rrelu.graph.nodes import all_nodes, label
+from ort_rrelu.graph.nodes import all_nodes, label, our_nodes
 
-__all__ = ["attributes", "check_model"]
+__all__ = ["attributes", "check_bounds_in_type", "check_model", "may_train"]
 
 _TYPE_NAME = onnx.AttributeProto.AttributeType.Name
 
@@ -28,6 +28,12 @@ def attributes(node: onnx.NodeProto) -> dict[str, Any]:
     return defaults | {
         a.name: onnx.helper.get_attribute_value(a) for a in node.attribute if not a.ref_attr_name
     }
+
+
+def may_train(node: onnx.NodeProto) -> bool:
+    """Is an RRelu node in train mode, or does the function that it is in decide?"""
+    refers = any(a.name == "training" and a.ref_attr_name for a in node.attribute)
+    return refers or bool(attributes(node)["training"])
 
 
 def _check_name(node: onnx.NodeProto, name: str, known: list[str]) -> None:
@@ -96,3 +102,31 @@ def check_model(model: onnx.ModelProto) -> None:
     for node in all_nodes(model):
         if node.domain == schema.DOMAIN:
             _check_node(node)
+
+
+def check_bounds_in_type(model: onnx.ModelProto) -> None:
+    """Refuse bounds that float16 cannot hold, where X is known to be float16; check_model did so for float.
+
+    For models in which no kernel will look at them.
+    """
+    suspects = [node for node in our_nodes(model) if _float16_error(node) is not None]
+    if not suspects:
+        return
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    halves = {
+        value.name
+        for value in (*inferred.input, *inferred.value_info, *inferred.output)
+        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT16
+    }
+    for node in suspects:
+        if not halves.isdisjoint((node.input[0], node.output[0])):
+            raise InvalidValueError(f"{label(node)}: {_float16_error(node)}")
+
+
+def _float16_error(node: onnx.NodeProto) -> InvalidValueError | None:
+    values = attributes(node)
+    try:
+        library.check(library.Params(onnx.TensorProto.FLOAT16, values["lower"], values["upper"]))
+    except InvalidValueError as error:
+        return error
+    return None

@@ -8,7 +8,7 @@ import onnx
 
 from ort_rrelu import schema
 
-__all__ = ["all_nodes", "function_nodes", "graph_nodes", "label", "our_nodes", "subgraphs"]
+__all__ = ["all_nodes", "function_nodes", "graph_nodes", "label", "our_nodes", "step_of", "subgraphs"]
 
 
 def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
@@ -46,6 +46,11 @@ def all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
 def our_nodes(model: onnx.ModelProto, op_type: str = schema.RRELU) -> list[onnx.NodeProto]:
     """The nodes of one of our ops."""
     return [n for n in all_nodes(model) if n.domain == schema.DOMAIN and n.op_type == op_type]
+
+
+def step_of(node: onnx.NodeProto) -> str:
+    """The name of an RRelu node's step, empty when it has none."""
+    return str(node.input[1]) if len(node.input) > 1 else ""
 
 
 def label(node: onnx.NodeProto) -> str:

@@ -9,8 +9,9 @@ from onnx import TensorProto, helper
 
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidValueError
-from ort_rrelu.graph.check import attributes
-from ort_rrelu.graph.nodes import function_nodes, graph_nodes, label, our_nodes, subgraphs
+from ort_rrelu.graph.check import may_train
+from ort_rrelu.graph.nodes import function_nodes, graph_nodes, label, our_nodes, step_of, subgraphs
+from ort_rrelu.graph.portable import is_portable, portable
 
 __all__ = ["add_step_input"]
 
@@ -40,18 +41,14 @@ def add_step_input(model: onnx.ModelProto) -> None:
         )
     model.graph.input.append(helper.make_tensor_value_info(_STEP, TensorProto.INT64, []))
     _wire(model.graph, _STEP)
+    if is_portable(model):  # its function has no step yet
+        model.CopyFrom(portable(model))
 
 
 def _is_waiting(node: onnx.NodeProto) -> bool:
     """Is it a train-mode RRelu node without a step?"""
-    if (
-        node.domain != schema.DOMAIN
-        or node.op_type != schema.RRELU
-        or (len(node.input) > 1 and node.input[1])
-    ):
-        return False
-    depends_on_function = any(a.name == "training" and a.ref_attr_name for a in node.attribute)
-    return depends_on_function or bool(attributes(node)["training"])
+    is_rrelu = node.domain == schema.DOMAIN and node.op_type == schema.RRELU
+    return is_rrelu and not step_of(node) and may_train(node)
 
 
 def _waiting_bodies(graph: onnx.GraphProto) -> Iterator[tuple[onnx.NodeProto, onnx.GraphProto]]:

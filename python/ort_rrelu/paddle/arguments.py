@@ -20,8 +20,8 @@ __all__ = [
     "check_variables",
 ]
 
-# The newest that ONNX Runtime 1.17, the oldest that the library runs with, and Paddle2ONNX both know well.
-_OPSET_VERSION = 17
+# The oldest of a portable model.
+_OPSET_VERSION = 18
 _OPSET_VERSIONS = range(7, 22)  # Paddle2ONNX's
 _OPTIONS = frozenset(
     {

@@ -19,9 +19,9 @@ from paddle.jit.dy2static.program_translator import StaticFunction
 from paddle.jit.pir_translated_layer import PirTranslatedLayer
 
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, ModelFileError
+from ort_rrelu.exporting import finished
 from ort_rrelu.files import check_target
 from ort_rrelu.graph.file import write_model
-from ort_rrelu.graph.step_input import add_step_input
 from ort_rrelu.node_attributes import NodeAttributes
 from ort_rrelu.paddle.arguments import (
     as_opset_version,
@@ -57,6 +57,7 @@ def export(
     seed: int | None = None,
     training: bool | None = None,
     step_input: bool = False,
+    portable: bool = True,
     opset_version: int | None = None,
     external_data: bool | None = None,
     **kw: Any,
@@ -80,7 +81,9 @@ def export(
         training: None keeps each rrelu's own mode; True or False sets all of them. A saved model has lost its
             modes: None is eval there, and the log says so.
         step_input: add one int64 graph input `step`, the number of the draw, wired to every train node.
-        opset_version: of the standard operators, 7 .. 21; None is 17.
+        portable: embed the functions with which the model also runs where the library is not registered
+            (`ort_rrelu.graph.portable`), in opset 18 or newer.
+        opset_version: of the standard operators, 7 .. 21; None is 18.
         external_data: True writes the weights (but small ones) to f + ".data", None only those too large for
             one file.
         **kw: options of paddle2onnx.export, but optimize_tool.
@@ -105,6 +108,7 @@ def export(
     check_input_spec(input_spec)
     check_options(kw)
     check_switch("step_input", step_input)
+    check_switch("portable", portable)
     attributes = NodeAttributes(seed, training)
     opset = as_opset_version(opset_version)
     with tempfile.TemporaryDirectory(prefix="ort_rrelu_paddle_") as name:
@@ -126,8 +130,7 @@ def export(
     model = onnx.load_model_from_string(converted)
     restore(model, marks, attributes)
     model = tidy(model)
-    if step_input:
-        add_step_input(model)
+    model = finished(model, step_input=step_input, portable=portable, opset_version=opset_version)
     if f is not None:
         write_model(model, f, external_data=external_data)
     return model

@@ -11,10 +11,10 @@ import onnx
 import torch
 
 from ort_rrelu.errors import Error, InvalidTypeError, InvalidValueError
+from ort_rrelu.exporting import finished
 from ort_rrelu.files import check_target
 from ort_rrelu.graph.file import read_model, write_model
 from ort_rrelu.graph.nodes import our_nodes
-from ort_rrelu.graph.step_input import add_step_input
 from ort_rrelu.graph.unused_outputs import remove_unused_outputs
 from ort_rrelu.node_attributes import check_bounds
 from ort_rrelu.torch.lost_writes import counted_calls
@@ -32,6 +32,7 @@ def export(
     seed: int | None = None,
     training: bool | None = None,
     step_input: bool = False,
+    portable: bool = True,
     dynamo: bool = True,
     opset_version: int | None = None,
     **kw: Any,
@@ -49,6 +50,8 @@ def export(
         training: None keeps each rrelu's own mode; True or False sets all of them, and nothing else (not
             BatchNorm or Dropout).
         step_input: add one int64 graph input `step`, the number of the draw, wired to every train node.
+        portable: embed the functions with which the model also runs where the library is not registered
+            (`ort_rrelu.graph.portable`), in opset 18 or newer.
         dynamo: True for torch's default exporter, False for the TorchScript one.
         opset_version: of the standard operators; None is torch's own choice.
         **kw: anything else that torch.onnx.export takes: dynamic_shapes, input_names, external_data, ...
@@ -58,13 +61,15 @@ def export(
 
     Raises:
         InvalidValueError (a ValueError), InvalidTypeError (a TypeError): an argument is not allowed, bounds
-            are out of range, the model has a value named `step` already, or the TorchScript exporter dropped
-            an rrelu.
+            are out of range, the model has a value named `step` already, some train nodes have a step and
+            some have none (portable), or the TorchScript exporter dropped an rrelu.
         torch.onnx.errors.OnnxExporterError: torch cannot export the model.
         OSError: f cannot be written.
     """
     if f is not None:
         check_target(f)
+    if not isinstance(portable, bool):
+        raise InvalidTypeError(f"portable={portable!r}: it must be True or False")
     if kw.pop("verify", False):
         raise InvalidValueError(
             "verify=True: torch's check cannot load the library; "
@@ -75,8 +80,7 @@ def export(
     run = _export_dynamo if dynamo else _export_torchscript
     exported = run(model, args, seed=seed, training=training, opset_version=opset_version, **kw)
     remove_unused_outputs(exported)
-    if step_input:
-        add_step_input(exported)
+    exported = finished(exported, step_input=step_input, portable=portable, opset_version=opset_version)
     if f is not None:
         write_model(exported, f, external_data=external_data)
     return exported

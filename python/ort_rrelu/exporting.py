@@ -1,0 +1,36 @@
+"""What every exporter does last."""
+
+from __future__ import annotations
+
+import onnx
+
+from ort_rrelu import functions, graph
+from ort_rrelu.errors import InvalidValueError
+from ort_rrelu.graph.nodes import our_nodes
+from ort_rrelu.graph.step_input import add_step_input
+
+__all__ = ["finished"]
+
+
+def finished(
+    model: onnx.ModelProto, *, step_input: bool, portable: bool, opset_version: int | None
+) -> onnx.ModelProto:
+    """The exported model with a step input and portable, where these are wanted; it may be changed in place.
+
+    Raises InvalidValueError when they are not possible, or opset_version, which was asked for, is too old.
+    """
+    if step_input:
+        add_step_input(model)
+    if not portable or not our_nodes(model):
+        return model
+    if opset_version is not None and opset_version < functions.OLDEST_OPSET:
+        raise InvalidValueError(
+            f"opset_version={opset_version}: a portable model needs {functions.OLDEST_OPSET} or newer; "
+            "portable=False exports one that runs only where the library is registered"
+        )
+    try:
+        return graph.portable(model)
+    except InvalidValueError as error:
+        raise InvalidValueError(
+            f"{error}; portable=False exports a model that runs only where the library is registered"
+        ) from error

@@ -1,0 +1,108 @@
+"""The random stream in standard operators.
+
+ONNX Runtime before 1.21 has no uint64 arithmetic, and int64 wraps alike; only unsigned numbers are shifted.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from ort_rrelu import schema
+from ort_rrelu.functions.body import Body
+
+__all__ = ["attribute", "slopes"]
+
+_ROUNDS = 10
+_MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
+_WEYL = 0x9E3779B9, 0xBB67AE85
+
+
+def attribute(body: Body, name: str) -> str:
+    """An attribute of RRelu."""
+    return body.attribute(name, int(schema.schemas()[schema.RRELU].attributes[name].default_value.type))
+
+
+def slopes(body: Body, x: str, *, step: bool) -> str:
+    """The float slope of each element of x; step: the function has an input of that name."""
+    lower, upper = attribute(body, "lower"), attribute(body, "upper")
+    h = _half_words(body, body("Size", x), _step(body) if step else _entropy(body))
+    # (2h + 1) * 2^-17, exact in float.
+    odd = body("Add", body("Mul", h, body.constant(2.0, np.float32)), body.constant(1.0, np.float32))
+    u = body("Mul", odd, body.constant(2.0**-17, np.float32))
+    # -0 - 0 is -0, to which ONNX Runtime's optimizer would not add a lower bound of 0.
+    span = body("Abs", body("Sub", upper, lower))
+    flat = body("Add", lower, body("Mul", u, span))
+    return body("Reshape", flat, body("Shape", x), allowzero=1)
+
+
+def _half_words(body: Body, size: str, step: str) -> str:
+    """The 16 bits of elements 0 .. size - 1, as floats."""
+    one, eight = (body.constant(n, np.int64) for n in (1, 8))
+    blocks = body("Div", body("Add", size, body.constant(7, np.int64)), eight)
+    block = body.to_uint64(body("Range", body.constant(0, np.int64), blocks, one))
+    words = _philox(body, (*_words(body, block), *_words(body, step)), _key(body))
+    axis = body.constant([1], np.int64)
+    columns = [body("Unsqueeze", half, axis) for word in words for half in _halves(body, word)]
+    flat = body("Reshape", body("Concat", *columns, axis=1), body.constant([-1], np.int64))
+    first = body.constant([0], np.int64)
+    return body("Slice", flat, first, body("Unsqueeze", size, first))
+
+
+def _step(body: Body) -> str:
+    """64 bits. More or fewer than one element is an error of the Reshape."""
+    return body.to_uint64(body("Reshape", "step", body.constant([], np.int64)))
+
+
+def _key(body: Body) -> str:
+    """The seed, or 64 bits of entropy for a negative one."""
+    seed = attribute(body, "seed")
+    given = body("GreaterOrEqual", seed, body.constant(0, np.int64))
+    # As int64: ONNX Runtime has no Where of uint64.
+    return body.to_uint64(body("Where", given, seed, body.to_int64(_entropy(body))))
+
+
+def _entropy(body: Body) -> str:
+    """64 bits of the runtime's own generator: 16 of each of four numbers."""
+    drawn = body("RandomUniform", shape=[4], low=0.0, high=65536.0)
+    # Rounding may give the upper bound itself.
+    words = body("BitwiseAnd", body.to_int64(body("Floor", drawn)), body.constant(0xFFFF, np.int64))
+    places = body.constant([1, 2**16, 2**32, -(2**48)], np.int64)
+    return body.to_uint64(body("ReduceSum", body("Mul", words, places), keepdims=0))
+
+
+def _words(body: Body, value: str) -> tuple[str, str]:
+    """The low and the high 32 bits."""
+    return _low(body, value, 32), _shifted(body, value, 32)
+
+
+def _halves(body: Body, word: str) -> tuple[str, str]:
+    """The low and the high 16 bits, as floats."""
+    return body.to_float(_low(body, word, 16)), body.to_float(_shifted(body, word, 16))
+
+
+def _low(body: Body, value: str, bits: int) -> str:
+    return body("BitwiseAnd", value, body.constant(2**bits - 1, np.uint64))
+
+
+def _shifted(body: Body, value: str, bits: int) -> str:
+    return body("BitShift", value, body.constant(bits, np.uint64), direction="RIGHT")
+
+
+def _int64(body: Body, op: str, value: str, number: int) -> str:
+    return body.to_uint64(body(op, body.to_int64(value), body.constant(number, np.int64)))
+
+
+def _philox(body: Body, counter: tuple[str, str, str, str], key: str) -> tuple[str, str, str, str]:
+    """Philox4x32-10, a 32-bit word in each uint64."""
+    xor = functools.partial(body, "BitwiseXor")
+    c0, c1, c2, c3 = counter
+    k0, k1 = _words(body, key)
+    for number in range(_ROUNDS):
+        if number:
+            k0, k1 = (_low(body, _int64(body, "Add", k, w), 32) for k, w in zip((k0, k1), _WEYL, strict=True))
+        p0, p1 = (_int64(body, "Mul", c, m) for c, m in zip((c0, c2), _MULTIPLIERS, strict=True))
+        (low0, high0), (low1, high1) = _words(body, p0), _words(body, p1)
+        c0, c1, c2, c3 = xor(xor(high1, c1), k0), low1, xor(xor(high0, c3), k1), low0
+    return c0, c1, c2, c3

@@ -1,0 +1,28 @@
+"""Names that are free in a model."""
+
+from __future__ import annotations
+
+import itertools
+
+import onnx
+
+from ort_rrelu.graph.nodes import all_nodes, subgraphs
+
+__all__ = ["Names"]
+
+
+class Names:
+    """The names of all values, in bodies and functions too: one in a body would hide an outer one from it."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        graphs = [model.graph, *(body for node in all_nodes(model) for body in subgraphs(node))]
+        self._taken = {v.name for g in graphs for v in (*g.input, *g.initializer, *g.output)}
+        self._taken |= {name for node in all_nodes(model) for name in (*node.input, *node.output)}
+        self._taken |= {name for f in model.functions for name in (*f.input, *f.output)}
+
+    def new(self, name: str) -> str:
+        """`name`, or with a number at its end."""
+        numbered = (f"{name}_{number}" for number in itertools.count(1))
+        free = next(each for each in itertools.chain([name], numbered) if each not in self._taken)
+        self._taken.add(free)
+        return free

@@ -1,0 +1,101 @@
+"""Writes models for portable_run.py: python -m tests.portable_models nodes|torch|paddle FOLDER."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+import ort_rrelu
+from tests.draws import special_values
+from tests.models import BFLOAT16, DTYPES, Array, rrelu_model
+
+_BOUNDS: dict[str, Any] = {"lower": 0.125, "upper": 0.25}
+_STEP = np.array(2**40 + 3)
+_X = np.random.default_rng(7).normal(size=(2, 3, 8, 8)).astype(np.float32)
+
+
+def _write(path: Path, model: onnx.ModelProto, *inputs: Array, rtol: float = 0.0) -> None:
+    """A model with what the kernels compute."""
+    onnx.save(model, path)
+    session = ort_rrelu.InferenceSession(model.SerializeToString())
+    feeds: dict[str, Any] = dict(zip([value.name for value in session.get_inputs()], inputs, strict=True))
+    outputs = {f"expected {i}": output for i, output in enumerate(session.run(None, feeds))}
+    np.savez(path.with_suffix(".npz"), rtol=rtol, **feeds, **outputs)
+
+
+def _write_fresh(path: Path, model: onnx.ModelProto, x: Array) -> None:
+    """A model of one train node that draws anew."""
+    onnx.save(model, path)
+    name = model.graph.input[0].name
+    values: dict[str, Any] = {name: x, **_BOUNDS}
+    np.savez(path.with_suffix(".npz"), **values)
+
+
+def _write_nodes(folder: Path) -> None:
+    for dtype, training, noise, step in itertools.product(DTYPES, [0, 1], [False, True], [False, True]):
+        outputs = ["y", "noise"] if noise else ["y"]
+        model = rrelu_model(
+            dtype, outputs=outputs, with_step=step, step_shape=[], training=training, seed=42, **_BOUNDS
+        )
+        path = folder / f"{DTYPES[dtype]} training={training} {' '.join(outputs)}{' step' * step}.onnx"
+        x = special_values(dtype).astype(np.float32 if dtype == BFLOAT16 else DTYPES[dtype])
+        if step or not training:
+            _write(path, ort_rrelu.graph.portable(model), x, *([_STEP] if step else []))
+        else:
+            _write_fresh(path, ort_rrelu.graph.portable(model), _X.astype(x.dtype))
+    for opset in (13, 17):
+        model = onnx.parser.parse_model(f"""<ir_version: 7, opset_import: ["": {opset}, "ort_rrelu": 1]>
+            net (float[2,3,8,8] x, int64 step) => (float[2,3,8,1] y) {{
+                a = ort_rrelu.RRelu <training = 1, seed = 3> (x, step)
+                y = ReduceMax <axes = [3], keepdims = 1> (a) }}""")
+        _write(folder / f"opset {opset}.onnx", ort_rrelu.graph.portable(model), _X, _STEP)
+
+
+def _write_torch(folder: Path) -> None:
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    x = torch.from_numpy(_X)
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.RReLU(), nn.Conv2d(4, 4, 3), nn.RReLU(0.1, 0.3), nn.Flatten(), nn.Linear(64, 2)
+    )
+    options: dict[str, dict[str, Any]] = {"default": {"verbose": False}, "TorchScript": {"dynamo": False}}
+    for name, kw in options.items():
+        export: Any = functools.partial(ort_rrelu.torch.export, args=(x,), **kw)
+        chain, single = nn.Sequential(nn.RReLU(), nn.RReLU(0.1, 0.3)), nn.RReLU(**_BOUNDS)
+        _write(folder / f"torch {name} eval.onnx", export(network.eval()), _X, rtol=1e-5)
+        _write_fresh(folder / f"torch {name} train.onnx", export(single.train()), _X)
+        for module, rtol in ((chain, 0.0), (network, 1e-5)):
+            model = export(module.train(), seed=1, step_input=True)
+            path = folder / f"torch {name} train {len(module)}, step.onnx"
+            _write(path, model, _X, _STEP, rtol=rtol)
+
+
+def _write_paddle(folder: Path) -> None:
+    import paddle
+    from paddle import nn
+
+    paddle.seed(0)
+    spec = [paddle.static.InputSpec([None, 3, 8, 8], "float32", "x")]
+    network = nn.Sequential(
+        nn.Conv2D(3, 4, 3), nn.RReLU(), nn.Conv2D(4, 4, 3), nn.RReLU(0.1, 0.3), nn.Flatten(), nn.Linear(64, 2)
+    )
+    single = nn.RReLU(**_BOUNDS)
+    export = ort_rrelu.paddle.export
+    _write(folder / "paddle eval.onnx", export(network, None, spec, training=False), _X, rtol=1e-5)
+    _write_fresh(folder / "paddle train.onnx", export(single, None, spec), _X)
+    model = export(network, None, spec, seed=1, step_input=True)
+    _write(folder / "paddle train, step.onnx", model, _X, _STEP, rtol=1e-5)
+
+
+if __name__ == "__main__":
+    _, kind, target = sys.argv
+    Path(target).mkdir(parents=True, exist_ok=True)
+    {"nodes": _write_nodes, "torch": _write_torch, "paddle": _write_paddle}[kind](Path(target))
