@@ -32,6 +32,8 @@ from ort_rrelu.training.tracing import GRADIENT, Module
 
 __all__ = ["assemble"]
 
+_REAL = {TensorProto.FLOAT, TensorProto.DOUBLE}
+
 
 def assemble(
     module: Module, step: onnx.ModelProto, evaluation: onnx.ModelProto, name: str, optimizer: Optimizer
@@ -42,8 +44,8 @@ def assemble(
     _wire_step(model)
     trained = [o.name.removeprefix(GRADIENT) for o in model.graph.output if o.name.startswith(GRADIENT)]
     _add_optimizer(model, trained, optimizer)
-    _add_check(model, trained)
     _add_state(model, module, trained, optimizer)
+    _add_check(model)
     model.functions.append(_evaluation_function(evaluation, module))
     noise_to_reserve(model)
     state_dict = {n: as_state(module.aliases.get(n, n)) for n in module.persistent}
@@ -83,19 +85,19 @@ def _call(function: onnx.FunctionProto, inputs: Sequence[str], outputs: Sequence
     return helper.make_node(function.name, inputs, outputs, domain=function.domain)
 
 
-def _add_check(model: onnx.ModelProto, trained: Sequence[str]) -> None:
-    """`finite`: neither the loss nor an updated parameter has become infinite or NaN."""
+def _add_check(model: onnx.ModelProto) -> None:
+    """`finite`: neither the loss nor an updated parameter or buffer has become infinite or NaN."""
     graph = model.graph
     sums = []
-    for name in trained:
-        total = f"{FINITE}/{name}"
-        graph.node.append(
-            helper.make_node("ReduceL1", [as_next(as_state(name))], [f"{total}/sum"], keepdims=0)
-        )
+    states = [o for o in graph.output if o.name.startswith(as_next(as_state("")))]
+    for output in (o for o in states if o.type.tensor_type.elem_type in _REAL):
+        total = f"{FINITE}/{output.name}"
+        graph.node.append(helper.make_node("ReduceL1", [output.name], [f"{total}/sum"], keepdims=0))
         graph.node.append(helper.make_node("Cast", [f"{total}/sum"], [total], to=TensorProto.DOUBLE))
         sums.append(total)
     infinity = as_initializer(f"{FINITE}/infinity", np.float64(np.inf))
     graph.initializer.append(infinity)
+    graph.output.insert(1, helper.make_tensor_value_info(FINITE, TensorProto.BOOL, []))
     graph.node.extend(
         [
             helper.make_node("Cast", [LOSS], [f"{FINITE}/loss"], to=TensorProto.DOUBLE),
@@ -112,7 +114,6 @@ def _add_state(model: onnx.ModelProto, module: Module, trained: Sequence[str], o
     outputs = {o.name: o for o in graph.output}
     del graph.output[:]
     graph.output.append(outputs[LOSS])
-    graph.output.append(helper.make_tensor_value_info(FINITE, TensorProto.BOOL, []))
     for name, tensor in module.tensors.items():
         value = tensor.numpy()
         graph.initializer.append(as_initializer(as_state(name), value))

@@ -48,7 +48,7 @@ def write(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
         "format": _FORMAT,
         "steps": str(checkpoint.steps),
         "identity": json.dumps(dict(checkpoint.identity)),
-        "sha256": _digest(checkpoint.tensors),
+        "sha256": _digest(checkpoint),
     }
     tensors = {name: np.asarray(value) for name, value in checkpoint.tensors.items()}
     with replacing(path) as written:
@@ -75,16 +75,18 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
         expected = metadata["sha256"]
     except (KeyError, ValueError) as error:
         raise InvalidValueError(f"{path}: a damaged checkpoint ({error})") from error
-    if _digest(tensors) != expected:
-        raise InvalidValueError(f"{path}: a damaged checkpoint (its tensors are not those that were saved)")
+    if _digest(read) != expected:
+        raise InvalidValueError(f"{path}: a damaged checkpoint (its contents are not what was saved)")
     return read
 
 
-def _digest(tensors: Mapping[str, Array]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(tensors[name]).tobytes())
+def _digest(checkpoint: Checkpoint) -> str:
+    """Of all that a checkpoint says: the format itself only knows its length."""
+    digest = hashlib.sha256(json.dumps([checkpoint.steps, dict(checkpoint.identity)]).encode())
+    for name in sorted(checkpoint.tensors):
+        value = checkpoint.tensors[name]
+        digest.update(f"{name} {value.dtype} {value.shape}".encode())
+        digest.update(np.ascontiguousarray(value).tobytes())
     return digest.hexdigest()
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch._decomp import core_aten_decompositions, get_decompositions
 
+from ort_rrelu.errors import ConversionError
 from ort_rrelu.torch import ops
 
 __all__ = ["table"]
@@ -28,8 +29,12 @@ def table() -> dict[Any, Callable[..., Any]]:
     decompositions |= get_decompositions([_aten.native_batch_norm, _aten._native_batch_norm_legit])
     return decompositions | {
         _aten.convolution_backward.default: _convolution_backward,
+        _aten.avg_pool2d.default: _avg_pool2d,
         _aten.avg_pool2d_backward.default: _avg_pool2d_backward,
-        _aten.rand_like.default: lambda x, **_: _uniform(x),
+        # What a random number is written into; no translation exists.
+        _aten.empty_permuted.default: lambda size, _layout, dtype=None, **_: torch.zeros(size, dtype=dtype),
+        _aten.rand.default: lambda size, dtype=None, **_: _uniform(torch.zeros(size, dtype=dtype)),
+        _aten.rand_like.default: lambda x, dtype=None, **_: _uniform(x.to(dtype or x.dtype)),
         _aten.bernoulli_.float: lambda x, p=0.5, **_: x.copy_(_uniform(x) < p),
         _aten.bernoulli.p: lambda x, p=0.5, **_: (_uniform(x) < p).to(x.dtype),
     }
@@ -98,6 +103,15 @@ def _weight_gradient(
     return gradient.transpose(0, 1)
 
 
+def _avg_pool2d(*arguments: Any, divisor_override: int | None = None, **_: Any) -> Any:
+    """Left whole. torch's exporter forgets the divisor."""
+    if divisor_override is not None or (len(arguments) > 6 and arguments[6] is not None):
+        raise ConversionError(
+            "average pooling with divisor_override cannot be exported: scale its output instead"
+        )
+    return NotImplemented
+
+
 def _avg_pool2d_backward(
     dy: Tensor,
     x: Tensor,
@@ -106,7 +120,7 @@ def _avg_pool2d_backward(
     padding: Pair,
     ceil_mode: bool,
     count_include_pad: bool,
-    divisor_override: int | None,
+    _divisor_override: int | None,
 ) -> Tensor:
     """The gradient goes back to every place of its window, each with the window's share."""
     kernel, steps, pads = (_pair(each) for each in (kernel_size, stride or kernel_size, padding))
@@ -115,13 +129,10 @@ def _avg_pool2d_backward(
     missing = [sizes[i] - ((outputs[i] - 1) * steps[i] - 2 * pads[i] + kernel[i]) for i in range(2)]
     # Where ceil_mode lets a window reach beyond the padded image, what falls there is cut off.
     beyond = [max(0, -each) for each in missing]
-    if divisor_override:
-        share = torch.full((1, 1), 1 / divisor_override, dtype=dy.dtype)
-    else:
-        rows, columns = (
-            _lengths(sizes[i], outputs[i], kernel[i], steps[i], pads[i], count_include_pad) for i in range(2)
-        )
-        share = torch.tensor([[1 / (r * c) for c in columns] for r in rows], dtype=dy.dtype)
+    rows, columns = (
+        _lengths(sizes[i], outputs[i], kernel[i], steps[i], pads[i], count_include_pad) for i in range(2)
+    )
+    share = torch.tensor([[1 / (r * c) for c in columns] for r in rows], dtype=dy.dtype)
     planes = (dy * share).reshape(-1, 1, *outputs)
     back: Tensor = _aten.convolution.default(
         planes, ones, None, steps, pads, [1, 1], True, [max(0, each) for each in missing], 1

@@ -24,7 +24,8 @@ def inference_model(step: onnx.ModelProto, weights: Mapping[str, Array]) -> onnx
 
 def _model(step: onnx.ModelProto, outputs: Sequence[str], weights: Mapping[str, Array]) -> onnx.ModelProto:
     function = next(f for f in step.functions if (f.domain, f.name) == (DOMAIN, EVALUATE))
-    nodes = _needed(list(function.node), outputs)
+    nodes = [_rows_of_x(node) for node in function.node]
+    nodes = _needed(nodes, outputs)
     read = {name for node in nodes for name in node.input}
     values = {value.name: value for value in step.graph.input}
     graph = onnx.helper.make_graph(
@@ -45,6 +46,17 @@ def _model(step: onnx.ModelProto, outputs: Sequence[str], weights: Mapping[str, 
     del model.graph.output[:]
     model.graph.output.extend(inferred.graph.output)
     return model
+
+
+def _rows_of_x(node: onnx.NodeProto) -> onnx.NodeProto:
+    """x and y have as many rows, and the exporter likes to ask y, which inference does not have."""
+    places = {a.name: a.i for a in node.attribute}
+    if node.op_type != "Shape" or list(node.input) != [Y] or places != {"start": 0, "end": 1}:
+        return node
+    asking = onnx.NodeProto()
+    asking.CopyFrom(node)
+    asking.input[:] = [X]
+    return asking
 
 
 def _needed(nodes: list[onnx.NodeProto], outputs: Sequence[str]) -> list[onnx.NodeProto]:

@@ -20,6 +20,15 @@ __all__ = ["OPSET", "to_onnx"]
 
 OPSET = 18
 
+_RANDOM = [
+    "Bernoulli",
+    "Multinomial",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+]
+
 
 def to_onnx(traced: Traced, seed: int, first_of_batch: int | None) -> onnx.ModelProto:
     """The model, with the names that `traced` gives.
@@ -48,6 +57,7 @@ def to_onnx(traced: Traced, seed: int, first_of_batch: int | None) -> onnx.Model
     assert program is not None
     IdentityEliminationPass()(program.model)
     model = program.model_proto
+    _refuse_other_random_numbers(model)
     remove_unused_outputs(model)
     lower_ir_version(model)
     return model
@@ -64,9 +74,21 @@ def _dynamic_shapes(traced: Traced, first_of_batch: int | None) -> tuple[dict[in
 
 
 def _reason(error: BaseException) -> str:
+    innermost = error
     cause: BaseException | None = error
     while cause is not None:
         if missing := re.search(r"No ONNX function found for <OpOverload\(op='([^']+)'", str(cause)):
             return f"operator {missing[1]}, of the forward or backward pass, has no translation to ONNX"
-        cause = cause.__cause__
-    return f"torch cannot export the step: {error}"
+        innermost, cause = cause, cause.__cause__
+    reason = str(innermost).strip().partition("\n")[0]
+    return f"torch cannot export the step: {type(innermost).__name__}: {reason}"
+
+
+def _refuse_other_random_numbers(model: onnx.ModelProto) -> None:
+    """A session keeps their state to itself: no checkpoint could have it."""
+    for node in model.graph.node:
+        if node.op_type in _RANDOM and not node.domain:
+            raise ConversionError(
+                f"the step draws random numbers by {node.op_type}, which a resumed training would not "
+                "repeat: RReLU, dropout, rand_like and bernoulli can be trained"
+            )

@@ -4,7 +4,7 @@ The graph is one training step. Its inputs are `x`, `y`, `step` (int64, the numb
 hyperparameters that may change between steps (float64 scalars), and the state: `model/NAME` for parameters
 and buffers, `optimizer/NAME/SLOT` for what the optimizer keeps. An initializer of the same name holds the
 initial value of a state tensor, or the default of a hyperparameter. Its outputs are `loss`, `finite` (bool:
-loss and updated parameters are) and `next/STATE` for every state tensor that a step changes.
+loss, updated parameters and buffers are) and `next/STATE` for every state tensor that a step changes.
 
 The function `Evaluate` of the model takes the `model/` tensors, x and y, and gives the loss and the output
 of the model in eval mode. The metadata property `ort_rrelu.training` is JSON with the names of torch's

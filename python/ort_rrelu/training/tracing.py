@@ -13,7 +13,12 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
+from torch.fx.experimental.symbolic_shapes import (
+    DimDynamic,
+    GuardOnDataDependentSymNode,
+    ShapeEnv,
+    StatelessSymbolicContext,
+)
 
 from ort_rrelu.errors import ConversionError, InvalidTypeError, InvalidValueError
 from ort_rrelu.torch import RReLU
@@ -180,9 +185,9 @@ def _checked_loss(loss: Any) -> Tensor:
     if not isinstance(loss, Tensor):
         raise InvalidTypeError(f"loss_fn returned a {type(loss).__name__}: it must return a tensor")
     if loss.numel() != 1 or not loss.is_floating_point():
+        shape = [size if isinstance(size, int) else "batch" for size in loss.shape]
         raise InvalidValueError(
-            f"loss_fn returned dtype {loss.dtype} and shape {list(loss.shape)}: it must be one floating "
-            "number"
+            f"loss_fn returned dtype {loss.dtype} and shape {shape}: it must be one floating number"
         )
     return loss.reshape(())
 
@@ -237,8 +242,14 @@ def _trace(
         return mode.from_tensor(tensor, symbolic_context=context)
 
     fakes = list(itertools.starmap(as_fake, enumerate(arguments)))
-    with mode:
-        graph = make_fx(function, decomposition_table=table(), tracing_mode="real")(*fakes)
+    try:
+        with mode:
+            graph = make_fx(function, decomposition_table=table(), tracing_mode="real")(*fakes)
+    except GuardOnDataDependentSymNode as error:
+        raise ConversionError(
+            "the model or loss_fn computes with the value of a tensor in Python (float(), item() or if), as "
+            "BatchNorm with momentum=None does: one graph cannot hold that"
+        ) from error
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph

@@ -105,8 +105,8 @@ class Trainer:
 
         Raises:
             InvalidValueError, InvalidTypeError: a dtype, shape or hyperparameter is not allowed.
-            DivergedError: the loss or an updated parameter is infinite or NaN. The state is the one before
-                the step.
+            DivergedError: the loss, or an updated parameter or buffer, is infinite or NaN. The state is
+                the one before the step.
         """
         batch = self._batch.check(x, y)
         for name, value in self._checked({**self._model.defaults, **hyperparameters}).items():
@@ -120,7 +120,7 @@ class Trainer:
         number = float(loss.numpy())
         if not finite.numpy():
             raise DivergedError(
-                f"step {self._steps}: the loss is {number:g}, and it or an updated parameter is not finite; "
+                f"step {self._steps}: the loss is {number:g}, and it or the updated state is not finite; "
                 "the state is the one before this step"
             )
         self._now, self._after = self._after, self._now
