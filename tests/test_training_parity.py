@@ -15,7 +15,6 @@ from torch.nn import functional
 from ort_rrelu.graph.nodes import our_nodes
 from ort_rrelu.training import Trainer, assembly, export_step, onnx_graphs, optimizers, tracing
 from tests.training_networks import (
-    NETWORKS,
     OPTIMIZERS,
     batches,
     build,
