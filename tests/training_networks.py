@@ -61,8 +61,8 @@ class _Shared(nn.Module):
         return y
 
 
-# Every layer that export_step promises. Each RReLU has a seed of its own. Before BatchNorm stand no bias and no
-# LayerNorm: the gradient there is 0 but for rounding, which Adam makes steps of.
+# Every layer that export_step promises. Each RReLU has a seed of its own. No bias and no LayerNorm stand
+# before BatchNorm: their gradient is 0 but for rounding, which Adam makes steps of.
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "linear": lambda: nn.Sequential(
         nn.Flatten(), nn.Linear(128, 32), RReLU(seed=1), nn.Linear(32, 16), RReLU(seed=2), nn.Linear(16, 10)
