@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ort_rrelu import evaluator as evaluator
     from ort_rrelu import paddle as paddle
     from ort_rrelu import torch as torch
+    from ort_rrelu import training as training
     from ort_rrelu.runtime import InferenceSession as InferenceSession
     from ort_rrelu.runtime import register as register
 
@@ -33,6 +34,7 @@ _LAZY = {
     "evaluator": ("evaluator", "onnx"),
     "paddle": ("paddle", "paddle"),
     "torch": ("torch", "torch"),
+    "training": ("training", "onnxruntime"),
 }
 
 

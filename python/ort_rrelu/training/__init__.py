@@ -1,0 +1,28 @@
+"""Training in ONNX Runtime.
+
+Two roads, each loaded on first access, since neither needs what the other does: `generate_artifacts` for
+onnxruntime-training 1.19.2, and one graph with the whole step for today's onnxruntime.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ort_rrelu.training.artifacts import generate_artifacts as generate_artifacts
+
+__all__ = ["generate_artifacts"]
+
+# Name -> the file that has it, which has another name: importing a file binds its own name here.
+_LAZY = {"generate_artifacts": "artifacts"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})
