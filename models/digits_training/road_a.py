@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from models.digits import network as digits
 from models.digits.dataset import Digits
 from models.digits.exports import exporters_advice_hidden
 from ort_rrelu.files import replacing
-from ort_rrelu.training import generate_artifacts
+from ort_rrelu.training import generate_artifacts, load_artifacts, save_checkpoint
 
 __all__ = ["Result", "Trained", "make_artifacts", "train"]
 
@@ -79,24 +80,22 @@ class Trained:
     """Module, optimizer and state over the files in a folder, from one of its checkpoints."""
 
     def __init__(self, folder: Path, checkpoint: str = "checkpoint") -> None:
-        from onnxruntime.training import api
-
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        self._folder, self._api = folder, api
-        self.state = api.CheckpointState.load_checkpoint(folder / checkpoint)
-        files = (folder / "training_model.onnx", self.state, folder / "eval_model.onnx")
-        self._module = api.Module(*files, session_options=ort_rrelu.register(options))
-        self._optimizer = api.Optimizer(folder / "optimizer_model.onnx", self._module)
+        self._folder = folder
+        artifacts = load_artifacts(folder, checkpoint=folder / checkpoint, session_options=options)
+        self._module, self._optimizer, self.state = artifacts
         self._optimizer.set_learning_rate(_LEARNING_RATE)
 
     def step(self, images: np.ndarray, labels: np.ndarray, step: int) -> float:
         """One update; the loss before it."""
         self._module.train()
         self._module.lazy_reset_grad()
-        loss, _logits = self._module(images, np.array(step), labels)
+        loss = float(self._module(images, np.array(step), labels)[0])
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"the loss of step {step} is {loss}")
         self._optimizer.step()
-        return float(loss)
+        return loss
 
     def accuracy(self, data: Digits) -> float:
         """That of the eval model on the test images."""
@@ -106,9 +105,7 @@ class Trained:
 
     def save(self, name: str) -> None:
         """A checkpoint with the optimizer's state."""
-        path = self._folder / name
-        with replacing(path) as written:
-            self._api.CheckpointState.save_checkpoint(self.state, written, include_optimizer_state=True)
+        save_checkpoint(self.state, self._folder / name)
 
     def export(self, name: str) -> Path:
         """The model to serve."""

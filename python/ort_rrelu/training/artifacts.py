@@ -16,6 +16,7 @@ from ort_rrelu.errors import ConversionError, InvalidTypeError, InvalidValueErro
 from ort_rrelu.graph.file import read_model
 from ort_rrelu.graph.nodes import label
 from ort_rrelu.training.eval_model import deterministic
+from ort_rrelu.training.gradients import check_gradients
 from ort_rrelu.training.package import artifacts_module, register_gradient
 from ort_rrelu.training.preparation import NEWEST_IR_VERSION, check_loss_inputs, check_parameters, prepared
 
@@ -56,9 +57,10 @@ def generate_artifacts(
             Functions are inlined, those of RRelu and RReluGrad are left out.
         requires_grad: the names of the weights to train, in float.
         frozen_params: the names of weights that are in the checkpoint too, and not trained.
-        loss: an onnxruntime.training.artifacts.LossType or an onnxblock.Block; None: the model's first output
-            is the loss.
-        optimizer: an onnxruntime.training.artifacts.OptimType or an onnxblock.Block; None: no optimizer model.
+        loss: an onnxruntime.training.artifacts.LossType or an onnxblock.Block; None: the model's first
+            output is the loss.
+        optimizer: an onnxruntime.training.artifacts.OptimType or an onnxblock.Block; None: no optimizer
+            model.
         artifact_directory: where the files are put, together, when all of them are made; it is made if need
             be. None: the working folder.
         prefix: what the files' names begin with.
@@ -68,8 +70,8 @@ def generate_artifacts(
 
     Raises:
         MissingPackageError: onnxruntime-training, or torch, which it imports, is not installed.
-        ModelFileError, InvalidValueError, InvalidTypeError: the model is none, or an argument does not fit it;
-            the message names node or argument.
+        ModelFileError, InvalidValueError, InvalidTypeError: not a model, an argument that does not fit it, or
+            a node whose gradient onnxruntime-training gets wrong; the message names node or argument.
         ConversionError: onnxruntime-training cannot build the gradient, as of an operator that has none.
         OSError: as the file system does.
     """
@@ -79,6 +81,7 @@ def generate_artifacts(
     outputs = _names("additional_output_names", additional_output_names)
     loss_inputs = _names("loss_input_names", loss_input_names)
     check_parameters(base, trained, frozen)
+    check_gradients(base, trained)
     _check_values(base, {"additional_output_names": outputs, "loss_input_names": loss_inputs})
     if loss is None or isinstance(loss, upstream.LossType):
         losses = loss_inputs or [output.name for output in base.graph.output]
@@ -174,7 +177,7 @@ def _explained(error: Exception, model: onnx.ModelProto) -> Exception:
         operator, name = found[1], found[2].strip()
         node = next((n for n in model.graph.node if (n.op_type, n.name) == (operator, name)), None)
         return ConversionError(
-            f"{operator if node is None else label(node).removeprefix(':')} lies between a trained parameter and the loss, and "
-            f"onnxruntime-training 1.19.2 has no gradient for {operator}"
+            f"{operator if node is None else label(node).removeprefix(':')}: it lies between a trained "
+            f"parameter and the loss, and onnxruntime-training 1.19.2 has no gradient for {operator}"
         )
     return ConversionError(f"onnxruntime-training could not make the artifacts: {text}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import onnx
 from onnx import helper
 
-from ort_rrelu import schema
-from ort_rrelu.graph.check import attributes
+from ort_rrelu import graph
 from ort_rrelu.graph.nodes import all_nodes, our_nodes, step_of
-from ort_rrelu.graph.unused_outputs import remove_unused_outputs
 
 __all__ = ["deterministic"]
+
+_TRAINING = "training"
 
 
 def deterministic(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -20,21 +20,17 @@ def deterministic(model: onnx.ModelProto) -> onnx.ModelProto:
     export_model_for_inferencing reads no model with custom ops. The steps that only those nodes read are no
     inputs any more.
     """
-    plain = onnx.ModelProto()
-    plain.CopyFrom(model)
-    nodes = our_nodes(plain)
+    evaluating = onnx.ModelProto()
+    evaluating.CopyFrom(model)
+    nodes = our_nodes(evaluating)
     steps = {step_of(node) for node in nodes}
-    remove_unused_outputs(plain)
     for node in nodes:
-        slope = (attributes(node)["lower"] + attributes(node)["upper"]) / 2
-        node.op_type, node.domain = "LeakyRelu", ""
-        del node.attribute[:], node.input[1:]
-        node.attribute.append(helper.make_attribute("alpha", slope))
-    others = [entry for entry in plain.opset_import if entry.domain != schema.DOMAIN]
-    del plain.opset_import[:]
-    plain.opset_import.extend(others)
-    _drop_unread_inputs(plain, steps)
-    return plain
+        others = [attribute for attribute in node.attribute if attribute.name != _TRAINING]
+        del node.attribute[:]
+        node.attribute.extend([*others, helper.make_attribute(_TRAINING, 0)])
+    lowered = graph.lower(evaluating)
+    _drop_unread_inputs(lowered, steps)
+    return lowered
 
 
 def _drop_unread_inputs(model: onnx.ModelProto, names: set[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from ort_rrelu import schema
 from ort_rrelu.errors import MissingPackageError
 
-__all__ = ["artifacts_module", "register_gradient"]
+__all__ = ["api_module", "artifacts_module", "register_gradient"]
 
 _ADVICE = (
     "pip install onnxruntime-training-cpu==1.19.2, its last release, which needs Python 3.11 and an "
@@ -25,7 +25,7 @@ def _bindings() -> Any:
     if not hasattr(bindings, "register_gradient_definition"):
         version = importlib.import_module("onnxruntime").__version__
         raise MissingPackageError(
-            f"the onnxruntime {version} that is installed here is not the one of onnxruntime-training: {_ADVICE}"
+            f"the onnxruntime {version} that is installed is not the one of onnxruntime-training: {_ADVICE}"
         )
     return bindings
 
@@ -35,9 +35,18 @@ def artifacts_module() -> Any:
 
     Raises MissingPackageError when onnxruntime-training, or torch, which it imports, is not installed.
     """
+    return _module("onnxruntime.training.artifacts")
+
+
+def api_module() -> Any:
+    """The module onnxruntime.training.api; raises as `artifacts_module` does."""
+    return _module("onnxruntime.training.api")
+
+
+def _module(name: str) -> Any:
     _bindings()
     try:
-        return importlib.import_module("onnxruntime.training.artifacts")
+        return importlib.import_module(name)
     except ImportError as error:
         advice = "any version will do" if error.name == "torch" else _ADVICE
         raise MissingPackageError(

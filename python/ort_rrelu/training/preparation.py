@@ -1,4 +1,4 @@
-"""A model as the gradient builder of onnxruntime-training 1.19.2 needs it: no functions, noise, all shapes."""
+"""A model as onnxruntime-training 1.19.2 needs it: noise, all shapes, no functions, weights to train."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ def check_loss_inputs(model: onnx.ModelProto, names: list[str], *, is_loss: bool
         kind = types[name].elem_type if name in types else onnx.TensorProto.FLOAT
         if kind != onnx.TensorProto.FLOAT:
             raise InvalidValueError(
-                f"loss: {name!r} is of type {onnx.TensorProto.DataType.Name(kind)}: onnxruntime-training 1.19.2 "
-                "has gradients from a FLOAT loss alone; let a Cast node give it"
+                f"loss: {name!r} is of type {onnx.TensorProto.DataType.Name(kind)}: onnxruntime-training "
+                "1.19.2 has gradients from a FLOAT loss alone; let a Cast node give it"
             )
     if is_loss and any(d.dim_value != 1 for d in types[names[0]].shape.dim):
         raise InvalidValueError(
-            f"loss=None: the model's first output {names[0]!r} is then the loss, and it must be a single element"
+            f"loss=None: the model's first output {names[0]!r} is then the loss: it must be a single element"
         )
 
 
@@ -146,8 +146,8 @@ def _check_inputs(model: onnx.ModelProto) -> None:
     for value in model.graph.input:
         if value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape"):
             raise InvalidValueError(
-                f"the shape of input {value.name!r} is not known: onnxruntime-training needs the number of its "
-                "dimensions, which may be named instead of fixed"
+                f"the shape of input {value.name!r} is not known: onnxruntime-training needs the number of "
+                "its dimensions, which may be named instead of fixed"
             )
 
 
