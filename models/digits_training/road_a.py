@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import torch
+from onnxruntime.training import artifacts
 
 import ort_rrelu
 from models.digits import network as digits
@@ -49,6 +53,20 @@ class Result:
         return same and self.resumed_bit_for_bit and self.exported_accuracy >= _MIN_ACCURACY
 
 
+@contextmanager
+def _messages_hidden() -> Iterator[None]:
+    """Without the twenty lines that onnxruntime-training's C++ writes while it builds a gradient."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as hidden:
+        kept = os.dup(2)
+        os.dup2(hidden.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
 def make_artifacts(folder: Path) -> None:
     """The files that onnxruntime-training works on, from the torch network in train mode."""
     network = digits.build().train()
@@ -64,16 +82,15 @@ def make_artifacts(folder: Path) -> None:
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             verbose=False,
         )
-    from onnxruntime.training import artifacts
-
-    generate_artifacts(
-        path,
-        requires_grad=[name for name, _ in network.named_parameters()],
-        loss=artifacts.LossType.CrossEntropyLoss,
-        optimizer=artifacts.OptimType.AdamW,
-        artifact_directory=folder,
-        additional_output_names=["logits"],
-    )
+    with _messages_hidden():
+        generate_artifacts(
+            path,
+            requires_grad=[name for name, _ in network.named_parameters()],
+            loss=artifacts.LossType.CrossEntropyLoss,
+            optimizer=artifacts.OptimType.AdamW,
+            artifact_directory=folder,
+            additional_output_names=["logits"],
+        )
 
 
 class Trained:
@@ -83,8 +100,8 @@ class Trained:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self._folder = folder
-        artifacts = load_artifacts(folder, checkpoint=folder / checkpoint, session_options=options)
-        self._module, self._optimizer, self.state = artifacts
+        opened = load_artifacts(folder, checkpoint=folder / checkpoint, session_options=options)
+        self._module, self._optimizer, self.state = opened
         self._optimizer.set_learning_rate(_LEARNING_RATE)
 
     def step(self, images: np.ndarray, labels: np.ndarray, step: int) -> float:

@@ -79,7 +79,9 @@ def convolutional(
     pooling: str, *, first: bool, image: Sequence[int | str | None] = ("batch", 1, 6, 6)
 ) -> onnx.ModelProto:
     """Conv, then a pooling (or another op of one input) before or after RRelu, then a mean and Linear."""
-    attributes = {"kernel_shape": [2, 2], "strides": [2, 2]} if pooling.endswith("Pool") else {}
+    attributes: dict[str, Any] = (
+        {"kernel_shape": [2, 2], "strides": [2, 2]} if pooling.endswith("Pool") else {}
+    )
     if pooling.startswith("Global"):
         attributes = {}
     weights = {"w0": _normal(4, 1, 3, 3, seed=0), "w1": _normal(4, CLASSES, seed=1)}

@@ -93,7 +93,7 @@ def test_gradients_from_the_noise_that_the_training_model_gives(tmp_path: Path) 
     assert (drawn[0] != drawn[1]).any()
 
 
-_IMAGES = {"named batch": ("batch", 1, 6, 6), "fixed": (6, 1, 6, 6)}
+_IMAGES: dict[str, tuple[int | str, ...]] = {"named batch": ("batch", 1, 6, 6), "fixed": (6, 1, 6, 6)}
 _POOLINGS = [
     *((op, image) for op in ("MaxPool", "GlobalAveragePool", "Identity") for image in _IMAGES),
     ("AveragePool", "fixed"),
