@@ -17,7 +17,7 @@ from torch import nn
 import ort_rrelu
 from ort_rrelu.graph.nodes import our_nodes
 from ort_rrelu.training import load_artifacts
-from tests.training_a.networks import CLASSES, FEATURES, batch, linear, make_artifacts
+from tests.training_a.networks import CLASSES, FEATURES, batch, linear, make_artifacts, rrelu
 
 _FILES = {"checkpoint", "eval_model.onnx", "optimizer_model.onnx", "training_model.onnx"}
 
@@ -34,7 +34,23 @@ def _exported(*, portable: bool, dynamo: bool) -> onnx.ModelProto:
         )
 
 
+def _with_a_function() -> onnx.ModelProto:
+    """The RRelu node of `linear` in a function of the user's."""
+    model = linear(step=True)
+    node = our_nodes(model)[0]
+    imports = list(model.opset_import)
+    body = onnx.NodeProto()
+    body.CopyFrom(node)
+    body.input[:], body.output[:] = ["a", "b"], ["c"]
+    model.functions.append(onnx.helper.make_function("mine", "Act", ["a", "b"], ["c"], [body], imports))
+    model.opset_import.append(onnx.helper.make_opsetid("mine", 1))
+    node.domain, node.op_type = "mine", "Act"
+    del node.attribute[:]
+    return model
+
+
 _MODELS = {
+    "in a function": _with_a_function,
     "made by hand": lambda: linear(step=True),
     "portable, made by hand": lambda: ort_rrelu.graph.portable(linear(step=True)),
     "torch": lambda: _exported(portable=False, dynamo=True),
@@ -113,6 +129,15 @@ def test_modes_and_seeds_stay_as_they_are(tmp_path: Path) -> None:
     assert not our_nodes(onnx.load(tmp_path / "eval_model.onnx"))
 
 
+def test_two_nodes_of_one_input_are_not_made_one(tmp_path: Path) -> None:
+    """They would share their slopes."""
+    model = linear(seed=-1)
+    model.graph.node.insert(3, rrelu("h_cast", "twin", seed=-1))
+    model.graph.node[4].CopyFrom(onnx.helper.make_node("Add", ["a_cast", "twin"], ["a"]))
+    make_artifacts(model, tmp_path)
+    assert len(our_nodes(onnx.load(tmp_path / "training_model.onnx"))) == 2
+
+
 def test_every_model_can_be_read_by_the_runtime_of_the_package(tmp_path: Path) -> None:
     """onnx writes newer IR versions than it reads."""
     make_artifacts(linear(), tmp_path)
@@ -142,7 +167,7 @@ def test_model_in_a_file_with_weights_beside_it_prefix_and_nominal_checkpoint(tm
 
 
 def test_frozen_parameters_stay(tmp_path: Path) -> None:
-    make_artifacts(linear(), tmp_path, requires_grad=["w1"], frozen_params=["w0"])
+    make_artifacts(linear(), tmp_path, requires_grad=iter(["w1"]), frozen_params=iter(["w0"]))
     module, update, state = load_artifacts(tmp_path)
     before = {name: np.array(parameter.data) for name, parameter in state.parameters}
     module(*batch())

@@ -115,6 +115,15 @@ def test_checkpoint_of_another_model(make: Any, message: str, tmp_path: Path) ->
         load_artifacts(folder, checkpoint=other)
 
 
+def test_a_nominal_checkpoint_is_opened(tmp_path: Path) -> None:
+    """It holds no values."""
+    folder = make_artifacts(linear(), tmp_path, nominal_checkpoint=True)
+    module, *_ = load_artifacts(folder, checkpoint=folder / "nominal_checkpoint")
+    assert module.get_parameters_size() == sum(
+        np.size(value) for value in _weights(folder / "checkpoint").values()
+    )
+
+
 @pytest.mark.parametrize("name", ["training_model.onnx", "eval_model.onnx"])
 def test_a_model_is_missing(name: str, tmp_path: Path) -> None:
     folder = make_artifacts(linear(), tmp_path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -123,6 +125,8 @@ _BAD_ARGUMENTS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     ),
     "both": ({"frozen_params": ["w0"]}, InvalidValueError, "'w0' is in requires_grad and in frozen_params"),
     "a string": ({"requires_grad": "w0"}, InvalidTypeError, "requires_grad='w0': it must be a sequence"),
+    "a number": ({"requires_grad": 3}, InvalidTypeError, "requires_grad=3: it must be a sequence"),
+    "numbers": ({"frozen_params": [3]}, InvalidTypeError, r"frozen_params=\[3\]: it must be a sequence"),
     "unknown output": (
         {"additional_output_names": ["hidden"]},
         InvalidValueError,
@@ -162,6 +166,38 @@ def test_bad_argument(arguments: dict[str, Any], kind: type[Exception], message:
         make_artifacts(linear(), tmp_path / "made", **arguments)
     assert isinstance(caught.value, Error)
     assert not list(tmp_path.iterdir())
+
+
+_WITHOUT = """
+import sys
+sys.modules[{name!r}] = None
+import ort_rrelu.training
+try:
+    ort_rrelu.training.load_artifacts(".")
+except ort_rrelu.Error as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("torch", "onnxruntime-training imports torch, which is not installed: any version will do"),
+        ("onnxruntime.training", "pip install onnxruntime-training-cpu==1.19.2"),
+        ("onnxruntime", "onnxruntime-training-cpu is not installed: pip install onnxruntime-training-cpu=="),
+    ],
+)
+def test_a_missing_package(name: str, message: str) -> None:
+    command = [sys.executable, "-c", _WITHOUT.format(name=name)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
+    assert done.stdout.startswith("MissingPackageError")
+    assert message in done.stdout
+
+
+def test_a_model_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ort_rrelu.training.preparation._LARGEST", 100)
+    with pytest.raises(InvalidValueError, match=r"weights have \d+ bytes: it must fit into .* of 100"):
+        make_artifacts(linear(), tmp_path / "made")
 
 
 def test_batch_normalization_that_no_gradient_passes_is_allowed(tmp_path: Path) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import onnx
 
-import ort_rrelu.library as library
+from ort_rrelu import library
 from ort_rrelu.errors import ConversionError, InvalidTypeError, InvalidValueError
 from ort_rrelu.graph.file import read_model
 from ort_rrelu.graph.nodes import label
@@ -28,16 +28,16 @@ _DELETED = "temp.onnx"
 
 def generate_artifacts(
     model: onnx.ModelProto | str | os.PathLike[str],
-    requires_grad: Sequence[str] | None = None,
-    frozen_params: Sequence[str] | None = None,
+    requires_grad: Iterable[str] | None = None,
+    frozen_params: Iterable[str] | None = None,
     loss: Any = None,
     optimizer: Any = None,
     artifact_directory: str | os.PathLike[str] | None = None,
     prefix: str = "",
     *,
-    additional_output_names: Sequence[str] | None = None,
+    additional_output_names: Iterable[str] | None = None,
     nominal_checkpoint: bool = False,
-    loss_input_names: Sequence[str] | None = None,
+    loss_input_names: Iterable[str] | None = None,
 ) -> None:
     """onnxruntime.training.artifacts.generate_artifacts for a model with RRelu nodes.
 
@@ -123,12 +123,13 @@ def _loaded(model: onnx.ModelProto | str | os.PathLike[str]) -> onnx.ModelProto:
     return read_model(model, external_data=True)
 
 
-def _names(argument: str, names: Sequence[str] | None) -> list[str]:
+def _names(argument: str, names: Iterable[str] | None) -> list[str]:
     if names is None:
         return []
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+    listed = list(names) if isinstance(names, Iterable) and not isinstance(names, str) else [None]
+    if not all(isinstance(name, str) for name in listed):
         raise InvalidTypeError(f"{argument}={names!r}: it must be a sequence of names")
-    return list(names)
+    return cast(list[str], listed)
 
 
 def _check_values(model: onnx.ModelProto, arguments: dict[str, list[str]]) -> None:

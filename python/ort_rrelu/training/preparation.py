@@ -18,14 +18,16 @@ __all__ = ["NEWEST_IR_VERSION", "check_loss_inputs", "check_parameters", "prepar
 
 NEWEST_IR_VERSION = 10
 _NEWEST_OPSET = 21
+_LARGEST = onnx.checker.MAXIMUM_PROTOBUF
 
 
 def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy whose RRelu nodes all write noise, with types and shapes of all values, and without functions.
 
-    Raises InvalidValueError when the model has an invalid node, is newer than 1.19.2 can read, trains no
-    RRelu node that it has, or leaves the rank of an RRelu node's X open.
+    Raises InvalidValueError when the model is too large, has an invalid node, is newer than 1.19.2 can read,
+    trains no RRelu node that it has, or leaves the rank of an RRelu node's X open.
     """
+    _check_size(model)
     check_model(model)
     _check_opset(model)
     plain = _without_functions(model)
@@ -84,6 +86,14 @@ def _listed(names: Iterable[str], most: int = 12) -> str:
     quoted = [repr(name) for name in names]
     more = f" and {len(quoted) - most} more" if len(quoted) > most else ""
     return ", ".join(quoted[:most]) + more
+
+
+def _check_size(model: onnx.ModelProto) -> None:
+    size = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+    if size >= _LARGEST:
+        raise InvalidValueError(
+            f"the model's weights have {size:,} bytes: it must fit into one protobuf message of {_LARGEST:,}"
+        )
 
 
 def _check_opset(model: onnx.ModelProto) -> None:

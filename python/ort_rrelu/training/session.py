@@ -98,7 +98,10 @@ def _check_fit(model: onnx.ModelProto, state: Any, checkpoint: Path, training: P
     """The parameters of the checkpoint are the inputs of the training model: same names and shapes."""
     wanted = {value.name: value.type.tensor_type.shape.dim for value in model.graph.input}
     trained = {name.removesuffix(_BUFFER) for name in wanted if name.endswith(_BUFFER)}
-    held = dict(state.parameters)
+    try:
+        held = dict(state.parameters)
+    except RuntimeError:  # a nominal checkpoint gives no parameter before there is a Module
+        return
     for name in sorted(trained - held.keys()):
         raise InvalidValueError(
             f"{checkpoint} is of another model than {training}: it has no parameter {name!r}"
