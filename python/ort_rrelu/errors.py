@@ -2,6 +2,7 @@
 
 __all__ = [
     "ConversionError",
+    "DivergedError",
     "Error",
     "InvalidTypeError",
     "InvalidValueError",
@@ -37,3 +38,7 @@ class MissingPackageError(Error, ImportError):
 
 class ConversionError(Error, RuntimeError):
     """Another package's converter cannot convert the model."""
+
+
+class DivergedError(Error, ArithmeticError):
+    """A training step gave a loss or parameters that are not finite; the state before it was kept."""
