@@ -1,4 +1,4 @@
-"""Environments that `make test` does not have: old and new ONNX Runtimes, Paddle, and the wheel alone.
+"""Environments that `make test` does not have: ONNX Runtimes old, new, for training; Paddle; the wheel alone.
 
 `nox` runs every session, `nox -s wheel` one. The wheel is built once, when it is older than its sources.
 """
@@ -175,6 +175,13 @@ def paddle_oldest(session: nox.Session) -> None:
     version = "3.0.0"
     _install_paddle(session, version)
     _test_paddle(session, {"ORT_RRELU_PADDLE2ONNX_PYTHON": _paddle2onnx_by_itself(session, version)})
+
+
+@nox.session
+def training(session: nox.Session) -> None:
+    """Road A of ort_rrelu.training: onnxruntime-training's last release, which takes onnxruntime's place."""
+    session.install(*_CONSTRAINTS, f"{_wheel(session)}[demo-training]", "pytest")
+    session.run("python", "-m", "pytest", "-q", "tests/training_a", *session.posargs)
 
 
 def _native_sources(session: nox.Session) -> list[str]:

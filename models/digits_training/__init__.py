@@ -1,0 +1,1 @@
+"""The convolutional network of models.digits, trained in ONNX Runtime instead of torch."""
