@@ -1,4 +1,4 @@
-"""What `make test` has no time for: more kinds of layers, and accuracies over seeds. `nox -s training`."""
+"""What `make test` has no time for: more layers, and accuracies over seeds. `nox -s training_long`."""
 
 from __future__ import annotations
 

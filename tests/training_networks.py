@@ -76,7 +76,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "shared and frozen": _Shared,
 }
 
-# The same layers by kind, and more of them: `nox -s training` runs these, `make test` does not.
+# The same layers by kind, and more of them: `nox -s training_long` runs these, `make test` does not.
 MORE_NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "convolutions": lambda: _convolutional(
         *(nn.Conv2d(2, 8, 3, padding=1, groups=2, bias=False), RReLU(seed=3)),
