@@ -233,8 +233,7 @@ def _read(path: str | os.PathLike[str]) -> onnx.ModelProto:
 
 def _ort_value(value: Array) -> Any:
     """In memory of the runtime's own: ortvalue_from_numpy may keep NumPy's."""
-    kind = onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
-    owned = onnxruntime.OrtValue.ortvalue_from_shape_and_type(value.shape, kind)
+    owned = onnxruntime.OrtValue.ortvalue_from_shape_and_type(value.shape, value.dtype)
     owned.update_inplace(np.ascontiguousarray(value).reshape(value.shape))
     return owned
 
