@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,11 @@ from torch.nn import functional
 
 from models.digits.dataset import load
 from models.digits.network import build as build_digits
+from models.digits.network import load as load_digits
 from models.digits_training.batches import batches as digits_batches
-from models.digits_training.road_b import accuracy, export, new_trainer
+from models.digits_training.picture import draw
+from models.digits_training.rectifiers import RECTIFIERS, compare
+from models.digits_training.road_b import accuracy, export, new_trainer, train, train_in_torch
 from ort_rrelu.training import Trainer, export_step
 from tests.training_networks import (
     MORE_NETWORKS,
@@ -76,3 +81,22 @@ def test_accuracy_over_seeds_is_torchs_to_less_than_a_point() -> None:
     print("test accuracies, torch and ONNX Runtime:", accuracies, "means:", mean)
     assert abs(mean[0] - mean[1]) < 0.01
     assert mean.min() > 0.9
+
+
+def test_the_demo_learns_resumes_and_draws(tmp_path: Path) -> None:
+    data = load_digits()
+    results = {"road B": train(tmp_path, data, epochs=3), "torch": train_in_torch(data, epochs=3)}
+    ours, torchs = results.values()
+    assert ours.resumed_bit_for_bit
+    assert ours.exported_accuracy == ours.accuracies[-1] > 0.8
+    np.testing.assert_allclose(ours.losses, torchs.losses, rtol=0.02)
+    draw(results, tmp_path / "training.png")
+    assert (tmp_path / "training.png").stat().st_size > 10_000
+
+
+def test_every_rectifier_can_be_compared() -> None:
+    errors = compare([*RECTIFIERS], seeds=2, epochs=2)
+    assert set(errors) == set(RECTIFIERS)
+    for name, each in errors.items():
+        assert max(each["test"]) < 50, name
+    assert len({tuple(each["test"]) for each in errors.values()}) > 3  # they are not all one network

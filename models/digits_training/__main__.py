@@ -19,7 +19,7 @@ _ROAD_A = _OUT / "road_a.json"
 _MIN_ACCURACY, _MAX_DIFFERENCE = 0.95, 0.02
 
 
-_HEADINGS = ("", "by", "last loss", "test accuracy", "seconds", "resumed bit for bit", "exported model")
+_HEADINGS = ("", "last\nloss", "test\naccuracy", "seconds", "resumed\nbit for bit", "exported\nmodel")
 
 
 def _table(results: dict[str, Result]) -> Table:
@@ -37,8 +37,7 @@ def _table(results: dict[str, Result]) -> Table:
     for name, result in results.items():
         own = name != "torch"
         table.add_row(
-            name,
-            result.runtime,
+            f"{name}: {result.runtime}",
             f"{result.losses[-1]:.4f}",
             f"{result.accuracies[-1]:.1%}",
             f"{result.seconds:.1f}",

@@ -27,7 +27,7 @@ def draw(results: Mapping[str, Result], path: Path) -> None:
     figure, (losses, errors) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     for name, result in results.items():
         epochs = range(1, len(result.losses) + 1)
-        style, label = _STYLES[name], f"{name}: {result.runtime}"
+        style, label = _STYLES[name], result.runtime if name == "torch" else f"{name}: {result.runtime}"
         losses.plot(epochs, result.losses, **style, label=label)
         errors.plot(epochs, [100 * (1 - accuracy) for accuracy in result.accuracies], **style, label=label)
     losses.set(xlabel="epoch", ylabel="mean training loss", yscale="log")
