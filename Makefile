@@ -1,11 +1,13 @@
 # make demo: from nothing to a trained, exported and served network.   make test: the tests and linters.
 # make activations: the same with a network of ReLUs of every kind, and their curves as ONNX Runtime runs them.
 # make bench: what it costs, against the alternatives; ten quiet minutes.
+# make demo-training: the same network trained in ONNX Runtime, both ways, with their curves.
 # make demo-paddle: the same with Paddle instead of torch, in an environment of its own.
 # make test-all: make test and every nox session (old ONNX Runtimes, the wheel alone); what CI runs.
 PYTHON ?= python3
 VENV := .venv
 PADDLE := .venv-paddle
+TRAINING := .venv-training
 BIN := $(VENV)/bin
 SOURCES := CMakeLists.txt pyproject.toml constraints.txt $(shell find ops cmake python -type f -not -name '*.pyc')
 CPP := $(shell find models ops tests -name '*.c' -o -name '*.cc' -o -name '*.cu' -o -name '*.h')
@@ -15,7 +17,7 @@ CUDA ?= OFF
 SETTINGS := -C cmake.define.ORT_RRELU_WERROR=$(WERROR) -C cmake.define.ORT_RRELU_CUDA=$(CUDA)
 SHELL := bash
 
-.PHONY: activations bench demo demo-paddle test test-all test-long lint wheel clean
+.PHONY: activations bench demo demo-paddle demo-training test test-all test-long lint wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m models.digits
@@ -27,6 +29,11 @@ activations: $(VENV)/.installed
 demo-paddle: $(PADDLE)/.installed
 	$(PADDLE)/bin/python -W "ignore:No ccache found" -m models.digits_paddle
 
+# Road A has an environment of its own: onnxruntime-training takes the place of onnxruntime.
+demo-training: $(VENV)/.installed $(TRAINING)/.installed
+	$(TRAINING)/bin/python -m models.digits_training.road_a
+	$(BIN)/python -m models.digits_training
+
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.benchmarks
 
@@ -37,9 +44,9 @@ test-all:
 	bash .ci/stage "make test" $(MAKE) test
 	bash .ci/stage "nox" $(BIN)/nox --non-interactive
 
-# What CI does not wait for: the oldest Paddle. Last result: README, Platforms.
+# What CI does not wait for: the oldest Paddle, more of training. Last results: README, Platforms; docs/training.md.
 test-long: $(VENV)/.installed
-	$(BIN)/nox --non-interactive -s paddle_oldest
+	$(BIN)/nox --non-interactive -s paddle_oldest training_long
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -50,7 +57,7 @@ lint: $(VENV)/.installed
 wheel: $(VENV)/.installed
 	$(BIN)/python -m pip wheel -q --no-deps $(SETTINGS) -w dist .
 
-$(BIN)/python $(PADDLE)/bin/python: %/bin/python:
+$(BIN)/python $(PADDLE)/bin/python $(TRAINING)/bin/python: %/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
 	$(PYTHON) -m venv $*
 
@@ -65,5 +72,9 @@ $(PADDLE)/.installed: $(SOURCES) | $(PADDLE)/bin/python
 	$(PADDLE)/bin/python -m pip install -q --no-deps paddle2onnx==2.1.0
 	touch $@
 
+$(TRAINING)/.installed: $(SOURCES) | $(TRAINING)/bin/python
+	$(TRAINING)/bin/python -m pip install -q -c constraints.txt $(SETTINGS) '.[demo-training]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(PADDLE) build dist out .nox
+	rm -rf $(VENV) $(PADDLE) $(TRAINING) build dist out .nox

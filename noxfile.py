@@ -187,6 +187,21 @@ def training(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-q", "tests/training_a", *session.posargs)
 
 
+@nox.session(default=False)
+def training_long(session: nox.Session) -> None:
+    """Road B: more kinds of layers, accuracies over seeds; the oldest ONNX Runtime. `make test-long`."""
+    session.install(*_CONSTRAINTS, f"{_wheel(session)}[demo]", "pytest")
+    session.run("python", "-m", "pytest", "-q", "-s", "tests/training_long.py", *session.posargs)
+    folder = Path(session.create_tmp()).resolve()
+    session.run("python", "-m", "tests.training_run", "make", str(folder))
+    for version, more in _ONNX_RUNTIMES.items():
+        python = str(folder / version / "bin" / "python")
+        session.run("python", "-m", "venv", str(folder / version))
+        packages = [f"{_wheel(session)}[training]", f"onnxruntime=={version}", *more]
+        session.run(python, "-m", "pip", "install", *_CONSTRAINTS, *packages, external=True)
+        session.run(python, "tests/training_run.py", "run", str(folder), external=True)
+
+
 def _native_sources(session: nox.Session) -> list[str]:
     """ONNX Runtime's headers and Highway's sources, fetched once for all sessions, as CMake arguments."""
     build = _ROOT / "build" / "native"

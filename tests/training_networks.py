@@ -61,12 +61,23 @@ class _Shared(nn.Module):
         return y
 
 
-# Every layer that export_step promises. Each RReLU has a seed of its own. No bias stands before BatchNorm:
-# its gradient is 0 but for rounding, which Adam makes steps of.
+# Every layer that export_step promises. Each RReLU has a seed of its own. No bias and no LayerNorm stand
+# before BatchNorm: their gradient is 0 but for rounding, which Adam makes steps of.
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "linear": lambda: nn.Sequential(
         nn.Flatten(), nn.Linear(128, 32), RReLU(seed=1), nn.Linear(32, 16), RReLU(seed=2), nn.Linear(16, 10)
     ),
+    "everything": lambda: _convolutional(
+        *(nn.Conv2d(2, 8, 3, padding=2, dilation=2, groups=2, bias=False), nn.BatchNorm2d(8), RReLU(seed=3)),
+        *(nn.MaxPool2d(3, stride=2, padding=1), nn.Conv2d(8, 8, (2, 3), stride=(1, 2), padding=1), nn.GELU()),
+        *(nn.AvgPool2d(2, stride=1, padding=1, count_include_pad=False), nn.LayerNorm((8, 6, 3), eps=1e-12)),
+        RReLU(seed=4, inplace=True),
+    ),
+    "shared and frozen": _Shared,
+}
+
+# The same layers by kind, and more of them: `nox -s training_long` runs these, `make test` does not.
+MORE_NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "convolutions": lambda: _convolutional(
         *(nn.Conv2d(2, 8, 3, padding=1, groups=2, bias=False), RReLU(seed=3)),
         *(nn.Conv2d(8, 8, (2, 3), stride=2, padding=1), RReLU(seed=4)),
@@ -78,7 +89,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     ),
     "norms": lambda: _convolutional(
         *(nn.Conv2d(2, 6, 3, bias=False), nn.BatchNorm2d(6), RReLU(seed=7), nn.MaxPool2d(2), nn.Flatten()),
-        *(nn.LayerNorm(54, eps=1e-12), nn.Linear(54, 16, bias=False), nn.BatchNorm1d(16)),
+        *(nn.Linear(54, 16, bias=False), nn.BatchNorm1d(16), RReLU(seed=8), nn.LayerNorm(16, eps=1e-12)),
     ),
     "activations": lambda: nn.Sequential(
         *(nn.Flatten(), nn.Linear(128, 32), nn.ReLU(), nn.Linear(32, 32), nn.LeakyReLU(0.1, inplace=True)),
@@ -87,11 +98,6 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
         *(nn.Linear(32, 32), nn.Softplus(), nn.Linear(32, 32), RReLU(0.3, 0.6, inplace=True, seed=8)),
         nn.Linear(32, 10),
     ),
-    "shared and frozen": _Shared,
-}
-
-# Further kinds of the same layers, one a network: `nox -s training` runs them, `make test` does not.
-MORE_NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "convolution": lambda: _convolutional(
         nn.Conv2d(2, 6, 3), RReLU(seed=3), nn.Conv2d(6, 4, 3), RReLU(seed=4)
     ),

@@ -131,6 +131,20 @@ def _networks(results: Results) -> Iterator[Ratio]:
     yield Ratio("network of four convolutions, eval: speed of the lowered one", ours / lowered, "", 1)
 
 
+def _training(results: Results) -> Iterator[Ratio]:
+    seconds = {
+        name: results.networks[network_key(name, "training step", 1)]
+        for name in ("road B", "torch", "torch, fused Adam")
+    }
+    for name, wanted in (("torch", 1.0), ("torch, fused Adam", 1.0)):
+        yield Ratio(
+            f"training step of the digits network: speed over {name}",
+            seconds[name] / seconds["road B"],
+            ">=",
+            wanted,
+        )
+
+
 def ratios(results: Results) -> list[Ratio]:
     """The table."""
     t = _time(results)
@@ -140,4 +154,5 @@ def ratios(results: Results) -> list[Ratio]:
         *_backward_and_dtypes(t),
         *_instruction_sets(results),
         *_networks(results),
+        *_training(results),
     ]
