@@ -11,7 +11,8 @@ from torch.nn import functional
 from models.digits.dataset import load
 from models.digits.network import build as build_digits
 from models.digits_training.batches import batches as digits_batches
-from models.digits_training.road_b import accuracy, export, new_trainer
+from models.digits_training.result import accuracy
+from models.digits_training.road_b import export, new_trainer
 from ort_rrelu.training import Trainer, export_step
 from tests.training_networks import (
     MORE_NETWORKS,
