@@ -16,7 +16,8 @@ from models.digits.network import load as load_digits
 from models.digits_training.batches import batches as digits_batches
 from models.digits_training.picture import draw
 from models.digits_training.rectifiers import RECTIFIERS, compare
-from models.digits_training.road_b import accuracy, export, new_trainer, train, train_in_torch
+from models.digits_training.result import accuracy
+from models.digits_training.road_b import export, new_trainer, train, train_in_torch
 from ort_rrelu.training import Trainer, export_step
 from tests.training_networks import (
     MORE_NETWORKS,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 
-from models.digits_training.road_b import Result
+from models.digits_training.result import Result
 from ort_rrelu.files import replacing
 
 mpl.use("Agg")

@@ -28,7 +28,8 @@ from models.activations.registry import build_activation
 from models.digits.dataset import Digits, load
 from models.digits.network import load as load_usual_split
 from models.digits_training.batches import batches
-from models.digits_training.road_b import LEARNING_RATE, accuracy, export, new_trainer
+from models.digits_training.result import LEARNING_RATE, accuracy
+from models.digits_training.road_b import export, new_trainer
 from models.digits_training.step_time import contenders, interleaved
 from ort_rrelu.files import replacing
 from ort_rrelu.graph.nodes import our_nodes

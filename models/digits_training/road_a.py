@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import sys
@@ -11,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,33 +22,11 @@ import ort_rrelu
 from models.digits import network as digits
 from models.digits.dataset import Digits
 from models.digits.exports import exporters_advice_hidden
-from ort_rrelu.files import replacing
+from models.digits_training.batches import batches
+from models.digits_training.result import EPOCHS, LEARNING_RATE, MIN_ACCURACY, Result, accuracy, write
 from ort_rrelu.training import generate_artifacts, load_artifacts, save_checkpoint
 
-__all__ = ["Result", "Trained", "make_artifacts", "train"]
-
-_BATCH, _EPOCHS, _LEARNING_RATE = 64, 20, 2e-3
-_MIN_ACCURACY = 0.95
-
-
-@dataclass
-class Result:
-    """What road_a.json holds. Losses: mean of each epoch; accuracies from 0 to 1, on the test images."""
-
-    runtime: str
-    epochs: int
-    batch: int
-    seconds: float = 0.0
-    losses: list[float] = field(default_factory=list)
-    accuracies: list[float] = field(default_factory=list)
-    exported_accuracy: float = 0.0
-    resumed_bit_for_bit: bool = False
-
-    @property
-    def is_good(self) -> bool:
-        """Did it learn, go on where it had stopped, and export what it had learnt?"""
-        same = self.exported_accuracy == self.accuracies[-1]
-        return same and self.resumed_bit_for_bit and self.exported_accuracy >= _MIN_ACCURACY
+__all__ = ["Trained", "make_artifacts", "train"]
 
 
 @contextmanager
@@ -102,7 +78,7 @@ class Trained:
         self._folder = folder
         opened = load_artifacts(folder, checkpoint=folder / checkpoint, session_options=options)
         self._module, self._optimizer, self.state = opened
-        self._optimizer.set_learning_rate(_LEARNING_RATE)
+        self._optimizer.set_learning_rate(LEARNING_RATE)
 
     def step(self, images: np.ndarray, labels: np.ndarray, step: int) -> float:
         """One update; the loss before it."""
@@ -118,7 +94,7 @@ class Trained:
         """That of the eval model on the test images."""
         self._module.eval()
         _loss, logits = self._module(data.test_images, data.test_labels)
-        return float((logits.argmax(1) == data.test_labels).mean())
+        return accuracy(logits, data.test_labels)
 
     def save(self, name: str) -> None:
         """A checkpoint with the optimizer's state."""
@@ -135,23 +111,15 @@ class Trained:
         return {name: np.array(parameter.data) for name, parameter in self.state.parameters}
 
 
-def _batches(data: Digits, epoch: int) -> Iterator[np.ndarray]:
-    order = np.random.default_rng(epoch).permutation(len(data.train_labels))
-    yield from np.split(order, range(_BATCH, len(order), _BATCH))
-
-
 def _train_epoch(trained: Trained, data: Digits, epoch: int) -> float:
-    batches = list(_batches(data, epoch))
-    losses = [
-        trained.step(data.train_images[chosen], data.train_labels[chosen], epoch * len(batches) + i)
-        for i, chosen in enumerate(batches)
-    ]
+    every = list(batches(data, epoch))
+    losses = [trained.step(x, y, epoch * len(every) + i) for i, (x, y) in enumerate(every)]
     return float(np.mean(losses))
 
 
-def train(folder: Path, data: Digits, epochs: int = _EPOCHS) -> Result:
+def train(folder: Path, data: Digits, epochs: int = EPOCHS) -> Result:
     """Train; stop before the last epoch, go on from the checkpoint beside the run that was not stopped."""
-    result = Result(f"onnxruntime-training {onnxruntime.__version__}", epochs, _BATCH)
+    result = Result(f"onnxruntime-training {onnxruntime.__version__}", epochs)
     trained, start = Trained(folder), time.perf_counter()
     for epoch in range(epochs):
         if epoch == epochs - 1:
@@ -165,15 +133,10 @@ def train(folder: Path, data: Digits, epochs: int = _EPOCHS) -> Result:
     result.resumed_bit_for_bit = all(
         np.array_equal(value, uninterrupted[name]) for name, value in resumed.weights().items()
     )
-    result.exported_accuracy = _accuracy_of(trained.export("digits.onnx"), data)
+    plain = onnxruntime.InferenceSession(trained.export("digits.onnx"))  # without the library
+    logits = plain.run(["logits"], {"images": data.test_images})[0]
+    result.exported_accuracy = accuracy(logits, data.test_labels)
     return result
-
-
-def _accuracy_of(path: Path, data: Digits) -> float:
-    """In a plain session, without the library."""
-    session = onnxruntime.InferenceSession(path)
-    logits = session.run(["logits"], {"images": data.test_images})[0]
-    return float((logits.argmax(1) == data.test_labels).mean())
 
 
 def main() -> int:
@@ -185,13 +148,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         make_artifacts(Path(folder))
         result = train(Path(folder), digits.load())
-    with replacing(output) as written:
-        written.write_text(json.dumps(asdict(result), indent=2) + "\n", "utf-8")
+    write(result, output)
     print(f"{output}: test accuracy {result.accuracies[-1]:.1%} after {result.seconds:.1f} s of training")
     print(
         f"resumed bit for bit: {result.resumed_bit_for_bit}; exported model: {result.exported_accuracy:.1%}"
     )
-    return 0 if result.is_good else 1
+    kept = result.resumed_bit_for_bit and result.exported_accuracy == result.accuracies[-1]
+    return 0 if kept and result.exported_accuracy >= MIN_ACCURACY else 1
 
 
 if __name__ == "__main__":

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,34 +13,11 @@ from torch import nn
 
 from models.digits import network as digits
 from models.digits.dataset import Digits
-from models.digits_training.batches import BATCH, batches
-from ort_rrelu.arguments import Array
-from ort_rrelu.files import replacing
+from models.digits_training.batches import batches
+from models.digits_training.result import EPOCHS, LEARNING_RATE, Result, accuracy
 from ort_rrelu.training import Trainer, export_step
 
-__all__ = ["LEARNING_RATE", "Result", "export", "new_trainer", "train", "train_in_torch", "write"]
-
-EPOCHS, LEARNING_RATE = 20, 2e-3
-
-
-@dataclass
-class Result:
-    """Losses: mean of each epoch; accuracies from 0 to 1, on the test images. As road_a.json has them."""
-
-    runtime: str
-    epochs: int
-    batch: int = BATCH
-    seconds: float = 0.0
-    losses: list[float] = field(default_factory=list)
-    accuracies: list[float] = field(default_factory=list)
-    exported_accuracy: float = 0.0
-    resumed_bit_for_bit: bool = False
-
-
-def write(result: Result, path: Path) -> None:
-    """As JSON."""
-    with replacing(path) as written:
-        written.write_text(json.dumps(asdict(result), indent=2) + "\n", "utf-8")
+__all__ = ["export", "new_trainer", "train", "train_in_torch"]
 
 
 def export(network: nn.Module, path: Path | None = None) -> onnx.ModelProto:
@@ -58,11 +33,6 @@ def new_trainer(step: onnx.ModelProto | Path) -> Trainer:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return Trainer(step, options)
-
-
-def accuracy(logits: Array, labels: Array) -> float:
-    """From 0 to 1."""
-    return float((logits.argmax(1) == labels).mean())
 
 
 def train(folder: Path, data: Digits, epochs: int = EPOCHS) -> Result:

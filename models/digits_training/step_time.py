@@ -12,7 +12,8 @@ from torch import nn
 from models.digits import network as digits
 from models.digits.dataset import Digits
 from models.digits_training.batches import batches
-from models.digits_training.road_b import LEARNING_RATE, export, new_trainer
+from models.digits_training.result import LEARNING_RATE
+from models.digits_training.road_b import export, new_trainer
 
 __all__ = ["NAMES", "contenders", "interleaved"]
 

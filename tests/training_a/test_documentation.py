@@ -18,7 +18,7 @@ _DOCUMENT = Path(__file__).parents[2] / "docs" / "training.md"
 
 
 def _example() -> str:
-    section = _DOCUMENT.read_text("utf-8").partition("(Road A)")[2]
+    section = _DOCUMENT.read_text("utf-8").partition("## Road A")[2]
     found = re.search(r"^```python\n(.*?)^```$", section, re.M | re.S)
     assert found
     return found[1]

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import onnx
-from onnx import helper
 
 from ort_rrelu import graph
 from ort_rrelu.graph.nodes import all_nodes, our_nodes, step_of
 
 __all__ = ["deterministic"]
-
-_TRAINING = "training"
 
 
 def deterministic(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -20,15 +17,8 @@ def deterministic(model: onnx.ModelProto) -> onnx.ModelProto:
     export_model_for_inferencing reads no model with custom ops. The steps that only those nodes read are no
     inputs any more.
     """
-    evaluating = onnx.ModelProto()
-    evaluating.CopyFrom(model)
-    nodes = our_nodes(evaluating)
-    steps = {step_of(node) for node in nodes}
-    for node in nodes:
-        others = [attribute for attribute in node.attribute if attribute.name != _TRAINING]
-        del node.attribute[:]
-        node.attribute.extend([*others, helper.make_attribute(_TRAINING, 0)])
-    lowered = graph.lower(evaluating)
+    steps = {step_of(node) for node in our_nodes(model)}
+    lowered = graph.lower(graph.set_training(model, False))
     _drop_unread_inputs(lowered, steps)
     return lowered
 
