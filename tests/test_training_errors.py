@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,6 +136,13 @@ def test_arguments_are_checked(arguments: dict[str, Any], error: type[Exception]
     given: dict[str, Any] = {"model": nn.Linear(8, 3), "loss_fn": _mean, "example_batch": (_X, _Y)}
     with pytest.raises(error, match=message):
         export_step(**given | arguments)
+
+
+@pytest.mark.parametrize(("package", "name"), [("torch", "export_step"), ("onnxruntime", "Trainer")])
+def test_a_missing_package_is_named(package: str, name: str) -> None:
+    code = f"import sys; sys.modules[{package!r}] = None; from ort_rrelu.training import {name}"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert f"MissingPackageError: {package} is not installed: pip install" in run.stderr
 
 
 def test_the_module_is_left_as_it_was(tmp_path: Path) -> None:

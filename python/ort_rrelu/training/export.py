@@ -11,11 +11,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import onnx
-import torch
-from torch import Tensor, nn
+
+from ort_rrelu.errors import InvalidTypeError, InvalidValueError, MissingPackageError
+
+try:
+    import torch
+    from torch import Tensor, nn
+except ImportError as error:
+    raise MissingPackageError("torch is not installed: pip install 'ort-rrelu[torch,training]'") from error
 
 from ort_rrelu.arguments import as_seed
-from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.files import check_target
 from ort_rrelu.graph.file import write_model
 from ort_rrelu.training.assembly import assemble

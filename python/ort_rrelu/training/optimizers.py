@@ -162,7 +162,7 @@ class Adam(Optimizer):
         """The update of one parameter."""
         body, p, g = self._decay()
         first, second = self.betas
-        body += _lerp(1 - first)
+        body += _lerp(1 - first, g)
         body += _constant("beta2", second) + _constant("rest2", 1 - second)
         body += f"""
             v_kept = Mul (exp_avg_sq, beta2)
@@ -178,8 +178,7 @@ class Adam(Optimizer):
             numerator = Mul (size, exp_avg_next)
             change = Div (numerator, denominator)
             p_next = Sub ({p}, change)
-        """.replace("@g", g)
-        body = body.replace("@g", g)
+        """
         inputs = ["p", "gradient", *self.slots, *self.scalars]
         return _function(type(self).__name__, inputs, ["p_next", *(f"{s}_next" for s in self.slots)], body)
 
@@ -191,15 +190,15 @@ class Adam(Optimizer):
         return body + "shrinking = Mul (decay, p)\n decayed = Add (gradient, shrinking)\n", "p", "decayed"
 
 
-def _lerp(weight: float) -> str:
-    """exp_avg moved towards the gradient @g, by torch's formula, which is another one from 1/2 on."""
+def _lerp(weight: float, g: str) -> str:
+    """exp_avg moved towards the gradient, by torch's formula, which is another one from 1/2 on."""
     if weight < 0.5:
         return _constant("weight", weight) + (
-            "distance = Sub (@g, exp_avg)\n moved = Mul (weight, distance)\n"
+            f"distance = Sub ({g}, exp_avg)\n moved = Mul (weight, distance)\n"
             "exp_avg_next = Add (exp_avg, moved)\n"
         )
     return _constant("weight", 1 - weight) + (
-        "distance = Sub (@g, exp_avg)\n moved = Mul (distance, weight)\n exp_avg_next = Sub (@g, moved)\n"
+        f"distance = Sub ({g}, exp_avg)\n moved = Mul (distance, weight)\n exp_avg_next = Sub ({g}, moved)\n"
     )
 
 

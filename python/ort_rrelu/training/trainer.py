@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import ArrayLike
 
 from ort_rrelu.arguments import Array
@@ -22,6 +21,9 @@ from ort_rrelu.training import checkpoint
 from ort_rrelu.training.batches import BatchCheck
 from ort_rrelu.training.inference import evaluation_model, inference_model
 from ort_rrelu.training.step_model import FINITE, LOSS, OUTPUT, STEP, StepModel, as_next
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 __all__ = ["Trainer"]
 
@@ -233,7 +235,9 @@ def _read(path: str | os.PathLike[str]) -> onnx.ModelProto:
 
 def _ort_value(value: Array) -> Any:
     """In memory of the runtime's own: ortvalue_from_numpy may keep NumPy's."""
-    owned = onnxruntime.OrtValue.ortvalue_from_shape_and_type(value.shape, value.dtype)
+    from onnxruntime import OrtValue  # ort_rrelu.runtime has said so where it is missing
+
+    owned = OrtValue.ortvalue_from_shape_and_type(value.shape, value.dtype)
     owned.update_inplace(np.ascontiguousarray(value).reshape(value.shape))
     return owned
 
