@@ -46,7 +46,7 @@ def test_weights_are_torchs(network: str, optimizer: str) -> None:
 
 
 def test_double_is_torchs_to_the_last_digits() -> None:
-    module = build("convolutions").double()
+    module = build("linear").double()  # ONNX Runtime has no convolution in double
     x, y = batches(1)[0]
     step = export_step(module, functional.cross_entropy, (x.double(), y), optimizer="adam")
     trainer = Trainer(step)
