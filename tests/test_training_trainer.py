@@ -19,7 +19,7 @@ import ort_rrelu
 from ort_rrelu.training import Trainer, export_step
 from ort_rrelu.training.step_model import StepModel
 from tests.models import rrelu_model
-from tests.training_networks import resumable_batch, resumable_step
+from tests.training_networks import new_trainer, resumable_batch, resumable_step
 
 
 @functools.cache
@@ -32,7 +32,7 @@ def _module() -> nn.Module:
 
 
 def _trained(steps: int) -> Trainer:
-    trainer = Trainer(resumable_step())
+    trainer = new_trainer(resumable_step())
     for step in range(steps):
         trainer.step(*resumable_batch(step))
     return trainer
@@ -54,7 +54,7 @@ def test_torch_loads_the_state_and_evaluates_to_the_same(tmp_path: Path) -> None
 
 
 def test_it_learns() -> None:
-    trainer = Trainer(resumable_step())
+    trainer = new_trainer(resumable_step())
     before = trainer.evaluate(*resumable_batch(1000))
     for step in range(200):
         trainer.step(*resumable_batch(step))
@@ -85,7 +85,7 @@ def test_a_loaded_state_dict_begins_a_new_training() -> None:
     trainer = _trained(4)
     trainer.load_state_dict(_trained(0).state_dict())
     assert trainer.steps == 0
-    new = Trainer(resumable_step())
+    new = new_trainer(resumable_step())
     for step in range(3):
         assert trainer.step(*resumable_batch(step)) == new.step(*resumable_batch(step))
 
@@ -147,7 +147,7 @@ _X, _Y = resumable_batch(0)
 def test_a_batch_of_another_shape_or_dtype_is_refused(
     batch: tuple[Any, Any], error: type[Exception], message: str
 ) -> None:
-    trainer = Trainer(resumable_step())
+    trainer = new_trainer(resumable_step())
     for call in (trainer.step, trainer.evaluate):
         with pytest.raises(error, match=message) as caught:
             call(*batch)
@@ -165,7 +165,7 @@ def test_a_batch_of_another_shape_or_dtype_is_refused(
 )
 def test_hyperparameters_are_checked(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ort_rrelu.Error, match=message):
-        Trainer(resumable_step()).step(_X, _Y, **given)
+        new_trainer(resumable_step()).step(_X, _Y, **given)
 
 
 def test_a_model_that_is_no_step_is_refused(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_a_model_that_is_no_step_is_refused(tmp_path: Path) -> None:
 def test_a_fixed_batch_is_fixed() -> None:
     module = nn.Linear(8, 3)
     example = torch.zeros(4, 8), torch.zeros(4, dtype=torch.int64)
-    trainer = Trainer(export_step(module, functional.cross_entropy, example, dynamic_batch=False))
+    trainer = new_trainer(export_step(module, functional.cross_entropy, example, dynamic_batch=False))
     trainer.step(_X[:4], _Y[:4])
     with pytest.raises(ValueError, match=r"x has shape \[16, 8\]: it must be \[4, 8\]"):
         trainer.step(_X, _Y)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -24,6 +26,7 @@ __all__ = [
     "batches",
     "build",
     "largest_difference",
+    "new_trainer",
     "train_both",
 ]
 
@@ -182,6 +185,13 @@ def largest_difference(module: nn.Module, state_dict: dict[str, Array]) -> float
         float(np.abs(value - state_dict[name]).max() / max(np.abs(value).max(), 0.1))
         for name, value in expected.items()
     )
+
+
+def new_trainer(step: onnx.ModelProto | Path) -> Trainer:
+    """On one thread: the others would wait for work in a loop, on the processor that torch needs."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return Trainer(step, options)
 
 
 @functools.cache
