@@ -1,5 +1,6 @@
 """Tools on ONNX models, one a file."""
 
+from ort_rrelu.graph.fuse import Finding, fuse
 from ort_rrelu.graph.portable import portable
 
-__all__ = ["portable"]
+__all__ = ["Finding", "fuse", "portable"]

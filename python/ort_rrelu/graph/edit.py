@@ -1,0 +1,76 @@
+"""replace_node: one node of a model becomes another, and what nobody reads any more goes.
+
+In the ModelProto itself: a model that went through onnx_ir and back lacks what onnx_ir does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import onnx
+
+from ort_rrelu.graph.nodes import subgraphs
+
+__all__ = ["replace_node"]
+
+Container = onnx.GraphProto | onnx.FunctionProto
+
+
+def replace_node(container: Container, node: onnx.NodeProto, replacement: onnx.NodeProto) -> None:
+    """Make `node`, in place, the replacement; its name, its output and what is written about it stay.
+
+    Nodes that were there for it alone go, and so do their constants.
+    """
+    dropped = set(node.input) - set(replacement.input)
+    node.domain, node.op_type = replacement.domain, replacement.op_type
+    node.ClearField("overload")
+    for field in ("input", "attribute"):
+        node.ClearField(field)
+        getattr(node, field).extend(getattr(replacement, field))
+    _sweep(container, dropped)
+
+
+def _sweep(container: Container, dropped: set[str]) -> None:
+    """Remove what computes or holds these values, unless somebody reads them, and so on backwards."""
+    producers = {name: node for node in container.node for name in node.output if name}
+    gone: set[str] = set()
+    while dropped := {name for name in dropped if name} - gone:
+        read = _read(container)
+        unread = [producers[name] for name in dropped if name in producers and name not in read]
+        gone |= dropped
+        dropped = set()
+        for node in unread:
+            if node in container.node and not read.intersection(node.output):
+                container.node.remove(node)
+                dropped |= _read_by([node])
+    _remove_named(container.value_info, gone - _read(container) - _outputs(container))
+    if isinstance(container, onnx.GraphProto):
+        inputs = {value.name for value in container.input}
+        _remove_named(container.initializer, gone - _read(container) - inputs)
+
+
+def _remove_named(values: Any, names: set[str]) -> None:
+    for place in reversed(range(len(values))):
+        if values[place].name in names:
+            del values[place]
+
+
+def _outputs(container: Container) -> set[str]:
+    if isinstance(container, onnx.FunctionProto):
+        return set(container.output)
+    return {value.name for value in container.output}
+
+
+def _read(container: Container) -> set[str]:
+    return _read_by(container.node) | _outputs(container)
+
+
+def _read_by(nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    """All values that nodes read, those in bodies too."""
+    names: set[str] = set()
+    for node in nodes:
+        names.update(node.input)
+        for body in subgraphs(node):
+            names |= _read(body)
+    return names
