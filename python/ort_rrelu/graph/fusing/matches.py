@@ -16,8 +16,7 @@ from ort_rrelu.graph.fusing.forms import leak_of
 from ort_rrelu.graph.fusing.left import described
 from ort_rrelu.graph.fusing.rules import RULES
 from ort_rrelu.graph.nodes import subgraphs
-from ort_rrelu.graph.opset import _return_weights as return_weights
-from ort_rrelu.graph.opset import _take_weights as take_weights
+from ort_rrelu.graph.weights import return_weights, take_weights
 
 __all__ = ["LeftNode", "Match", "Matches", "find_matches"]
 
