@@ -34,20 +34,20 @@ def replace_node(container: Container, node: onnx.NodeProto, replacement: onnx.N
 def _sweep(container: Container, dropped: set[str]) -> None:
     """Remove what computes or holds these values, unless somebody reads them, and so on backwards."""
     producers = {name: node for node in container.node for name in node.output if name}
-    gone: set[str] = set()
-    while dropped := {name for name in dropped if name} - gone:
-        read = _read(container)
-        unread = [producers[name] for name in dropped if name in producers and name not in read]
-        gone |= dropped
-        dropped = set()
-        for node in unread:
-            if node in container.node and not read.intersection(node.output):
-                container.node.remove(node)
-                dropped |= _read_by([node])
-    _remove_named(container.value_info, gone - _read(container) - _outputs(container))
+    while unread := dropped - (read := _read(container)):
+        nodes = {id(node): node for name, node in producers.items() if name in unread}.values()
+        useless = [node for node in nodes if not read.intersection(node.output)]
+        if not useless:
+            break
+        dropped |= _read_by(useless)
+        for node in useless:
+            for name in node.output:
+                producers.pop(name, None)
+            container.node.remove(node)
+    _remove_named(container.value_info, unread)
     if isinstance(container, onnx.GraphProto):
         inputs = {value.name for value in container.input}
-        _remove_named(container.initializer, gone - _read(container) - inputs)
+        _remove_named(container.initializer, unread - inputs)
 
 
 def _remove_named(values: Any, names: set[str]) -> None:

@@ -6,17 +6,14 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 
 from ort_rrelu import library
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.fusing.left import Left, described
-from ort_rrelu.graph.fusing.values import constant, element_type, is_op, same_shape, with_other_reader
+from ort_rrelu.graph.fusing.values import FLOATS, constant, dtype_of, is_op, same_shape, with_other_reader
 
 __all__ = ["Draw", "draw_of"]
-
-_FLOATS = {ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16}
 
 
 @dataclass
@@ -44,7 +41,7 @@ class Draw:
         """Lower and upper, if RRelu takes them for the element type of x."""
         ends = [self.scale * self._number(*end) + self.offset for end in (("low", 0.0), ("high", 1.0))]
         lower, upper = ends if self.scale >= 0 else reversed(ends)
-        element = element_type(x) or onnx.TensorProto.FLOAT
+        element = int(dtype_of(x) or ir.DataType.FLOAT)
         try:
             library.check(library.Params(element, lower, upper))
         except InvalidValueError as error:
@@ -103,8 +100,8 @@ def draw_of(value: ir.Value | None) -> Draw | None:
 def _before(value: ir.Value) -> ir.Value | None:
     if node := is_op(value, "Identity"):
         return node.inputs[0]
-    if node := is_op(value, "Cast"):
-        return node.inputs[0] if node.attributes["to"].value in _FLOATS else None
+    if node := is_op(value, "Cast", "CastLike"):
+        return node.inputs[0] if dtype_of(value) in {*FLOATS, None} else None
     if node := is_op(value, "Add", "Sub", "Mul", "Div"):
         varying = [operand for operand in node.inputs if constant(operand) is None]
         divides = node.op_type == "Div" and varying == [node.inputs[1]]

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import onnx
 import onnx_ir as ir
 
-from ort_rrelu import schema
 from ort_rrelu.graph.fusing.draws import Draw, draw_of
 from ort_rrelu.graph.fusing.left import Left, described
 from ort_rrelu.graph.fusing.masks import sign_mask
 from ort_rrelu.graph.fusing.values import (
+    FLOATS,
     before_casts,
     comes_from,
     constant,
-    element_type,
+    dtype_of,
     holds,
     is_op,
     origin,
@@ -39,10 +38,12 @@ def leak_of(node: ir.Node) -> Leak | None:
     if leak is None:
         return None
     leak.draw.check(leak.x, node)
-    element = element_type(leak.x)
-    if element is not None and element not in schema.DTYPES.values():
-        name = onnx.TensorProto.DataType.Name(element).lower()
-        raise Left(leak.draw.node, f'"{leak.x.name}" is of type {name}, which RRelu has not')
+    before, after = leak.x.shape, node.outputs[0].shape
+    if before is not None and after is not None and len(before) != len(after):
+        raise Left(leak.draw.node, f'"{node.outputs[0].name}" has {len(after)} dimensions, x {len(before)}')
+    dtype = dtype_of(leak.x)
+    if dtype not in {*FLOATS, None}:
+        raise Left(leak.draw.node, f'"{leak.x.name}" is of type {str(dtype).lower()}, which RRelu has not')
     return leak
 
 
@@ -145,16 +146,26 @@ def _check_mask(mask: ir.Value, x: ir.Value, *, leaks_where: bool, draw: Draw, r
 
 
 def _between_casts(node: ir.Node) -> Leak | None:
-    """Cast(leak of a wider Cast(x)), back to the type of x: RRelu computes in the wider type, too."""
-    if not is_op(node.outputs[0], "Cast") or (values := _inputs(node, 1)) is None:
+    """Cast or CastLike of a leak of a wider Cast(x), back to the type of x: RRelu computes in one, too."""
+    cast = is_op(node.outputs[0], "Cast", "CastLike")
+    inner = None if cast is None else cast.inputs[0]
+    if cast is None or inner is None:
         return None
-    passed = passed_through(values[0], "Identity")
+    passed = passed_through(inner, "Identity")
     inside = passed[-1].producer()
     leak = _form(inside) if inside is not None and inside.graph is node.graph else None
     if leak is None:
         return None
     x = before_casts(leak.x)
-    if x is leak.x or element_type(x) != node.attributes["to"].value:
+    if x is leak.x or not _has_type_of(node, x):
         return None
     leak.draw.products.extend(passed)
     return Leak(x, leak.draw)
+
+
+def _has_type_of(cast: ir.Node, x: ir.Value) -> bool:
+    """Is the result certain to be of the type of x?"""
+    if cast.op_type == "CastLike" and (like := cast.inputs[1]) is not None and origin(like) is origin(x):
+        return True
+    made = dtype_of(cast.outputs[0])
+    return made is not None and made == dtype_of(x)

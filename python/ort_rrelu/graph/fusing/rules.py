@@ -64,8 +64,13 @@ def _cast(op: Any, x: Any) -> Any:
     return op.Cast(x, _outputs=["y"])
 
 
+def _cast_like(op: Any, x: Any, like: Any) -> Any:
+    return op.CastLike(x, like, _outputs=["y"])
+
+
 # The node that a form ends with. `forms` follows what it reads as far as need be, through any number of Cast
 # and Identity nodes and constants, which no pattern could, and gives the reason where it does not fit.
 RULES = tuple(
-    RewriteRule(pattern, _rrelu, _check, name=pattern.__name__) for pattern in (_prelu, _where, _mul, _cast)
+    RewriteRule(pattern, _rrelu, _check, name=pattern.__name__)
+    for pattern in (_prelu, _where, _mul, _cast, _cast_like)
 )

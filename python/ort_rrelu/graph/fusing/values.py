@@ -9,10 +9,11 @@ import onnx_ir as ir
 from ort_rrelu import schema
 
 __all__ = [
+    "FLOATS",
     "before_casts",
     "comes_from",
     "constant",
-    "element_type",
+    "dtype_of",
     "holds",
     "is_op",
     "origin",
@@ -30,6 +31,7 @@ _WIDTH = {
     ir.DataType.FLOAT: 2,
     ir.DataType.DOUBLE: 3,
 }
+FLOATS = frozenset(_WIDTH)
 
 # One input, which gives the output its shape.
 _KEEP_SHAPE = (
@@ -81,16 +83,20 @@ def comes_from(value: ir.Value, x: ir.Value) -> bool:
 
 
 def holds(value: ir.Value, other: ir.Value) -> bool:
-    """Is each float of the other's type one of the value's type, and are both types known?"""
-    mine, its = value.dtype, other.dtype
-    if mine is None or its is None or mine not in _WIDTH or its not in _WIDTH:
+    """Is each float of the other's type, known or not, one of the value's type?"""
+    mine, its = dtype_of(value), dtype_of(other)
+    if its is None:
+        return mine == ir.DataType.DOUBLE
+    if mine is None or mine not in _WIDTH or its not in _WIDTH:
         return False
     return mine == its or _WIDTH[its] < _WIDTH[mine]
 
 
-def element_type(value: ir.Value) -> int | None:
-    """ONNX's number of the element type; None where shape inference does not know it."""
-    return None if value.dtype is None else int(value.dtype)
+def dtype_of(value: ir.Value) -> ir.DataType | None:
+    """The element type, None where it is not known: in functions, behind ops of other domains."""
+    if value.dtype is None and (cast := is_op(value, "Cast")) and cast.attributes["to"].value is not None:
+        return ir.DataType(cast.attributes["to"].as_int())
+    return value.dtype
 
 
 def with_other_reader(value: ir.Value) -> bool:
@@ -105,8 +111,8 @@ def constant(value: ir.Value | None) -> float | None:
     """
     if value is None:
         return None
-    value = passed_through(value, "Identity", "Cast")[-1]
-    if value.is_graph_input():
+    *casts, value = passed_through(value, "Identity", "Cast")
+    if value.is_graph_input() or any(dtype_of(cast) not in FLOATS for cast in casts):
         return None
     try:
         tensor = ir.convenience.get_const_tensor(value)
