@@ -11,7 +11,15 @@ import onnx_ir as ir
 from ort_rrelu import library
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.fusing.left import Left, described
-from ort_rrelu.graph.fusing.values import FLOATS, constant, dtype_of, is_op, same_shape, with_other_reader
+from ort_rrelu.graph.fusing.values import (
+    FLOATS,
+    constant,
+    dtype_of,
+    is_op,
+    operand,
+    same_shape,
+    with_other_reader,
+)
 
 __all__ = ["Draw", "draw_of"]
 
@@ -35,6 +43,8 @@ class Draw:
             return default
         if attribute.is_ref():
             raise Left(self.node, f"its {name} is an attribute of the function that it is in: not constant")
+        if attribute.type != ir.AttributeType.FLOAT:
+            raise Left(self.node, f"its {name} is of type {attribute.type.name}: ONNX wants FLOAT")
         return float(attribute.as_float())
 
     def bounds(self, x: ir.Value) -> tuple[float, float]:
@@ -75,14 +85,14 @@ class Draw:
 
     def _check_shape(self, x: ir.Value) -> None:
         if self.node.op_type == "RandomUniformLike":
-            like = self.node.inputs[0]
+            like = operand(self.node)
             if like is None or not same_shape(like, x):
                 name = "" if like is None else like.name
                 raise Left(self.node, f'its shape is that of "{name}", not known to be that of "{x.name}"')
             return
-        drawn = self.node.attributes["shape"]
+        drawn = self.node.attributes.get("shape")
         known = None if x.shape is None or not x.shape.is_static() else x.shape.numpy()
-        if drawn.is_ref() or known is None or tuple(drawn.as_ints()) != known:
+        if drawn is None or drawn.is_ref() or known is None or tuple(drawn.as_ints()) != known:
             raise Left(self.node, f'its shape is not known to be that of "{x.name}"')
 
 
@@ -99,11 +109,11 @@ def draw_of(value: ir.Value | None) -> Draw | None:
 
 def _before(value: ir.Value) -> ir.Value | None:
     if node := is_op(value, "Identity"):
-        return node.inputs[0]
+        return operand(node)
     if node := is_op(value, "Cast", "CastLike"):
-        return node.inputs[0] if dtype_of(value) in {*FLOATS, None} else None
-    if node := is_op(value, "Add", "Sub", "Mul", "Div"):
-        varying = [operand for operand in node.inputs if constant(operand) is None]
+        return operand(node) if dtype_of(value) in {*FLOATS, None} else None
+    if (node := is_op(value, "Add", "Sub", "Mul", "Div")) and len(node.inputs) == 2:
+        varying = [each for each in node.inputs if constant(each) is None]
         divides = node.op_type == "Div" and varying == [node.inputs[1]]
         return varying[0] if len(varying) == 1 and not divides else None
     return None
@@ -122,7 +132,7 @@ def _draw(node: ir.Node, values: list[ir.Value]) -> Draw:
 
 
 def _apply(draw: Draw, step: ir.Node) -> None:
-    left, right = (constant(operand) for operand in step.inputs)
+    left, right = (constant(each) for each in step.inputs)
     number = left if right is None else right
     assert number is not None
     match step.op_type:

@@ -17,6 +17,7 @@ from ort_rrelu.graph.fusing.values import (
     dtype_of,
     holds,
     is_op,
+    operand,
     origin,
     passed_through,
 )
@@ -148,7 +149,7 @@ def _check_mask(mask: ir.Value, x: ir.Value, *, leaks_where: bool, draw: Draw, r
 def _between_casts(node: ir.Node) -> Leak | None:
     """Cast or CastLike of a leak of a wider Cast(x), back to the type of x: RRelu computes in one, too."""
     cast = is_op(node.outputs[0], "Cast", "CastLike")
-    inner = None if cast is None else cast.inputs[0]
+    inner = operand(cast)
     if cast is None or inner is None:
         return None
     passed = passed_through(inner, "Identity")
@@ -165,7 +166,7 @@ def _between_casts(node: ir.Node) -> Leak | None:
 
 def _has_type_of(cast: ir.Node, x: ir.Value) -> bool:
     """Is the result certain to be of the type of x?"""
-    if cast.op_type == "CastLike" and (like := cast.inputs[1]) is not None and origin(like) is origin(x):
+    if cast.op_type == "CastLike" and (like := operand(cast, 1)) is not None and origin(like) is origin(x):
         return True
     made = dtype_of(cast.outputs[0])
     return made is not None and made == dtype_of(x)

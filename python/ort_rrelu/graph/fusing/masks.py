@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from ort_rrelu.graph.fusing.values import constant, is_op
+from ort_rrelu.graph.fusing.values import constant, is_op, operand
 
 __all__ = ["SignMask", "sign_mask"]
 
@@ -33,14 +33,14 @@ def sign_mask(mask: ir.Value) -> SignMask | None:
     node = is_op(mask, "Less", "LessOrEqual", "Greater", "GreaterOrEqual")
     if node is None or (sides := _constant_and_other(node)) is None or sides[0] != 0:
         return None
-    number_is_left = constant(node.inputs[0]) is not None
+    number_is_left = constant(operand(node)) is not None
     negative = node.op_type.startswith("Less") is not number_is_left
     return SignMask(sides[1], negative is not flipped, passed)
 
 
 def _step(mask: ir.Value) -> tuple[ir.Value, bool] | None:
     """The mask before, and whether it is the opposite."""
-    if (node := is_op(mask, "Identity", "Not")) and (before := node.inputs[0]) is not None:
+    if (node := is_op(mask, "Identity", "Not")) and (before := operand(node)) is not None:
         return before, node.op_type == "Not"
     if (node := is_op(mask, "Xor")) and (sides := _constant_and_other(node)) is not None:
         return sides[1], bool(sides[0])
@@ -48,9 +48,8 @@ def _step(mask: ir.Value) -> tuple[ir.Value, bool] | None:
 
 
 def _constant_and_other(node: ir.Node) -> tuple[float, ir.Value] | None:
-    numbers = [constant(value) for value in node.inputs]
-    for place in (0, 1):
-        other = node.inputs[1 - place]
-        if (number := numbers[place]) is not None and numbers[1 - place] is None and other is not None:
+    sides = operand(node, 0), operand(node, 1)
+    for side, other in (sides, sides[::-1]):
+        if (number := constant(side)) is not None and other is not None and constant(other) is None:
             return number, other
     return None

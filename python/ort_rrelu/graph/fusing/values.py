@@ -16,6 +16,7 @@ __all__ = [
     "dtype_of",
     "holds",
     "is_op",
+    "operand",
     "origin",
     "passed_through",
     "same_shape",
@@ -46,10 +47,15 @@ def is_op(value: ir.Value | None, *op_types: str) -> ir.Node | None:
     return node if node is not None and node.domain in _STANDARD and node.op_type in op_types else None
 
 
+def operand(node: ir.Node | None, place: int = 0) -> ir.Value | None:
+    """An input of a node, None where it has none there."""
+    return node.inputs[place] if node is not None and place < len(node.inputs) else None
+
+
 def passed_through(value: ir.Value, *op_types: str) -> list[ir.Value]:
     """The value and those before it, back to the first that is not computed by one of these operators."""
     passed = [value]
-    while (node := is_op(passed[-1], *op_types)) and (before := node.inputs[0]) is not None:
+    while (before := operand(is_op(passed[-1], *op_types))) is not None:
         passed.append(before)
     return passed
 
@@ -65,10 +71,11 @@ def _without_widening(value: ir.Value) -> Iterator[ir.Value]:
     while current is not None:
         yield current
         node = is_op(current, "Identity", "Cast")
-        before = None if node is None else node.inputs[0]
-        if node is not None and node.op_type == "Cast" and (before is None or not holds(current, before)):
-            before = None
-        current = before
+        before = operand(node)
+        loses = (
+            node is not None and node.op_type == "Cast" and before is not None and not holds(current, before)
+        )
+        current = None if loses else before
 
 
 def before_casts(value: ir.Value) -> ir.Value:
@@ -94,8 +101,10 @@ def holds(value: ir.Value, other: ir.Value) -> bool:
 
 def dtype_of(value: ir.Value) -> ir.DataType | None:
     """The element type, None where it is not known: in functions, behind ops of other domains."""
-    if value.dtype is None and (cast := is_op(value, "Cast")) and cast.attributes["to"].value is not None:
-        return ir.DataType(cast.attributes["to"].as_int())
+    cast = is_op(value, "Cast")
+    to = None if cast is None else cast.attributes.get("to")
+    if value.dtype is None and to is not None and not to.is_ref():
+        return ir.DataType(to.as_int())
     return value.dtype
 
 
@@ -135,19 +144,19 @@ def _shape_sources(value: ir.Value) -> Iterator[ir.Value]:
     while current is not None:
         yield current
         if filled := is_op(current, "ConstantOfShape"):
-            current = _measured(filled.inputs[0])
+            current = _measured(operand(filled))
             continue
         node = current.producer()
-        ours = node is not None and node.domain == schema.DOMAIN
-        current = node.inputs[0] if node is not None and (ours or is_op(current, *_KEEP_SHAPE)) else None
+        ours = node is not None and node.domain == schema.DOMAIN and current is node.outputs[0]
+        current = operand(node) if ours or is_op(current, *_KEEP_SHAPE) else None
 
 
 def _measured(shape: ir.Value | None) -> ir.Value | None:
     """The value whose Shape it is."""
     while node := is_op(shape, "Identity", "Cast"):
-        shape = node.inputs[0]
+        shape = operand(node)
     node = is_op(shape, "Shape")
-    return node.inputs[0] if node is not None and not node.attributes else None
+    return operand(node) if node is not None and not node.attributes else None
 
 
 def _known_equal(one: ir.Shape | None, other: ir.Shape | None) -> bool:
