@@ -155,6 +155,36 @@ def test_draw_in_a_shape_of_the_same_names() -> None:
     assert ops(made) == ["RRelu"]
 
 
+@pytest.mark.parametrize(
+    ("nodes", "bounds"),
+    [
+        ("r = Mul(u, k)", (0.0, 4.0)),
+        ("r = Mul(k, u)", (0.0, 4.0)),
+        ("r = Add(u, k)", (4.0, 5.0)),
+        ("r = Sub(u, k)", (-4.0, -3.0)),
+        ("r = Sub(k, u)", (3.0, 4.0)),
+        ("r = Div(u, k)", (0.0, 0.25)),
+        ("i = Identity(m) r = Mul(u, i)", (-8.0, 0.0)),
+        ("s = Sub(m, u) t = Div(s, k) r = Sub(k, t)", (6.0, 6.25)),
+        ("s = Mul(u, m) t = Add(k, s) v = Mul(t, k) r = Sub(v, m)", (-8.0, 24.0)),
+        ("s = Mul(u, zero) r = Add(s, k)", (4.0, 4.0)),
+    ],
+)
+def test_bounds_of_sums_and_products(nodes: str, bounds: tuple[float, float]) -> None:
+    numbers = "<float k = {4}, float m = {-8}, float zero = {0}>"
+    model = (
+        f"net (float[n] x) => (float[n] y) {numbers} {{ u = RandomUniformLike(x) {nodes} y = PRelu(x, r) }}"
+    )
+    made, _ = fused(parsed(model))
+    assert [(values["lower"], values["upper"]) for values in values_of(made)] == [bounds]
+    x = np.full(2000, -1, np.float32)
+    slopes = -without_library(made, x)[0]
+    before = -without_library(parsed(model), x)[0]
+    for drawn in (slopes, before):
+        assert bounds[0] <= drawn.min() and drawn.max() <= bounds[1]
+        np.testing.assert_allclose([drawn.min(), drawn.max()], bounds, atol=0.02 * (bounds[1] - bounds[0]))
+
+
 # bodies and functions
 
 _LEAK = f"r = {DRAW} (x) z = PRelu(x, r)"

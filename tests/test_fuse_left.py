@@ -15,6 +15,7 @@ from onnx import helper
 import ort_rrelu
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, MissingPackageError, ModelFileError
+from ort_rrelu.graph import Finding
 from tests.fusing import DRAW, findings, fused, ops, parsed, values_of
 from tests.models import rrelu_model
 
@@ -86,6 +87,16 @@ _LEFT = {
         "r = RandomUniformLike(x) s = Mul(r, w) y = PRelu(x, s)",
         "",
         'read by Mul node with output "s"',
+    ),
+    "quotient of a draw": (
+        f"r = {DRAW} (x) s = Div(one, r) y = PRelu(x, s)",
+        "",
+        'read by Div node with output "s"',
+    ),
+    "quotient with zero": (
+        f"r = {DRAW} (x) s = Div(r, zero) y = PRelu(x, s)",
+        "",
+        "not finite",
     ),
     "positive elements": (
         f"r = {DRAW} (x) p = Mul(x, r) c = Greater(x, zero) y = Where(c, p, x)",
@@ -165,6 +176,22 @@ def test_bounds_that_float16_cannot_hold() -> None:
         r = RandomUniformLike <high = 1e6> (x) y = PRelu(x, r) }""")
     (said,) = findings(model)
     assert said.reason == "upper=1000000 is not finite in float16"
+
+
+def test_result_of_another_rank() -> None:
+    model = parsed(f"""net (float x) => (float[1] y) <float[1] zero = {{0}}> {{
+        r = {DRAW} (x) p = Mul(x, r) c = Less(x, zero) y = Where(c, p, x) }}""")
+    assert findings(model)[0].reason == '"y" has 1 dimensions, x 0'
+
+
+def test_attribute_of_a_type_that_onnx_refuses() -> None:
+    model = parsed("net (float[4] x) => (float[4] y) { r = RandomUniformLike(x) y = PRelu(x, r) }")
+    model.graph.node[0].attribute.append(helper.make_attribute("low", 0))
+    said: list[Finding] = []
+    ort_rrelu.graph.fuse(model, report=said.append)
+    assert [(each.fused, each.reason) for each in said] == [
+        (False, "its low is of type INT: ONNX wants FLOAT")
+    ]
 
 
 def test_integers() -> None:
@@ -299,8 +326,10 @@ def test_what_cannot_be_portable_says_what_can() -> None:
         opset=17,
         functions='<domain: "own", opset_import: ["": 17]> Unused (x) => (z) { z = Neg(x) }',
     )
+    said: list[Finding] = []
     with pytest.raises(InvalidValueError, match=r"opset 17.*functions.*portable=False"):
-        ort_rrelu.graph.fuse(model)
+        ort_rrelu.graph.fuse(model, report=said.append)
+    assert not said
     assert fused(model, portable=False)[1][0].fused
 
 

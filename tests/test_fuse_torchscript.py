@@ -22,6 +22,7 @@ from tests.models import Array, session
 
 _FILES = sorted(Path(__file__).with_name("fixtures").joinpath("torchscript").glob("*.onnx"))
 _TRAIN, _EVAL = ([file for file in _FILES if f"-{mode}-" in file.name] for mode in ("train", "eval"))
+_NEWEST_OPSET = [file for file in _TRAIN if file.stem.endswith("opset17")]
 
 # Those of make_torchscript_exports.Net, in order.
 _BOUNDS = {"module": [(1 / 8, 1 / 3)], "net": [(1 / 8, 1 / 3), (0.2, 0.3), (0.1, 0.6)]}
@@ -58,9 +59,9 @@ def test_train_mode_becomes_rrelu(file: Path) -> None:
     assert {t.name for t in made.graph.initializer} >= {t.name for t in before.graph.initializer}
 
 
-@pytest.mark.parametrize("file", _TRAIN, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", _NEWEST_OPSET, ids=lambda file: file.stem)
 def test_outputs_have_the_same_distribution(file: Path) -> None:
-    x = _images(file, 4000)
+    x = _images(file, 2000)
     made, _ = fused(onnx.load(file))
     (before,) = without_library(onnx.load(file), x)
     (after,) = without_library(made, x)

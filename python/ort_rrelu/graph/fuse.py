@@ -100,11 +100,13 @@ def fuse(
     check_model(made)
     found = find_matches(made)
     seeds = _Seeds(made)
-    for match in found.matches:
-        tell(_apply(match, seeds))
-    for left in found.left:
-        tell(Finding(_name(left.node), False, left.reason))
-    return _finished(made, found, portable) if found.matches else made
+    said = [_apply(match, seeds) for match in found.matches]
+    said += [Finding(_name(left.node), False, left.reason) for left in found.left]
+    if found.matches:
+        made = _finished(made, found, portable)
+    for finding in said:
+        tell(finding)
+    return made
 
 
 class _Seeds:

@@ -37,8 +37,7 @@ def _rrelu(op: Any, **values: ir.Value) -> Any:
     assert leak is not None
     lower, upper = leak.draw.bounds(leak.x)
     seed = leak.draw.seed()
-    return op.op(
-        schema.RRELU,
+    return op.RRelu(
         leak.x,
         _domain=schema.DOMAIN,
         lower=lower,
