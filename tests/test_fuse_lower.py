@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto
 
@@ -31,6 +31,7 @@ def _train(lower_bound: float = 0.1, upper: float = 0.5, seed: int = -1) -> str:
 
 
 @pytest.mark.parametrize("element", DTYPES, ids=_TYPES.get)
+@settings(deadline=None, max_examples=40)
 @given(bounds=st.tuples(_bound, _bound).map(sorted), seed=st.integers(-3, 2**24 - 1))
 def test_train_node_comes_back(element: int, bounds: list[float], seed: int) -> None:
     model = rrelu_model(
