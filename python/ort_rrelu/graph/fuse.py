@@ -15,8 +15,8 @@ from ort_rrelu import schema
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, MissingPackageError
 from ort_rrelu.graph.check import attributes, check_model
 from ort_rrelu.graph.edit import replace_node
-from ort_rrelu.graph.file import read_model
-from ort_rrelu.graph.nodes import all_nodes, our_nodes
+from ort_rrelu.graph.file import new_model
+from ort_rrelu.graph.nodes import all_nodes, our_nodes, set_attribute
 from ort_rrelu.graph.portable import is_portable
 from ort_rrelu.graph.portable import portable as made_portable
 from ort_rrelu.reference import derive_seed
@@ -86,8 +86,7 @@ def fuse(
     """
     if not isinstance(portable, bool):
         raise InvalidTypeError(f"portable={portable!r}: it must be True or False")
-    made = onnx.ModelProto()
-    made.CopyFrom(model if isinstance(model, onnx.ModelProto) else read_model(model))
+    made = new_model(model)
     try:
         import onnxscript  # noqa: F401  # here, since importing ort_rrelu must not import it
     except ImportError as error:
@@ -133,9 +132,7 @@ def _apply(match: Match, seeds: _Seeds) -> Finding:
     values = attributes(match.replacement)
     own = values["seed"] if values["seed"] >= 0 else None
     seed = seeds.take(own)
-    for attribute in match.replacement.attribute:
-        if attribute.name == "seed":
-            attribute.i = seed
+    set_attribute(match.replacement, "seed", seed)
     replace_node(match.container, match.node, match.replacement)
     if own is None:
         origin = "fresh entropy in each session"
