@@ -8,7 +8,7 @@ VENV := .venv
 PADDLE := .venv-paddle
 BIN := $(VENV)/bin
 SOURCES := CMakeLists.txt pyproject.toml constraints.txt $(shell find ops cmake python -type f -not -name '*.pyc')
-CPP := $(shell find ops tests -name '*.cc' -o -name '*.cu' -o -name '*.h')
+CPP := $(shell find models ops tests -name '*.c' -o -name '*.cc' -o -name '*.cu' -o -name '*.h')
 WERROR := $(if $(CI),ON,OFF)
 # ON: the CUDA kernels too, which takes half a minute more. nox has a session that builds them.
 CUDA ?= OFF

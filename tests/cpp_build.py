@@ -6,7 +6,7 @@ import subprocess
 import sysconfig
 from pathlib import Path
 
-__all__ = ["build", "run"]
+__all__ = ["build", "fetched_sources", "run"]
 
 _ROOT = Path(__file__).resolve().parents[1]
 _SCRIPTS = Path(sysconfig.get_path("scripts"))  # cmake and ctest come with the `test` extra
@@ -21,15 +21,19 @@ def run(*command: str | Path) -> str:
     return result.stdout
 
 
-def _fetched_sources() -> list[str]:
-    """Native sources that another build fetched before, as CMake arguments: no second fetch."""
-    wanted = {"ONNXRUNTIME_INCLUDE_DIR": "onnxruntime_c_api.h", "HIGHWAY_SOURCE_DIR": "hwy/targets.cc"}
-    found = []
-    for variable, file in wanted.items():
-        folders = sorted((_ROOT / "build").glob(f"*/native_sources/**/{file}"))
-        if folders:
-            found.append(f"-D{variable}={str(folders[0]).removesuffix(file)}")
-    return found
+_WANTED = {"ONNXRUNTIME_INCLUDE_DIR": "onnxruntime_c_api.h", "HIGHWAY_SOURCE_DIR": "hwy/targets.cc"}
+
+
+def _fetched(file: str) -> str | None:
+    """The folder that holds `file`, where another build fetched it before."""
+    paths = sorted((_ROOT / "build").glob(f"*/native_sources/**/{file}"))
+    return str(paths[0]).removesuffix(file) if paths else None
+
+
+def fetched_sources(*variables: str) -> list[str]:
+    """CMake arguments that name native sources which another build fetched: no second fetch."""
+    found = ((name, _fetched(_WANTED[name])) for name in variables or _WANTED)
+    return [f"-D{name}={folder}" for name, folder in found if folder]
 
 
 def build(target: str = "all") -> Path:
@@ -38,7 +42,7 @@ def build(target: str = "all") -> Path:
         "-DORT_RRELU_BUILD_TESTS=ON",
         "-DORT_RRELU_WERROR=ON",
         "-DORT_RRELU_CUDA=OFF",
-        *_fetched_sources(),
+        *fetched_sources(),
     ]
     run("cmake", "-S", _ROOT, "-B", _BUILD, *options)
     run("cmake", "--build", _BUILD, "--parallel", "2", "--target", target)

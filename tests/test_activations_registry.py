@@ -58,6 +58,7 @@ def test_unknown_type_lists_the_known_ones(cfg: Cfg) -> None:
             TypeError,
             "'inplace'; it takes t1, t2",
         ),
+        ({"type": "ReLU", "inplace": "no"}, TypeError, "inplace='no': it must be True or False"),
         ({"type": "MyReLU", "a": 1}, TypeError, "'a'; it takes no arguments"),
         (
             {"type": "LeakyReLU", "slope": 1},

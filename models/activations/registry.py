@@ -13,6 +13,7 @@ from models.activations.learnable_clip import LearnableClip
 from models.activations.my_relu import MyReLU
 from models.activations.paper import PaperLeakyReLU, PaperRReLU
 from models.activations.softplus import Softplus, SoftplusFunction
+from ort_rrelu.arguments import check_switch
 from ort_rrelu.errors import Error, InvalidTypeError, InvalidValueError
 from ort_rrelu.torch import RReLU
 
@@ -99,3 +100,5 @@ def _check_arguments(name: str, factory: Factory, arguments: Mapping[str, Any]) 
         bare = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
         takes = ", ".join(map(str, bare)) or "no arguments"
         raise InvalidTypeError(f"activation {name!r}: {error}; it takes {takes}") from error
+    if "inplace" in arguments:  # any text is true, "no" included
+        check_switch("inplace", arguments["inplace"])

@@ -146,16 +146,18 @@ HWY_INLINE void ForEachFactor(hn::Vec<FloatTag> slopes0, hn::Vec<FloatTag> slope
   }
 }
 
-// kernel(stream, arrays, block) for units of [begin, end): a stream for each high block word.
+// kernel(arrays of a unit, i, slopes of its elements from i on) for [begin, end), two vectors at a time.
 template <class T, class Kernel>
-void ForEachRandomUnit(const ort_rrelu_params& params, const Arrays<T>& arrays, uint64_t begin, uint64_t end,
-                       const Kernel& kernel) {
-  constexpr uint64_t kOneHighWord = uint64_t{kBlock} << 32;
+void ForEachSlopes(const ort_rrelu_params& params, const Arrays<T>& arrays, uint64_t begin, uint64_t end,
+                   const Kernel& kernel) {
+  constexpr uint64_t kOneHighWord = uint64_t{kBlock} << 32;  // a stream has one high block word
   while (begin < end) {
     const uint64_t last = std::min(end, (begin / kOneHighWord + 1) * kOneHighWord);
     const Stream stream(params.seed, params.step, static_cast<uint32_t>(begin / kOneHighWord));
-    ForEachUnit(arrays, begin, last, [&](const Arrays<T>& unit, uint64_t i) ORT_RRELU_LAMBDA {
-      kernel(stream, unit, i / kBlock);
+    ForEachUnit(arrays, begin, last, [&](const Arrays<T>& unit, uint64_t first) ORT_RRELU_LAMBDA {
+      stream.ForEachSlopes(first / kBlock, params.lower, params.upper,
+                           [&](size_t i, auto slopes0, auto slopes1)
+                               ORT_RRELU_LAMBDA { kernel(unit, i, slopes0, slopes1); });
     });
     begin = last;
   }
@@ -163,33 +165,25 @@ void ForEachRandomUnit(const ort_rrelu_params& params, const Arrays<T>& arrays, 
 
 template <class T>
 void Train(const ort_rrelu_params& params, const Arrays<T>& arrays, uint64_t begin, uint64_t end) {
-  const auto kernel = [&params](const Stream& stream, const Arrays<T>& unit,
-                                uint64_t block) ORT_RRELU_LAMBDA {
-    stream.ForEachSlopes(block, params.lower, params.upper,
-                         [&](size_t i, auto slopes0, auto slopes1) ORT_RRELU_LAMBDA {
-                           uint64_t bits = 0;
-                           ForEachFactor<T>(slopes0, slopes1, [&](size_t j, auto factor) ORT_RRELU_LAMBDA {
-                             bits |= Leak<T>(unit, i + j, factor, factor) << j;
-                           });
-                           WriteBits(unit.reserve, i, bits);
-                         });
-  };
-  ForEachRandomUnit(params, arrays, begin, end, kernel);
+  ForEachSlopes(params, arrays, begin, end,
+                [](const Arrays<T>& unit, size_t i, auto slopes0, auto slopes1) ORT_RRELU_LAMBDA {
+                  uint64_t bits = 0;
+                  ForEachFactor<T>(slopes0, slopes1, [&](size_t j, auto factor) ORT_RRELU_LAMBDA {
+                    bits |= Leak<T>(unit, i + j, factor, factor) << j;
+                  });
+                  WriteBits(unit.reserve, i, bits);
+                });
 }
 
 template <class T>
 void TrainBack(const ort_rrelu_params& params, const Arrays<T>& arrays, uint64_t begin, uint64_t end) {
-  const auto kernel = [&params](const Stream& stream, const Arrays<T>& unit,
-                                uint64_t block) ORT_RRELU_LAMBDA {
-    stream.ForEachSlopes(block, params.lower, params.upper,
-                         [&](size_t i, auto slopes0, auto slopes1) ORT_RRELU_LAMBDA {
-                           const uint64_t bits = ReadBits(unit.saved_reserve, i);
-                           ForEachFactor<T>(slopes0, slopes1, [&](size_t j, auto factor) ORT_RRELU_LAMBDA {
-                             LeakBack<T>(unit, i + j, factor, bits >> j);
-                           });
-                         });
-  };
-  ForEachRandomUnit(params, arrays, begin, end, kernel);
+  ForEachSlopes(params, arrays, begin, end,
+                [](const Arrays<T>& unit, size_t i, auto slopes0, auto slopes1) ORT_RRELU_LAMBDA {
+                  const uint64_t bits = ReadBits(unit.saved_reserve, i);
+                  ForEachFactor<T>(slopes0, slopes1, [&](size_t j, auto factor) ORT_RRELU_LAMBDA {
+                    LeakBack<T>(unit, i + j, factor, bits >> j);
+                  });
+                });
 }
 
 template <class T>

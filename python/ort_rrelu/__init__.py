@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ort_rrelu import graph, reference
 from ort_rrelu.errors import Error
 from ort_rrelu.functional import rrelu, rrelu_grad
-from ort_rrelu.library import get_library_path
+from ort_rrelu.library import get_cmake_dir, get_library_path, get_pkgconfig_dir
 
 if TYPE_CHECKING:
     from ort_rrelu import evaluator as evaluator
@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from ort_rrelu.runtime import InferenceSession as InferenceSession
     from ort_rrelu.runtime import register as register
 
-__all__ = ["Error", "get_library_path", "graph", "reference", "rrelu", "rrelu_grad"]
+__all__ = [
+    "Error",
+    "get_cmake_dir",
+    "get_library_path",
+    "get_pkgconfig_dir",
+    "graph",
+    "reference",
+    "rrelu",
+    "rrelu_grad",
+]
 
 __version__ = metadata.version("ort-rrelu")
 

@@ -1,10 +1,11 @@
-"""Arguments of the NumPy functions, checked once for functional.py and reference.py."""
+"""Arguments that several functions share, checked once: those of functional.py and reference.py, switches."""
 
 from __future__ import annotations
 
 import operator
 import secrets
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal, Protocol, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,9 +13,89 @@ from numpy.typing import ArrayLike, NDArray
 from ort_rrelu import library, schema
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 
-__all__ = ["Array", "as_gradient", "as_input", "as_output", "as_params", "as_seed", "as_step"]
+__all__ = [
+    "Array",
+    "RReluFunction",
+    "as_gradient",
+    "as_input",
+    "as_output",
+    "as_params",
+    "as_rrelu_function",
+    "as_seed",
+    "as_step",
+    "check_switch",
+]
 
 Array = NDArray[Any]
+
+
+class RReluFunction(Protocol):
+    """`rrelu` returns y alone, or y and what else was asked for."""
+
+    @overload
+    def __call__(
+        self,
+        x: ArrayLike,
+        lower: float = ...,
+        upper: float = ...,
+        training: bool = ...,
+        *,
+        seed: int | None = ...,
+        step: int = ...,
+        return_noise: Literal[False] = ...,
+        return_reserve: Literal[False] = ...,
+        out: Array | None = ...,
+    ) -> Array: ...
+
+    @overload
+    def __call__(
+        self,
+        x: ArrayLike,
+        lower: float = ...,
+        upper: float = ...,
+        training: bool = ...,
+        *,
+        seed: int | None = ...,
+        step: int = ...,
+        return_noise: Literal[True],
+        return_reserve: Literal[False] = ...,
+        out: Array | None = ...,
+    ) -> tuple[Array, Array]: ...
+
+    @overload
+    def __call__(
+        self,
+        x: ArrayLike,
+        lower: float = ...,
+        upper: float = ...,
+        training: bool = ...,
+        *,
+        seed: int | None = ...,
+        step: int = ...,
+        return_noise: Literal[False] = ...,
+        return_reserve: Literal[True],
+        out: Array | None = ...,
+    ) -> tuple[Array, Array]: ...
+
+    @overload
+    def __call__(
+        self,
+        x: ArrayLike,
+        lower: float = ...,
+        upper: float = ...,
+        training: bool = ...,
+        *,
+        seed: int | None = ...,
+        step: int = ...,
+        return_noise: Literal[True],
+        return_reserve: Literal[True],
+        out: Array | None = ...,
+    ) -> tuple[Array, Array, Array]: ...
+
+
+def as_rrelu_function(function: Callable[..., Any]) -> RReluFunction:
+    """The function itself, with the types that go with its arguments."""
+    return cast(RReluFunction, function)
 
 
 def _allowed_dtypes() -> str:
@@ -90,3 +171,9 @@ def as_params(
     params = library.Params(schema.DTYPES[dtype], lower, upper, bool(training), as_seed(seed), as_step(step))
     library.check(params)
     return params
+
+
+def check_switch(name: str, value: Any) -> None:
+    """Raise InvalidTypeError unless the value is True or False."""
+    if not isinstance(value, bool):
+        raise InvalidTypeError(f"{name}={value!r}: it must be True or False")

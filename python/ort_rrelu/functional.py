@@ -2,77 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, overload
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ort_rrelu import library, schema
-from ort_rrelu.arguments import Array, as_gradient, as_input, as_output, as_params
+from ort_rrelu.arguments import Array, as_gradient, as_input, as_output, as_params, as_rrelu_function
 
 __all__ = ["rrelu", "rrelu_grad"]
 
 
-@overload
-def rrelu(
-    x: ArrayLike,
-    lower: float = ...,
-    upper: float = ...,
-    training: bool = ...,
-    *,
-    seed: int | None = ...,
-    step: int = ...,
-    return_noise: Literal[False] = ...,
-    return_reserve: Literal[False] = ...,
-    out: Array | None = ...,
-) -> Array: ...
-
-
-@overload
-def rrelu(
-    x: ArrayLike,
-    lower: float = ...,
-    upper: float = ...,
-    training: bool = ...,
-    *,
-    seed: int | None = ...,
-    step: int = ...,
-    return_noise: Literal[True],
-    return_reserve: Literal[False] = ...,
-    out: Array | None = ...,
-) -> tuple[Array, Array]: ...
-
-
-@overload
-def rrelu(
-    x: ArrayLike,
-    lower: float = ...,
-    upper: float = ...,
-    training: bool = ...,
-    *,
-    seed: int | None = ...,
-    step: int = ...,
-    return_noise: Literal[False] = ...,
-    return_reserve: Literal[True],
-    out: Array | None = ...,
-) -> tuple[Array, Array]: ...
-
-
-@overload
-def rrelu(
-    x: ArrayLike,
-    lower: float = ...,
-    upper: float = ...,
-    training: bool = ...,
-    *,
-    seed: int | None = ...,
-    step: int = ...,
-    return_noise: Literal[True],
-    return_reserve: Literal[True],
-    out: Array | None = ...,
-) -> tuple[Array, Array, Array]: ...
-
-
+@as_rrelu_function
 def rrelu(
     x: ArrayLike,
     lower: float = schema.LOWER,

@@ -32,7 +32,9 @@ __all__ = [
     "cuda_fault",
     "cuda_forward",
     "forward",
+    "get_cmake_dir",
     "get_library_path",
+    "get_pkgconfig_dir",
     "reserve_bytes",
 ]
 
@@ -48,12 +50,33 @@ def get_library_path() -> str:
     its sources without having been built.
     """
     name = {"win32": "ort_rrelu.dll", "darwin": "libort_rrelu.dylib"}.get(sys.platform, "libort_rrelu.so")
+    return _installed(name)
+
+
+def get_cmake_dir() -> str:
+    """Absolute path of the folder with which CMake's find_package(ort_rrelu) works, as `ort_rrelu_DIR`.
+
+    Its target ort_rrelu::ort_rrelu has the library's file and the header of its C API, ort_rrelu/rrelu.h.
+    Raises LibraryError as `get_library_path` does.
+    """
+    return _installed("share/cmake/ort_rrelu")
+
+
+def get_pkgconfig_dir() -> str:
+    """Absolute path of the folder that holds ort_rrelu.pc, for PKG_CONFIG_PATH.
+
+    Its variable `library` is the library's file. Raises LibraryError as `get_library_path` does.
+    """
+    return _installed("share/pkgconfig")
+
+
+def _installed(name: str) -> str:
     # An editable installation has two folders: the sources, and what was built.
     for folder in sys.modules[schema.__package__].__path__:
         path = Path(folder).resolve() / name
-        if path.is_file():
+        if path.exists():
             return os.fspath(path)
-    raise LibraryError(f"the shared library {path} does not exist: build it with `pip install .`")
+    raise LibraryError(f"{path} does not exist: build it with `pip install .`")
 
 
 @dataclass(frozen=True)

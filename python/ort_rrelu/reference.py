@@ -6,13 +6,13 @@ words.
 
 from __future__ import annotations
 
-from typing import Any, Literal, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ort_rrelu import library, reserve, schema
-from ort_rrelu.arguments import Array, as_gradient, as_input, as_output, as_params
+from ort_rrelu.arguments import Array, as_gradient, as_input, as_output, as_params, as_rrelu_function
 
 __all__ = ["derive_seed", "philox", "rrelu", "rrelu_grad", "slopes"]
 
@@ -84,66 +84,7 @@ def _factors(params: library.Params, array: Array) -> Array:
     return _wide(drawn.reshape(array.shape).astype(array.dtype))
 
 
-@overload
-def rrelu(
-    x: ArrayLike,
-    lower: float = ...,
-    upper: float = ...,
-    training: bool = ...,
-    *,
-    seed: int | None = ...,
-    step: int = ...,
-    return_noise: Literal[False] = ...,
-    return_reserve: Literal[False] = ...,
-    out: Array | None = ...,
-) -> Array: ...
-
-
-@overload
-def rrelu(
-    x: ArrayLike,
-    lower: float = ...,
-    upper: float = ...,
-    training: bool = ...,
-    *,
-    seed: int | None = ...,
-    step: int = ...,
-    return_noise: Literal[True],
-    return_reserve: Literal[False] = ...,
-    out: Array | None = ...,
-) -> tuple[Array, Array]: ...
-
-
-@overload
-def rrelu(
-    x: ArrayLike,
-    lower: float = ...,
-    upper: float = ...,
-    training: bool = ...,
-    *,
-    seed: int | None = ...,
-    step: int = ...,
-    return_noise: Literal[False] = ...,
-    return_reserve: Literal[True],
-    out: Array | None = ...,
-) -> tuple[Array, Array]: ...
-
-
-@overload
-def rrelu(
-    x: ArrayLike,
-    lower: float = ...,
-    upper: float = ...,
-    training: bool = ...,
-    *,
-    seed: int | None = ...,
-    step: int = ...,
-    return_noise: Literal[True],
-    return_reserve: Literal[True],
-    out: Array | None = ...,
-) -> tuple[Array, Array, Array]: ...
-
-
+@as_rrelu_function
 def rrelu(
     x: ArrayLike,
     lower: float = schema.LOWER,

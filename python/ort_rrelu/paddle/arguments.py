@@ -9,6 +9,7 @@ from typing import Any
 
 import paddle
 
+from ort_rrelu.arguments import check_switch
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 
 __all__ = [
@@ -16,7 +17,6 @@ __all__ = [
     "check_input_spec",
     "check_options",
     "check_path",
-    "check_switch",
     "check_variables",
 ]
 
@@ -53,12 +53,6 @@ def as_opset_version(version: Any) -> int:
     if version not in _OPSET_VERSIONS:
         raise InvalidValueError(f"opset_version={version}: it must be from {first} to {last}")
     return int(version)
-
-
-def check_switch(name: str, value: Any) -> None:
-    """Raise InvalidTypeError unless the value is True or False."""
-    if not isinstance(value, bool):
-        raise InvalidTypeError(f"{name}={value!r}: it must be True or False")
 
 
 def check_options(options: Mapping[str, Any]) -> None:

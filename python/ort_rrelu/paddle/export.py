@@ -18,6 +18,7 @@ from paddle.jit import TranslatedLayer
 from paddle.jit.dy2static.program_translator import StaticFunction
 from paddle.jit.pir_translated_layer import PirTranslatedLayer
 
+from ort_rrelu.arguments import check_switch
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, ModelFileError
 from ort_rrelu.exporting import finished
 from ort_rrelu.files import check_target
@@ -28,7 +29,6 @@ from ort_rrelu.paddle.arguments import (
     check_input_spec,
     check_options,
     check_path,
-    check_switch,
     check_variables,
 )
 from ort_rrelu.paddle.conversion import convert, translate

@@ -10,6 +10,7 @@ from typing import Any
 import onnx
 import torch
 
+from ort_rrelu.arguments import check_switch
 from ort_rrelu.errors import Error, InvalidTypeError, InvalidValueError
 from ort_rrelu.exporting import finished
 from ort_rrelu.files import check_target
@@ -68,8 +69,8 @@ def export(
     """
     if f is not None:
         check_target(f)
-    if not isinstance(portable, bool):
-        raise InvalidTypeError(f"portable={portable!r}: it must be True or False")
+    check_switch("step_input", step_input)
+    check_switch("portable", portable)
     if kw.pop("verify", False):
         raise InvalidValueError(
             "verify=True: torch's check cannot load the library; "
