@@ -35,6 +35,7 @@ def _comparisons() -> dict[str, tuple[str, bool]]:
     written = {text: (f"c = {text}", negative) for text, negative in plain.items()}
     negated = {f"Not({text})": (f"k = {text} c = Not(k)", not negative) for text, negative in plain.items()}
     xored = {
+        "Not(Not(..))": ("k = Less(x, zero) l = Not(k) c = Not(l)", True),
         "Xor(.., true)": ("k = Less(x, zero) t = Constant <value = bool {1}> () c = Xor(k, t)", False),
         "Xor(false, ..)": ("k = Less(x, zero) t = Constant <value = bool {0}> () c = Xor(t, k)", True),
     }

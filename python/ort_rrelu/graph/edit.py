@@ -1,4 +1,4 @@
-"""replace_node: one node of a model becomes another, and what nobody reads any more goes.
+"""replace_node, remove_unread: one node of a model becomes another, and what nobody reads any more goes.
 
 In the ModelProto itself: a model that went through onnx_ir and back lacks what onnx_ir does not know.
 """
@@ -12,15 +12,15 @@ import onnx
 
 from ort_rrelu.graph.nodes import subgraphs
 
-__all__ = ["replace_node"]
+__all__ = ["Container", "remove_unread", "replace_node"]
 
 Container = onnx.GraphProto | onnx.FunctionProto
 
 
-def replace_node(container: Container, node: onnx.NodeProto, replacement: onnx.NodeProto) -> None:
+def replace_node(node: onnx.NodeProto, replacement: onnx.NodeProto) -> set[str]:
     """Make `node`, in place, the replacement; its name, its output and what is written about it stay.
 
-    Nodes that were there for it alone go, and so do their constants.
+    Returns the values that it read and does not read any more.
     """
     dropped = set(node.input) - set(replacement.input)
     node.domain, node.op_type = replacement.domain, replacement.op_type
@@ -28,11 +28,12 @@ def replace_node(container: Container, node: onnx.NodeProto, replacement: onnx.N
     for field in ("input", "attribute"):
         node.ClearField(field)
         getattr(node, field).extend(getattr(replacement, field))
-    _sweep(container, dropped)
+    return dropped
 
 
-def _sweep(container: Container, dropped: set[str]) -> None:
-    """Remove what computes or holds these values, unless somebody reads them, and so on backwards."""
+def remove_unread(container: Container, names: set[str]) -> None:
+    """Remove, in place, what computes or holds these values and nobody reads, and so on backwards."""
+    dropped = set(names)
     producers = {name: node for node in container.node for name in node.output if name}
     while unread := dropped - (read := _read(container)):
         nodes = {id(node): node for name, node in producers.items() if name in unread}.values()

@@ -14,7 +14,7 @@ import onnx
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, MissingPackageError
 from ort_rrelu.graph.check import attributes, check_model
-from ort_rrelu.graph.edit import replace_node
+from ort_rrelu.graph.edit import Container, remove_unread, replace_node
 from ort_rrelu.graph.file import new_model
 from ort_rrelu.graph.nodes import all_nodes, our_nodes, set_attribute
 from ort_rrelu.graph.portable import is_portable
@@ -99,9 +99,10 @@ def fuse(
     check_model(made)
     found = find_matches(made)
     seeds = _Seeds(made)
-    said = [_apply(match, seeds) for match in found.matches]
+    said = [_seeded(match, seeds) for match in found.matches]
     said += [Finding(_name(left.node), False, left.reason) for left in found.left]
     if found.matches:
+        _edit(found.matches)
         made = _finished(made, found, portable)
     for finding in said:
         tell(finding)
@@ -127,13 +128,12 @@ def _seed_and_derived(own: int) -> Iterator[int]:
     yield from (derive_seed(own, position) for position in itertools.count())
 
 
-def _apply(match: Match, seeds: _Seeds) -> Finding:
-    """Edit the model; what was done."""
+def _seeded(match: Match, seeds: _Seeds) -> Finding:
+    """Give the new node its seed; what to say of it."""
     values = attributes(match.replacement)
     own = values["seed"] if values["seed"] >= 0 else None
     seed = seeds.take(own)
     set_attribute(match.replacement, "seed", seed)
-    replace_node(match.container, match.node, match.replacement)
     if own is None:
         origin = "fresh entropy in each session"
     else:
@@ -144,6 +144,16 @@ def _apply(match: Match, seeds: _Seeds) -> Finding:
         f"{match.form} with a slope from {match.draw}: bounds {values['lower']:g} and {values['upper']:g}, "
         f"seed {seed} ({origin})",
     )
+
+
+def _edit(matches: list[Match]) -> None:
+    """Put the new nodes in, in place, and remove what was there for the old ones alone."""
+    dropped: dict[int, tuple[Container, set[str]]] = {}
+    for match in matches:
+        _, names = dropped.setdefault(id(match.container), (match.container, set()))
+        names |= replace_node(match.node, match.replacement)
+    for container, names in dropped.values():
+        remove_unread(container, names)
 
 
 def _finished(model: onnx.ModelProto, found: Matches, portable: bool) -> onnx.ModelProto:
