@@ -138,6 +138,14 @@ def test_cast_to_another_type_stays() -> None:
     assert ops(made) == ["Cast", "RRelu", "Cast"]
 
 
+def test_cast_stays_where_what_it_casts_is_read_elsewhere() -> None:
+    made, _ = fused(
+        parsed(f"""net (float16[n] x) => (float16[n] y, float[n] z) {{
+        w = Cast <to = 1> (x) r = {DRAW} (w) v = PRelu(w, r) y = Cast <to = 10> (v) z = Neg(v) }}""")
+    )
+    assert ops(made) == ["Cast", "RRelu", "Cast", "Neg"]
+
+
 @pytest.mark.parametrize(("x", "drawn"), [("float[2,3]", "2, 3"), ("float[3]", "3")])
 def test_draw_in_a_known_shape(x: str, drawn: str) -> None:
     made, _ = fused(
