@@ -26,6 +26,8 @@ def _run(model: bytes, threads: int, images: Array) -> Callable[[], object]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    # A thread that spins after its session's run would slow down the next one's.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = ort_rrelu.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     feed = {session.get_inputs()[0].name: images}
     return lambda: session.run(None, feed)
@@ -34,8 +36,8 @@ def _run(model: bytes, threads: int, images: Array) -> Callable[[], object]:
 def _medians(runs: list[Callable[[], object]]) -> list[float]:
     """Seconds of one run of each."""
     times: list[list[float]] = [[] for _ in runs]
-    for _ in range(_WARM_UP + _ROUNDS):
-        for own, run in zip(times, runs, strict=True):
+    for turn in range(_WARM_UP + _ROUNDS):
+        for own, run in list(zip(times, runs, strict=True))[:: 1 if turn % 2 else -1]:
             begin = time.perf_counter()
             run()
             own.append(time.perf_counter() - begin)

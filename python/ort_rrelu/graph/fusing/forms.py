@@ -10,7 +10,6 @@ from ort_rrelu.graph.fusing.draws import Draw, draw_of
 from ort_rrelu.graph.fusing.left import Left, described
 from ort_rrelu.graph.fusing.masks import sign_mask
 from ort_rrelu.graph.fusing.values import (
-    FLOATS,
     before_casts,
     comes_from,
     constant,
@@ -42,9 +41,6 @@ def leak_of(node: ir.Node) -> Leak | None:
     before, after = leak.x.shape, node.outputs[0].shape
     if before is not None and after is not None and len(before) != len(after):
         raise Left(leak.draw.node, f'"{node.outputs[0].name}" has {len(after)} dimensions, x {len(before)}')
-    dtype = dtype_of(leak.x)
-    if dtype not in {*FLOATS, None}:
-        raise Left(leak.draw.node, f'"{leak.x.name}" is of type {str(dtype).lower()}, which RRelu has not')
     return leak
 
 
