@@ -27,27 +27,36 @@ async function probabilities(pixels, mode, seed, step) {
   return exps.map((e) => e / sum);
 }
 
+function showAnswer(values, label) {
+  const percents = values.map((value) => `${(100 * value).toFixed(2)} %`);
+  bars.querySelectorAll("meter").forEach((meter, i) => (meter.value = values[i]));
+  bars.querySelectorAll("span").forEach((span, i) => (span.textContent = percents[i]));
+  const answer = values.indexOf(Math.max(...values));
+  status.textContent = `The network says ${answer}; the label says ${label}.`;
+}
+
+function showFailure(error) {
+  sessions.clear(); // what could not be loaded may load another time
+  status.textContent = `It failed: ${error.message}`;
+}
+
 async function show() {
   const { mode, seed, step } = form.elements;
   seed.disabled = step.disabled = mode.value !== "train";
   if (!form.reportValidity()) return;
   const request = ++latest;
+  const { pixels, label } = digits[chosen];
   bars.ariaBusy = "true";
-  try {
-    const values = await probabilities(digits[chosen].pixels, mode.value, seed.value, step.valueAsNumber);
-    if (request !== latest) return; // a newer choice is on its way
-    bars.querySelectorAll("meter").forEach((meter, i) => (meter.value = values[i]));
-    const percents = values.map((value) => `${(100 * value).toFixed(2)} %`);
-    bars.querySelectorAll("span").forEach((span, i) => (span.textContent = percents[i]));
-    const answer = values.indexOf(Math.max(...values));
-    status.textContent = `The network says ${answer}; the label says ${digits[chosen].label}.`;
-  } catch (error) {
-    status.textContent = `It failed: ${error.message}`;
-  }
+  const result = await probabilities(pixels, mode.value, seed.value, step.valueAsNumber).then(
+    (values) => () => showAnswer(values, label),
+    (error) => () => showFailure(error),
+  );
+  if (request !== latest) return; // a newer choice is on its way
+  result();
   bars.ariaBusy = "false";
 }
 
-function drawn(pixels) {
+function picture(pixels) {
   const canvas = Object.assign(document.createElement("canvas"), { width: 8, height: 8 });
   const rgba = pixels.flatMap((p) => [...Array(3).fill(255 - (255 * p) / 16), 255]);
   canvas.getContext("2d").putImageData(new ImageData(Uint8ClampedArray.from(rgba), 8, 8), 0, 0);
@@ -63,7 +72,7 @@ function choose(i) {
 digits.forEach(({ label, pixels }, i) => {
   const button = document.createElement("button");
   Object.assign(button, { title: `a ${label}`, onclick: () => choose(i) });
-  button.append(drawn(pixels));
+  button.append(picture(pixels));
   document.querySelector("#digits").append(button);
 });
 seeds.forEach((seed) => form.elements.seed.add(new Option(seed)));

@@ -48,6 +48,18 @@ suite("models", () => {
   }
 });
 
+async function shown() {
+  await page.locator("#bars[aria-busy=false]").waitFor();
+  return page.locator("meter").evaluateAll((meters) => meters.map((meter) => meter.value));
+}
+
+function assertClose(actual, expected) {
+  assert.strictEqual(actual.length, expected.length);
+  actual.forEach((value, i) => {
+    assert.ok(Math.abs(value - expected[i]) < 1e-5, `${i}: ${value} is not ${expected[i]}`);
+  });
+}
+
 async function choose({ digit, mode, seed, step }) {
   await page.locator("#digits button").nth(digit).click();
   await page.getByLabel(mode).check();
@@ -55,28 +67,55 @@ async function choose({ digit, mode, seed, step }) {
     await page.getByLabel("seed").selectOption(String(seed));
     await page.getByLabel("step").fill(String(step));
   }
-  await page.locator("#bars[aria-busy=false]").waitFor();
 }
 
 suite("page", () => {
-  for (const { probabilities, ...choice } of JSON.parse(readFileSync(join(FOLDER, "expected.json")))) {
+  const cases = JSON.parse(readFileSync(join(FOLDER, "expected.json")));
+  for (const { probabilities, ...choice } of cases) {
     test(JSON.stringify(choice), async () => {
       await choose(choice);
-      const shown = await page.locator("meter").evaluateAll((meters) => meters.map((meter) => meter.value));
-      assert.strictEqual(shown.length, probabilities.length);
-      shown.forEach((value, i) => assert.ok(Math.abs(value - probabilities[i]) < 1e-5, `${i}: ${value}`));
+      assertClose(await shown(), probabilities);
     });
   }
+
+  test("shows the last choice, however late an earlier one's model comes", async () => {
+    const { probabilities, ...choice } = cases.findLast(({ mode }) => mode === "eval");
+    const model = "**/train.seed2.onnx";
+    const { promise: released, resolve: release } = Promise.withResolvers();
+    await page.route(model, (route) => released.then(() => route.continue()));
+    await page.reload();
+    await choose({ ...choice, mode: "train", seed: 2, step: 0 });
+    await choose(choice);
+    const response = page.waitForResponse(model);
+    release();
+    await (await response).finished();
+    await page.waitForTimeout(1000); // for the session; were this too short, the test could miss an error only
+    assertClose(await shown(), probabilities);
+    await page.unroute(model);
+  });
 
   test("refuses a step that is none", async () => {
     await page.getByLabel("train").check();
     await page.getByLabel("step").fill("-1");
     assert.strictEqual(await page.locator("input:invalid").count(), 1);
-    await page.getByLabel("step").fill("7");
+  });
+
+  test("says what failed, and works when it can again", async () => {
+    const { probabilities, ...choice } = cases.find(({ mode }) => mode === "train");
+    await page.route("**/*.onnx", (route) => route.abort());
+    await page.reload();
+    await choose(choice);
+    await page.getByText(/^It failed: /).waitFor();
+    await page.unroute("**/*.onnx");
+    await choose({ ...choice, mode: "eval" });
+    await choose(choice);
+    assertClose(await shown(), probabilities);
+    errors.splice(0);
   });
 
   test("screenshot", async () => {
     await choose({ digit: 18, mode: "train", seed: 1, step: 7 });
+    await shown();
     await page.screenshot({ path: join(FOLDER, "web.png") });
   });
 
