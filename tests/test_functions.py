@@ -11,7 +11,6 @@ import onnx
 import onnxruntime
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from onnx.reference import ReferenceEvaluator
 
 import ort_rrelu
@@ -19,6 +18,7 @@ from ort_rrelu import reference, schema
 from tests.bits import assert_same_bits
 from tests.draws import Draw, by_numpy, by_reference, normal, special_values
 from tests.models import BFLOAT16, DTYPES, FLOAT, Array, Shape, grad_model, rrelu_model, run, step_of
+from tests.strategies import arrays, draws
 
 _LEVELS = onnxruntime.GraphOptimizationLevel.__members__
 _OPTIMIZED = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
@@ -74,44 +74,14 @@ def _assert_all_agree(x: Array, draw: Draw, level: str = "ORT_ENABLE_ALL") -> No
             assert_same_bits(a, e)
 
 
-_BOUNDS = st.tuples(
-    *[st.floats(-(2.0**14), 2.0**14, width=32) | st.sampled_from([-0.0, 0.0, 1e-9, -1e-9])] * 2
-)
-_int64 = functools.partial(st.integers, max_value=2**63 - 1)
-
-
-@st.composite
-def _draws(draw: st.DrawFn) -> Draw:
-    lower, upper = sorted(draw(_BOUNDS))
-    return Draw(
-        lower,
-        upper,
-        training=draw(st.booleans()),
-        seed=draw(_int64(min_value=0)),
-        step=draw(_int64(min_value=-(2**63))),
-    )
-
-
-@st.composite
-def _arrays(draw: st.DrawFn) -> Array:
-    shape = tuple(draw(st.lists(st.integers(0, 9), max_size=4)))
-    dtype, scale = draw(st.sampled_from(list(DTYPES))), draw(st.sampled_from([1e-30, 1e-6, 1.0, 100.0]))
-    values = normal(shape, FLOAT, seed=draw(st.integers(0, 2**32 - 1)))
-    x = np.asarray(values * np.float32(scale)).astype(DTYPES[dtype])
-    special = special_values(dtype).reshape(-1)
-    count = min(x.size, special.size)
-    x.reshape(-1)[:count] = special[:count]
-    return x
-
-
 @settings(deadline=None)
-@given(_arrays(), _draws())
+@given(arrays(), draws())
 def test_function_equals_kernel_and_reference(x: Array, draw: Draw) -> None:
     _assert_all_agree(x, draw)
 
 
 @settings(deadline=None, max_examples=20)
-@given(_arrays(), _draws())
+@given(arrays(), draws())
 def test_function_in_the_reference_evaluator(x: Array, draw: Draw) -> None:
     evaluator = _Evaluator(_model(schema.DTYPES[x.dtype], draw))
     for a, e in zip(run(evaluator, x, step_of(draw.step)), by_reference(x, draw)[:2], strict=True):

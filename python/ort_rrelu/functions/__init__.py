@@ -4,6 +4,24 @@ With a seed and a step the bits are those of reference.py and of the kernels, in
 no count of its runs and no key of its session: without `step`, or without a seed, every run draws anew.
 """
 
-from ort_rrelu.functions.ops import OLDEST_OPSET, Bounds, Shape, rrelu, rrelu_grad
+from ort_rrelu.functions.ops import (
+    OLDEST_OPSET,
+    Bounds,
+    Shape,
+    factor,
+    mean_slope,
+    rrelu,
+    rrelu_grad,
+    rrelu_in_one_mode,
+)
 
-__all__ = ["OLDEST_OPSET", "Bounds", "Shape", "rrelu", "rrelu_grad"]
+__all__ = [
+    "OLDEST_OPSET",
+    "Bounds",
+    "Shape",
+    "factor",
+    "mean_slope",
+    "rrelu",
+    "rrelu_grad",
+    "rrelu_in_one_mode",
+]

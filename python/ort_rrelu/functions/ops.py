@@ -17,7 +17,16 @@ from ort_rrelu import schema
 from ort_rrelu.functions.body import Body
 from ort_rrelu.functions.stream import attribute, slopes
 
-__all__ = ["OLDEST_OPSET", "Bounds", "Shape", "rrelu", "rrelu_grad"]
+__all__ = [
+    "OLDEST_OPSET",
+    "Bounds",
+    "Shape",
+    "factor",
+    "mean_slope",
+    "rrelu",
+    "rrelu_grad",
+    "rrelu_in_one_mode",
+]
 
 OLDEST_OPSET = 18  # the first with bitwise operators
 
@@ -52,6 +61,13 @@ def rrelu(shape: Shape, opset: int, usual: Bounds | None = None) -> onnx.Functio
     return _function(schema.RRELU, shape.inputs, shape.outputs, body, opset, attributes)
 
 
+def rrelu_in_one_mode(shape: Shape, opset: int, name: str, *, training: bool) -> onnx.FunctionProto:
+    """One branch of RRelu, to be inlined: a function `name`. In train mode the seed is 0 or more."""
+    body = _train(shape, seeded=True) if training else _eval(shape, None)
+    attributes = sorted(schema.schemas()[schema.RRELU].attributes)
+    return _function(name, shape.inputs, body.results, body, opset, attributes)
+
+
 def rrelu_grad(opset: int) -> onnx.FunctionProto:
     """RReluGrad from noise."""
     body = Body("v")
@@ -77,8 +93,8 @@ def _function(
     return function
 
 
-def _factor(body: Body, x: str, slope: str, dtype: DTypeLike) -> str:
-    """The slope where x <= 0, else 1; for NaN too."""
+def factor(body: Body, x: str, slope: str, dtype: DTypeLike) -> str:
+    """The slope where x <= 0, else 1; for NaN too. `dtype` is that of x and slope."""
     leaks = body("LessOrEqual", x, body.constant(0.0, dtype))
     # The slope comes last because ONNX Runtime's Where makes +0 of a -0 that comes first; Xor is used because
     # its optimizer turns Where of Not round.
@@ -86,18 +102,18 @@ def _factor(body: Body, x: str, slope: str, dtype: DTypeLike) -> str:
     return body("Where", keeps, body.constant(1.0, dtype), slope)
 
 
-def _train(shape: Shape) -> Body:
+def _train(shape: Shape, *, seeded: bool = False) -> Body:
     body = Body("t")
     x = body.to_double("X")  # of which, unlike of bfloat16, ONNX Runtime can take the size
-    drawn = body.to_double(body("CastLike", slopes(body, x, step=shape.step), "X"))
+    drawn = body.to_double(body("CastLike", slopes(body, x, step=shape.step, seeded=seeded), "X"))
     # In double the product of what the other types hold is exact.
     body.results = _times(body, x, drawn, np.float64, shape)
     return body
 
 
 def _times(body: Body, x: str, slope: str, dtype: DTypeLike, shape: Shape) -> tuple[str, ...]:
-    factor = _factor(body, x, slope, dtype)
-    return _like_x(body, shape, body("Mul", x, factor), factor)
+    noise = factor(body, x, slope, dtype)
+    return _like_x(body, shape, body("Mul", x, noise), noise)
 
 
 def _like_x(body: Body, shape: Shape, *values: str) -> tuple[str, ...]:
@@ -122,7 +138,7 @@ def _eval_in_float(shape: Shape, mean: str, bounds: tuple[str, str], usual: Boun
     """For 16-bit types too, whose product is rounded to float first."""
     body = Body("f")
     # A negative slope changes the sign of +0, which LeakyRelu leaves alone.
-    if usual is None or not _mean(usual) > 0:
+    if usual is None or not mean_slope(usual) > 0:
         body.results = _times(body, body.to_float("X"), body.to_float(mean), np.float32, shape)
         return body
     equal = (
@@ -138,12 +154,13 @@ def _eval_in_float(shape: Shape, mean: str, bounds: tuple[str, str], usual: Boun
 def _leaky(shape: Shape, mean: str, usual: Bounds) -> Body:
     body = Body("l")
     x = body.to_float("X")  # in each branch: older optimizers warn when they drop a Cast that several read
-    y = body("LeakyRelu", x, alpha=_mean(usual))
-    factor = (_factor(body, x, body.to_float(mean), np.float32),) if shape.noise else ()
-    body.results = _like_x(body, shape, y, *factor)
+    y = body("LeakyRelu", x, alpha=mean_slope(usual))
+    noise = (factor(body, x, body.to_float(mean), np.float32),) if shape.noise else ()
+    body.results = _like_x(body, shape, y, *noise)
     return body
 
 
-def _mean(bounds: Bounds) -> float:
+def mean_slope(bounds: Bounds) -> float:
+    """The slope of eval mode, as a float has it."""
     lower, upper = (float(np.float32(bound)) for bound in bounds)
     return float(np.float32((lower + upper) / 2))

@@ -24,10 +24,13 @@ def attribute(body: Body, name: str) -> str:
     return body.attribute(name, int(schema.schemas()[schema.RRELU].attributes[name].default_value.type))
 
 
-def slopes(body: Body, x: str, *, step: bool) -> str:
-    """The float slope of each element of x; step: the function has an input of that name."""
+def slopes(body: Body, x: str, *, step: bool, seeded: bool = False) -> str:
+    """The float slope of each element of x.
+
+    step: the function has an input of that name. seeded: the seed is never negative.
+    """
     lower, upper = attribute(body, "lower"), attribute(body, "upper")
-    h = _half_words(body, body("Size", x), _step(body) if step else _entropy(body))
+    h = _half_words(body, body("Size", x), _step(body) if step else _entropy(body), seeded=seeded)
     # (2h + 1) * 2^-17, exact in float.
     odd = body("Add", body("Mul", h, body.constant(2.0, np.float32)), body.constant(1.0, np.float32))
     u = body("Mul", odd, body.constant(2.0**-17, np.float32))
@@ -37,12 +40,13 @@ def slopes(body: Body, x: str, *, step: bool) -> str:
     return body("Reshape", flat, body("Shape", x), allowzero=1)
 
 
-def _half_words(body: Body, size: str, step: str) -> str:
+def _half_words(body: Body, size: str, step: str, *, seeded: bool) -> str:
     """The 16 bits of elements 0 .. size - 1, as floats."""
     one, eight = (body.constant(n, np.int64) for n in (1, 8))
     blocks = body("Div", body("Add", size, body.constant(7, np.int64)), eight)
     block = body.to_uint64(body("Range", body.constant(0, np.int64), blocks, one))
-    words = _philox(body, (*_words(body, block), *_words(body, step)), _key(body))
+    key = body.to_uint64(attribute(body, "seed")) if seeded else _key(body)
+    words = _philox(body, (*_words(body, block), *_words(body, step)), key)
     axis = body.constant([1], np.int64)
     columns = [body("Unsqueeze", half, axis) for word in words for half in _halves(body, word)]
     flat = body("Reshape", body("Concat", *columns, axis=1), body.constant([-1], np.int64))

@@ -11,14 +11,14 @@ from ort_rrelu.graph.check import attributes
 from ort_rrelu.graph.names import Names
 from ort_rrelu.graph.nodes import function_nodes, graph_nodes, our_nodes, step_of
 
-__all__ = ["conform"]
+__all__ = ["conform", "write_attributes"]
 
 
 def conform(model: onnx.ModelProto, shape: Shape) -> None:
     """Give every RRelu node, in place, all attributes, and the inputs and outputs of `shape`."""
     names = Names(model)
     for node in our_nodes(model):
-        _write_attributes(node)
+        write_attributes(node)
         del node.input[len(shape.inputs) :]
         if shape.noise and not any(node.output[1:]):
             node.output[1:] = [names.new(f"{node.output[0]}_noise")]
@@ -26,8 +26,8 @@ def conform(model: onnx.ModelProto, shape: Shape) -> None:
         _wire_spare_steps(model, names)
 
 
-def _write_attributes(node: onnx.NodeProto) -> None:
-    """All four: a function has no defaults in IR 8, and ONNX Runtime knows none for a custom op."""
+def write_attributes(node: onnx.NodeProto) -> None:
+    """All four, in place: a function has no defaults in IR 8, and ONNX Runtime knows none for a custom op."""
     types = {name: a.default_value.type for name, a in schema.schemas()[schema.RRELU].attributes.items()}
     values, present = attributes(node), {a.name: a for a in node.attribute}
     for name, kind in types.items():

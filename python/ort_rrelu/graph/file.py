@@ -8,10 +8,10 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError
 
-from ort_rrelu.errors import InvalidValueError, ModelFileError
+from ort_rrelu.errors import InvalidTypeError, InvalidValueError, ModelFileError
 from ort_rrelu.files import replacing
 
-__all__ = ["read_model", "write_model"]
+__all__ = ["new_model", "read_model", "write_model"]
 
 
 def read_model(
@@ -30,6 +30,20 @@ def read_model(
     if external_data:
         onnx.external_data_helper.load_external_data_for_model(model, os.fspath(path.parent))
     return model
+
+
+def new_model(model: onnx.ModelProto | str | os.PathLike[str]) -> onnx.ModelProto:
+    """A copy of a model, or the model in a file; weights in other files stay there.
+
+    Raises as read_model does, and InvalidTypeError when it is neither a model nor a path.
+    """
+    if isinstance(model, onnx.ModelProto):
+        copy = onnx.ModelProto()
+        copy.CopyFrom(model)
+        return copy
+    if not isinstance(model, str | os.PathLike):
+        raise InvalidTypeError(f"model is a {type(model).__name__}: it must be an onnx.ModelProto or a path")
+    return read_model(model)
 
 
 def _parse(data: bytes, origin: str) -> onnx.ModelProto:

@@ -26,3 +26,11 @@ class Names:
         free = next(each for each in itertools.chain([name], numbered) if each not in self._taken)
         self._taken.add(free)
         return free
+
+    def prefix(self, name: str) -> str:
+        """`name`, or with a number at its end: a beginning that no other name has."""
+        numbered = (f"{name}_{number}_" for number in itertools.count(1))
+        candidates = itertools.chain([f"{name}_"], numbered)
+        free = next(each for each in candidates if not any(taken.startswith(each) for taken in self._taken))
+        self._taken.add(free)
+        return free

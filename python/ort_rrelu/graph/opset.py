@@ -7,16 +7,17 @@ from onnx import helper, version_converter
 
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.nodes import all_nodes
+from ort_rrelu.graph.weights import return_weights, take_weights
 
 __all__ = ["lower_ir_version", "opset_of", "raise_opset"]
 
 _STANDARD = {"", "ai.onnx"}
 _FUNCTIONS_IR, _OVERLOADS_IR = 8, 10
-_LARGE = 1024  # bytes: a weight, of which the converter need not know the value
+_FINE_IR = 8  # every supported runtime reads it
 
 
-def opset_of(model: onnx.ModelProto) -> int | None:
-    """The version of the standard operators, if the model has any."""
+def opset_of(model: onnx.ModelProto | onnx.FunctionProto) -> int | None:
+    """The version of the standard operators, if the model or function has any."""
     return next((entry.version for entry in model.opset_import if entry.domain in _STANDARD), None)
 
 
@@ -46,38 +47,20 @@ def _convert(model: onnx.ModelProto, version: int, wanted: int) -> None:
             )
     metadata = {tuple(n.output): list(n.metadata_props) for n in all_nodes(model) if n.metadata_props}
     annotations = list(model.graph.quantization_annotation)
-    weights = _take_weights(model)
+    weights = take_weights(model)
     try:
         converted = version_converter.convert_version(model, wanted)
     except Exception as error:  # whatever onnx's adapters raise, of several types
         raise InvalidValueError(f"{reason}: onnx cannot convert it ({error})") from error
     finally:
-        _return_weights(model, weights)
-    _return_weights(converted, weights)
+        return_weights(model, weights)
+    return_weights(converted, weights)
     for node in all_nodes(converted):
         node.metadata_props.extend(metadata.get(tuple(node.output), []))
     converted.graph.quantization_annotation.extend(annotations)
-    converted.ir_version = max(converted.ir_version, model.ir_version)
+    oldest = helper.find_min_ir_version_for(converted.opset_import, ignore_unknown=True)
+    converted.ir_version = max(converted.ir_version, model.ir_version, oldest)
     model.CopyFrom(converted)
-
-
-def _take_weights(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
-    """Take the bytes of large initializers out, as if they were in another file."""
-    weights: dict[str, onnx.TensorProto] = {}
-    for tensor in model.graph.initializer:
-        if len(tensor.raw_data) > _LARGE:
-            weights[tensor.name] = onnx.TensorProto()
-            weights[tensor.name].CopyFrom(tensor)
-            tensor.ClearField("raw_data")
-            tensor.data_location = onnx.TensorProto.EXTERNAL
-            tensor.external_data.add(key="location", value="taken")
-    return weights
-
-
-def _return_weights(model: onnx.ModelProto, weights: dict[str, onnx.TensorProto]) -> None:
-    for tensor in model.graph.initializer:
-        if tensor.name in weights:
-            tensor.CopyFrom(weights[tensor.name])
 
 
 def lower_ir_version(model: onnx.ModelProto) -> None:
@@ -90,4 +73,5 @@ def lower_ir_version(model: onnx.ModelProto) -> None:
     overloaded = any(f.overload for f in model.functions) or any(n.overload for n in all_nodes(model))
     if overloaded:
         needed = max(needed, _OVERLOADS_IR)
-    model.ir_version = max(_FUNCTIONS_IR, min(model.ir_version, needed))
+    least = _FUNCTIONS_IR if model.functions else 0
+    model.ir_version = max(least, min(model.ir_version, max(needed, _FINE_IR)))

@@ -12,13 +12,13 @@ from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.functions import Bounds, Shape
 from ort_rrelu.graph.check import attributes, check_bounds_in_type, check_model, may_train
 from ort_rrelu.graph.conform import conform
-from ort_rrelu.graph.file import read_model
+from ort_rrelu.graph.file import new_model
 from ort_rrelu.graph.nodes import label, our_nodes, step_of
 from ort_rrelu.graph.opset import lower_ir_version, opset_of, raise_opset
 from ort_rrelu.graph.reserve_to_noise import reserve_to_noise
 from ort_rrelu.graph.unused_outputs import remove_unused_outputs
 
-__all__ = ["is_portable", "portable"]
+__all__ = ["drop_functions", "is_portable", "portable"]
 
 
 def portable(model: onnx.ModelProto | str | os.PathLike[str]) -> onnx.ModelProto:
@@ -42,14 +42,13 @@ def portable(model: onnx.ModelProto | str | os.PathLike[str]) -> onnx.ModelProto
         ModelFileError, InvalidValueError: not a model, an invalid node, an opset that cannot be converted, a
             train node without `step` beside a node with one, or a reserve that more than RReluGrad reads.
     """
-    embedded = onnx.ModelProto()
-    embedded.CopyFrom(model if isinstance(model, onnx.ModelProto) else read_model(model))
+    embedded = new_model(model)
     nodes, gradients = our_nodes(embedded), our_nodes(embedded, schema.RRELU_GRAD)
     if not nodes and not gradients:
         return embedded
     check_model(embedded)
     check_bounds_in_type(embedded)
-    _drop_functions(embedded)
+    drop_functions(embedded)
     remove_unused_outputs(embedded)
     reserve_to_noise(embedded)
     shape = _shape(our_nodes(embedded))
@@ -72,8 +71,8 @@ def is_portable(model: onnx.ModelProto) -> bool:
     return any(function.domain == schema.DOMAIN for function in model.functions)
 
 
-def _drop_functions(model: onnx.ModelProto) -> None:
-    """Those that an earlier call embedded."""
+def drop_functions(model: onnx.ModelProto) -> None:
+    """Drop, in place, those that an earlier call embedded."""
     others = [function for function in model.functions if function.domain != schema.DOMAIN]
     del model.functions[:]
     model.functions.extend(others)

@@ -1,0 +1,44 @@
+"""The element types of a model's values, as far as shape inference knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx
+
+from ort_rrelu.graph.nodes import subgraphs
+from ort_rrelu.graph.weights import return_weights, take_weights
+
+__all__ = ["ElementTypes", "graphs_with_types"]
+
+ElementTypes = dict[str, int]  # name -> onnx.TensorProto.DataType
+
+
+def graphs_with_types(model: onnx.ModelProto) -> list[tuple[onnx.GraphProto, ElementTypes]]:
+    """The model's graph and the bodies in it, each before the one around it, with the types seen from there.
+
+    Values are missing that shape inference cannot follow, such as those behind an op of another domain.
+    """
+    weights = take_weights(model)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model)
+    finally:
+        return_weights(model, weights)
+    return list(_walk(model.graph, inferred.graph, {}))
+
+
+def _walk(
+    graph: onnx.GraphProto, inferred: onnx.GraphProto, outer: ElementTypes
+) -> Iterator[tuple[onnx.GraphProto, ElementTypes]]:
+    types = outer | _types(inferred)
+    for node, twin in zip(graph.node, inferred.node, strict=True):
+        for body, its_twin in zip(subgraphs(node), subgraphs(twin), strict=True):
+            yield from _walk(body, its_twin, types)
+    yield graph, types
+
+
+def _types(graph: onnx.GraphProto) -> ElementTypes:
+    values = (*graph.input, *graph.value_info, *graph.output)
+    known = {value.name: value.type.tensor_type.elem_type for value in values}
+    known |= {tensor.name: tensor.data_type for tensor in graph.initializer}
+    return {name: kind for name, kind in known.items() if kind}

@@ -1,0 +1,191 @@
+"""lower: a model without nodes of ours, for runtimes that have neither the library nor functions."""
+
+from __future__ import annotations
+
+import os
+
+import onnx
+
+from ort_rrelu import functions, schema
+from ort_rrelu.errors import InvalidTypeError, InvalidValueError
+from ort_rrelu.functions import Shape
+from ort_rrelu.graph.check import attributes, check_bounds_in_type, check_model
+from ort_rrelu.graph.conform import write_attributes
+from ort_rrelu.graph.element_types import ElementTypes, graphs_with_types
+from ort_rrelu.graph.file import new_model
+from ort_rrelu.graph.inlining import inline_functions, inline_our_nodes
+from ort_rrelu.graph.names import Names
+from ort_rrelu.graph.nodes import all_nodes, label, our_nodes, step_of
+from ort_rrelu.graph.opset import lower_ir_version, opset_of, raise_opset
+from ort_rrelu.graph.portable import drop_functions
+from ort_rrelu.graph.reserve_to_noise import reserve_to_noise
+from ort_rrelu.graph.standard_nodes import UNKNOWN, oldest_opset, standard_nodes
+from ort_rrelu.graph.unused_outputs import remove_unused_outputs
+
+__all__ = ["lower"]
+
+_OPS = (schema.RRELU, schema.RRELU_GRAD)
+
+
+def lower(model: onnx.ModelProto | str | os.PathLike[str], *, exact: bool = False) -> onnx.ModelProto:
+    """Replace RRelu and RReluGrad by standard operators; nothing of ours is left, functions neither.
+
+    Eval nodes become a LeakyRelu, which ONNX Runtime fuses into a convolution before it, or where LeakyRelu
+    would give other bits (double, a negative slope) Where and Mul; 16-bit types go through Cast. The bits are
+    those of the kernel.
+
+    Train nodes become RandomUniformLike and PRelu, or Where and Mul where noise is read and in other types
+    than float. The runtime's generator draws: other slopes than the kernel's, whatever `seed` and `step`,
+    from [lower, upper] up to the rounding of a float. A seeded node keeps its seed modulo 2^24. PRelu makes
+    NaN of an infinity in ONNX Runtime 1.17 to 1.24.
+
+    Args:
+        model: a model, which is not changed, or a file; weights in other files stay there.
+        exact: let train nodes give the kernel's bits instead, by the random stream in standard operators,
+            about 200 nodes for each, about 1/50 as fast as the kernel. They need a seed and a step.
+
+    Returns:
+        A new model, with the oldest IR version that its contents allow. Its opset stays unless it is too old:
+        below 7 (float), 13 (other types, noise), 15 (where the element type is unknown) or 18 (exact). The
+        model's own functions that contain such nodes are inlined; the inputs stay, an unread `step` too. A
+        model without RRelu and RReluGrad is returned as it is, copied.
+
+    Raises:
+        ModelFileError, InvalidValueError: not a model, an invalid node, an opset that cannot be converted, a
+            function that cannot be inlined, a reserve that more than RReluGrad reads, or with exact=True a
+            train node without seed or step.
+        InvalidTypeError: exact is not a bool, or model neither a model nor a path.
+    """
+    if not isinstance(exact, bool):
+        raise InvalidTypeError(f"exact={exact!r}: it must be True or False")
+    lowered = new_model(model)
+    if not any(our_nodes(lowered, op) for op in _OPS):
+        return lowered
+    check_model(lowered)
+    check_bounds_in_type(lowered)
+    drop_functions(lowered)
+    inline_our_nodes(lowered)
+    remove_unused_outputs(lowered)
+    reserve_to_noise(lowered)
+    if exact:
+        _check_reproducible(lowered)
+    raise_opset(lowered, _oldest_opset(lowered, exact))
+    _write_standard_nodes(lowered, exact)
+    _inline_our_functions(lowered)
+    _drop_imports(lowered)
+    lower_ir_version(lowered)
+    return lowered
+
+
+def _check_reproducible(model: onnx.ModelProto) -> None:
+    for node in our_nodes(model):
+        values = attributes(node)
+        if not values["training"]:
+            continue
+        if values["seed"] < 0:
+            raise InvalidValueError(
+                f"{label(node)}: seed={values['seed']}: a train node that is lowered exactly needs one of "
+                "0 or more, which graph.seed gives"
+            )
+        if not step_of(node):
+            raise InvalidValueError(
+                f"{label(node)}: it has no step: a train node that is lowered exactly needs one, which "
+                "graph.add_step_input gives"
+            )
+
+
+def _needs_function(node: onnx.NodeProto, element: int, exact: bool) -> bool:
+    """Is it a train node that keeps its bits, or an eval node whose arithmetic depends on an unknown T?"""
+    if node.op_type != schema.RRELU:
+        return False
+    return exact if attributes(node)["training"] else element == UNKNOWN
+
+
+def _element(node: onnx.NodeProto, types: ElementTypes) -> int:
+    """Its T."""
+    element = next((types[name] for name in (node.input[0], node.output[0]) if name in types), UNKNOWN)
+    allowed = schema.DTYPES.values()
+    if element != UNKNOWN and element not in allowed:
+        names = ", ".join(map(onnx.TensorProto.DataType.Name, allowed))
+        raise InvalidValueError(
+            f'{label(node)}: "{node.input[0]}" is of type {onnx.TensorProto.DataType.Name(element)}: '
+            f"it must be one of {names}"
+        )
+    return element
+
+
+def _oldest_opset(model: onnx.ModelProto, exact: bool) -> int:
+    def needed(node: onnx.NodeProto, element: int) -> int:
+        by_function = _needs_function(node, element, exact)
+        return functions.OLDEST_OPSET if by_function else oldest_opset(node, element)
+
+    return max(
+        needed(node, _element(node, types))
+        for graph, types in graphs_with_types(model)
+        for node in graph.node
+        if node.domain == schema.DOMAIN
+    )
+
+
+def _write_standard_nodes(model: onnx.ModelProto, exact: bool) -> None:
+    names = Names(model)
+    for graph, types in graphs_with_types(model):
+        nodes: list[onnx.NodeProto] = []
+        for node in graph.node:
+            ours = node.domain == schema.DOMAIN
+            if not ours or _needs_function(node, element := _element(node, types), exact):
+                nodes.append(node)
+            else:
+                nodes += standard_nodes(node, element, names.prefix(node.output[0]))
+        _set_nodes(graph, nodes)
+
+
+def _set_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
+    copies = onnx.GraphProto(node=nodes)
+    del graph.node[:]
+    graph.node.extend(copies.node)
+
+
+def _inline_our_functions(model: onnx.ModelProto) -> None:
+    """For the nodes that are left: a function for each mode, with noise and without."""
+    nodes, opset = our_nodes(model), opset_of(model)
+    if not nodes:
+        return
+    assert opset is not None
+    originals = [_copy(node) for node in nodes]
+    called: dict[str, onnx.FunctionProto] = {}
+    for node in nodes:
+        training, noise = bool(attributes(node)["training"]), len(node.output) > 1
+        write_attributes(node)
+        del node.input[1 + training :]
+        node.op_type += f"_{'train' if training else 'eval'}{'_noise' * noise}"
+        shape = Shape(step=training, noise=noise)
+        called[node.op_type] = functions.rrelu_in_one_mode(shape, opset, node.op_type, training=training)
+    others = list(onnx.ModelProto(functions=model.functions).functions)  # their opsets may differ
+    del model.functions[:]
+    model.functions.extend(called.values())
+    inline_functions(model, [(schema.DOMAIN, name) for name in called])
+    model.functions.extend(others)
+    _name_results(model, originals)
+
+
+def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    return copy
+
+
+def _name_results(model: onnx.ModelProto, originals: list[onnx.NodeProto]) -> None:
+    """What computes Y gets the name of its node."""
+    for original in originals:
+        writer = next(node for node in all_nodes(model) if original.output[0] in node.output)
+        writer.name, writer.doc_string = original.name, original.doc_string
+        del writer.metadata_props[:]
+        writer.metadata_props.extend(original.metadata_props)
+
+
+def _drop_imports(model: onnx.ModelProto) -> None:
+    for part in (model, *model.functions):
+        others = [entry for entry in part.opset_import if entry.domain != schema.DOMAIN]
+        del part.opset_import[:]
+        part.opset_import.extend(others)
