@@ -18,7 +18,6 @@ from ort_rrelu import reference
 from ort_rrelu.functions import OLDEST_OPSET
 from ort_rrelu.graph.check import check_model
 from ort_rrelu.graph.nodes import our_nodes
-from ort_rrelu.graph.step_input import add_step_input
 from tests.bits import assert_same_bits
 from tests.models import FLOAT, FLOAT16, Array, rrelu_model, run, session, step_of
 
@@ -250,7 +249,7 @@ def test_kernel_goes_first_where_the_library_is_registered() -> None:
 
 def test_step_input_of_a_portable_model() -> None:
     model = ort_rrelu.graph.portable(rrelu_model(outputs=["y"], shape=[4, 6], training=1, seed=_SEED))
-    add_step_input(model)
+    model = ort_rrelu.graph.add_step_input(model)
     expected = np.asarray(reference.rrelu(_X, training=True, seed=_SEED, step=_STEP))
     assert_same_bits(_run(model, _X, np.array(_STEP))[0], expected)
 

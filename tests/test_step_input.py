@@ -13,7 +13,7 @@ from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto, helper
 import ort_rrelu
 from ort_rrelu import reference, schema
 from ort_rrelu.graph.nodes import our_nodes
-from ort_rrelu.graph.step_input import add_step_input
+from ort_rrelu.graph.step_input import wire_step
 from tests.bits import assert_same_bits
 from tests.models import Array, make_model, run, session
 
@@ -150,7 +150,7 @@ _WIRED: dict[str, tuple[onnx.ModelProto, Callable[[Array, int], Array]]] = {
 def test_wired(model: onnx.ModelProto, expected: Callable[[Array, int], Array], sign: int) -> None:
     wired = onnx.ModelProto()
     wired.CopyFrom(model)
-    add_step_input(wired)
+    wire_step(wired)
     onnx.checker.check_model(wired, full_check=True)
     assert [v.name for v in wired.graph.input] == ["x", "step"]
     x = (np.abs(_X[::-1]) + _X) * np.float32(sign)
@@ -220,7 +220,7 @@ _REFUSED: dict[str, tuple[onnx.ModelProto, str]] = {
 def test_refused_and_left_as_it_was(model: onnx.ModelProto, message: str) -> None:
     before = model.SerializeToString()
     with pytest.raises(ort_rrelu.Error, match=message) as caught:
-        add_step_input(model)
+        wire_step(model)
     assert isinstance(caught.value, ValueError)
     assert model.SerializeToString() == before
 
@@ -234,7 +234,7 @@ def test_unused_input_of_a_body_would_hide_the_step() -> None:
         helper.make_node("Scan", ["p", "x"], ["", "y"], num_scan_inputs=1, body=body),
     )
     with pytest.raises(ort_rrelu.Error, match="value named 'step'"):
-        add_step_input(model)
+        wire_step(model)
 
 
 _UNCHANGED: dict[str, onnx.ModelProto] = {
@@ -251,11 +251,11 @@ _UNCHANGED: dict[str, onnx.ModelProto] = {
 @pytest.mark.parametrize("model", _UNCHANGED.values(), ids=_UNCHANGED)
 def test_nothing_to_wire(model: onnx.ModelProto) -> None:
     before = model.SerializeToString()
-    add_step_input(model)
+    wire_step(model)
     assert model.SerializeToString() == before
 
 
 def test_node_with_a_step_keeps_it_beside_others() -> None:
     model = _model(_rrelu("x", "h", "s"), _rrelu("h", "y"), inputs=[_scalar("s", TensorProto.INT64)])
-    add_step_input(model)
+    wire_step(model)
     assert [list(node.input) for node in our_nodes(model)] == [["x", "s"], ["h", "step"]]

@@ -7,7 +7,7 @@ import onnx
 from ort_rrelu import functions, graph
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.nodes import our_nodes
-from ort_rrelu.graph.step_input import add_step_input
+from ort_rrelu.graph.step_input import wire_step
 
 __all__ = ["finished"]
 
@@ -20,7 +20,7 @@ def finished(
     Raises InvalidValueError when they are not possible, or opset_version, which was asked for, is too old.
     """
     if step_input:
-        add_step_input(model)
+        wire_step(model)
     if not portable or not our_nodes(model):
         return model
     if opset_version is not None and opset_version < functions.OLDEST_OPSET:

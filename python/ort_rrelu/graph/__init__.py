@@ -2,5 +2,8 @@
 
 from ort_rrelu.graph.lower import lower
 from ort_rrelu.graph.portable import portable
+from ort_rrelu.graph.seed import seed
+from ort_rrelu.graph.set_training import set_training
+from ort_rrelu.graph.step_input import add_step_input
 
-__all__ = ["lower", "portable"]
+__all__ = ["add_step_input", "lower", "portable", "seed", "set_training"]

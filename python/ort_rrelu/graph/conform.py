@@ -9,7 +9,7 @@ from ort_rrelu import schema
 from ort_rrelu.functions import Shape
 from ort_rrelu.graph.check import attributes
 from ort_rrelu.graph.names import Names
-from ort_rrelu.graph.nodes import function_nodes, graph_nodes, our_nodes, step_of
+from ort_rrelu.graph.nodes import function_nodes, graph_nodes, is_rrelu, our_nodes, step_of
 
 __all__ = ["conform", "write_attributes"]
 
@@ -39,7 +39,7 @@ def write_attributes(node: onnx.NodeProto) -> None:
 
 def _wire_spare_steps(model: onnx.ModelProto, names: Names) -> None:
     """Give eval nodes, which do not read it, a step: the model's input where there is one, else 0."""
-    nodes = [node for node in graph_nodes(model.graph) if _is_rrelu(node)]
+    nodes = [node for node in graph_nodes(model.graph) if is_rrelu(node)]
     inputs = {value.name for value in model.graph.input}
     spare = next((step_of(node) for node in nodes if step_of(node) in inputs), "")
     if not spare and not all(map(step_of, nodes)):
@@ -52,13 +52,9 @@ def _wire_spare_steps(model: onnx.ModelProto, names: Names) -> None:
 
 
 def _wire_spare_steps_of_function(function: onnx.FunctionProto, names: Names) -> None:
-    waiting = [node for node in function_nodes(function) if _is_rrelu(node) and not step_of(node)]
+    waiting = [node for node in function_nodes(function) if is_rrelu(node) and not step_of(node)]
     if waiting:
         spare = names.new("step")
         for node in waiting:
             node.input[1:] = [spare]
         function.node.insert(0, helper.make_node("Constant", [], [spare], value_int=0))
-
-
-def _is_rrelu(node: onnx.NodeProto) -> bool:
-    return node.domain == schema.DOMAIN and node.op_type == schema.RRELU

@@ -1,4 +1,4 @@
-"""Walks over the nodes of a model: graphs, bodies of control flow, functions."""
+"""The nodes of a model, in graphs, bodies of control flow and functions, and what they say."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ import onnx
 
 from ort_rrelu import schema
 
-__all__ = ["all_nodes", "function_nodes", "graph_nodes", "label", "our_nodes", "step_of", "subgraphs"]
+__all__ = [
+    "all_nodes",
+    "function_nodes",
+    "graph_nodes",
+    "is_rrelu",
+    "label",
+    "our_nodes",
+    "set_attribute",
+    "step_of",
+    "subgraphs",
+]
 
 
 def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
@@ -43,6 +53,11 @@ def all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
         yield from function_nodes(function)
 
 
+def is_rrelu(node: onnx.NodeProto) -> bool:
+    """Is it a node of ours, and not its gradient?"""
+    return bool(node.domain == schema.DOMAIN and node.op_type == schema.RRELU)
+
+
 def our_nodes(model: onnx.ModelProto, op_type: str = schema.RRELU) -> list[onnx.NodeProto]:
     """The nodes of one of our ops."""
     return [n for n in all_nodes(model) if n.domain == schema.DOMAIN and n.op_type == op_type]
@@ -59,3 +74,9 @@ def label(node: onnx.NodeProto) -> str:
     if node.name:
         return f'{op} node "{node.name}"'
     return f'{op} node with output "{node.output[0] if node.output else ""}"'
+
+
+def set_attribute(node: onnx.NodeProto, name: str, value: int) -> None:
+    """Set an attribute, in place, also one that is absent or refers to a function's."""
+    place = next((attribute for attribute in node.attribute if attribute.name == name), None)
+    (node.attribute.add() if place is None else place).CopyFrom(onnx.helper.make_attribute(name, value))

@@ -2,53 +2,86 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import onnx
 from onnx import TensorProto, helper
 
-from ort_rrelu import schema
-from ort_rrelu.errors import InvalidValueError
-from ort_rrelu.graph.check import may_train
-from ort_rrelu.graph.nodes import function_nodes, graph_nodes, label, our_nodes, step_of, subgraphs
+from ort_rrelu.errors import InvalidTypeError, InvalidValueError
+from ort_rrelu.graph.check import check_model, may_train
+from ort_rrelu.graph.file import new_model
+from ort_rrelu.graph.nodes import function_nodes, graph_nodes, is_rrelu, label, our_nodes, step_of, subgraphs
 from ort_rrelu.graph.portable import is_portable, portable
 
-__all__ = ["add_step_input"]
+__all__ = ["add_step_input", "step_inputs", "wire_step"]
 
 _STEP = "step"
 _LOOPS = {"Loop", "Scan"}
 _ITERATION_SHIFT = 32
 
 
-def add_step_input(model: onnx.ModelProto) -> None:
-    """Add, in place, an int64 scalar input `step` that every train-mode RRelu node without a step reads.
+def add_step_input(model: onnx.ModelProto | str | os.PathLike[str], name: str = _STEP) -> onnx.ModelProto:
+    """Add an int64 scalar input, the number of the draw, for every train-mode RRelu node without a step.
 
-    Nodes in the body of a Loop or Scan read `step + (iteration << 32)`, so that iterations differ. A model
-    whose train nodes all have a step already, or that has none, is left as it is.
+    Nodes in the body of a Loop or Scan read `step + (iteration << 32)`, so that iterations differ. A portable
+    model stays one.
+
+    Args:
+        model: a model, which is not changed, or a file; weights in other files stay there.
+        name: of the input. One that other RRelu nodes read as their step already serves the rest too.
+
+    Returns:
+        A new model. One whose train nodes all have a step already, or that has none, is returned as it is,
+        copied.
 
     Raises:
-        InvalidValueError: the model has another value named `step`, or a train node in a function, in a loop
-            inside a loop, or in a body of another op, where two runs could not be told apart. The model is
-            as it was then.
+        ModelFileError, InvalidValueError: not a model, an invalid node, another value of that name, or a
+            train node in a function, in a loop inside a loop, or in a body of another op, where two runs
+            could not be told apart.
+        InvalidTypeError: name is not a string, or model neither a model nor a path.
     """
+    if not isinstance(name, str):
+        raise InvalidTypeError(f"name={name!r}: it must be a string")
+    if not name:
+        raise InvalidValueError("name='': an input needs a name")
+    wired = new_model(model)
+    check_model(wired)
+    wire_step(wired, name)
+    return wired
+
+
+def wire_step(model: onnx.ModelProto, name: str = _STEP) -> None:
+    """add_step_input in place; when it raises InvalidValueError the model is as it was."""
     if not any(map(_is_waiting, our_nodes(model))):
         return
     _refuse_functions(model)
-    _refuse_bodies(model.graph, in_loop=False)
-    if _STEP in _names(model):
-        raise InvalidValueError(
-            f"the model has a value named {_STEP!r} already: rename it, or wire it yourself"
-        )
-    model.graph.input.append(helper.make_tensor_value_info(_STEP, TensorProto.INT64, []))
-    _wire(model.graph, _STEP)
-    if is_portable(model):  # its function has no step yet
+    _refuse_bodies(model.graph, name, in_loop=False)
+    if name not in step_inputs(model):
+        if name in _names(model):
+            raise InvalidValueError(
+                f"the model has a value named {name!r} already: rename it, or wire it yourself"
+            )
+        model.graph.input.append(helper.make_tensor_value_info(name, TensorProto.INT64, []))
+    _wire(model.graph, name)
+    if is_portable(model):  # its function may have no step yet
         model.CopyFrom(portable(model))
+
+
+def step_inputs(model: onnx.ModelProto) -> list[str]:
+    """The inputs of the model that RRelu nodes read as their step, or loops add an iteration to."""
+    steps = {step_of(node) for node in our_nodes(model)}
+    added = {node.input[0] for node in graph_nodes(model.graph) if _adds_iteration(node, steps)}
+    return [value.name for value in model.graph.input if value.name in steps | added]
+
+
+def _adds_iteration(node: onnx.NodeProto, steps: set[str]) -> bool:
+    return bool(node.op_type == "Add" and not node.domain and node.output[0] in steps)
 
 
 def _is_waiting(node: onnx.NodeProto) -> bool:
     """Is it a train-mode RRelu node without a step?"""
-    is_rrelu = node.domain == schema.DOMAIN and node.op_type == schema.RRELU
-    return is_rrelu and not step_of(node) and may_train(node)
+    return is_rrelu(node) and not step_of(node) and may_train(node)
 
 
 def _waiting_bodies(graph: onnx.GraphProto) -> Iterator[tuple[onnx.NodeProto, onnx.GraphProto]]:
@@ -65,20 +98,20 @@ def _refuse_functions(model: onnx.ModelProto) -> None:
                 raise InvalidValueError(f"{label(node)} is in function {function.name}: inline it first")
 
 
-def _refuse_bodies(graph: onnx.GraphProto, *, in_loop: bool) -> None:
+def _refuse_bodies(graph: onnx.GraphProto, step: str, *, in_loop: bool) -> None:
     for node, body in _waiting_bodies(graph):
         if node.op_type not in {"If", *_LOOPS}:
             raise InvalidValueError(
                 f"{node.op_type} node {node.name!r} has train-mode RRelu nodes in its body, and its runs "
-                f"cannot be told apart: wire {_STEP!r} yourself"
+                f"cannot be told apart: wire {step!r} yourself"
             )
         is_loop = node.op_type in _LOOPS
         if in_loop and is_loop:
             raise InvalidValueError(
                 f"{node.op_type} node {node.name!r} with train-mode RRelu nodes is inside another loop: "
-                f"steps of inner and outer iterations would collide; wire {_STEP!r} yourself"
+                f"steps of inner and outer iterations would collide; wire {step!r} yourself"
             )
-        _refuse_bodies(body, in_loop=in_loop or is_loop)
+        _refuse_bodies(body, step, in_loop=in_loop or is_loop)
 
 
 def _names(model: onnx.ModelProto) -> set[str]:
@@ -101,7 +134,11 @@ def _wire(graph: onnx.GraphProto, step: str) -> None:
 
 
 def _wire_loop(graph: onnx.GraphProto, node: onnx.NodeProto, body: onnx.GraphProto, step: str) -> None:
-    own = f"{_STEP}_in_{next(filter(None, node.output))}"
+    steps = {step_of(each) for each in graph_nodes(body)}
+    if wired := next((each.output[0] for each in body.node if _adds_iteration(each, steps)), None):
+        _wire(body, wired)
+        return
+    own = f"{step}_in_{next(filter(None, node.output))}"
     iteration = body.input[0].name if node.op_type == "Loop" else _count_iterations(graph, node, body, own)
     scale = helper.make_tensor(f"{own}_scale", TensorProto.INT64, [], [1 << _ITERATION_SHIFT])
     _wire(body, own)

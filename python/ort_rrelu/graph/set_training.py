@@ -1,0 +1,81 @@
+"""set_training: RRelu nodes switched between train and eval mode."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+
+import onnx
+
+from ort_rrelu.errors import InvalidTypeError, InvalidValueError
+from ort_rrelu.graph.check import check_model, may_train
+from ort_rrelu.graph.file import new_model
+from ort_rrelu.graph.nodes import our_nodes, set_attribute
+from ort_rrelu.graph.portable import is_portable, portable
+from ort_rrelu.graph.spare_steps import remove_spare_steps
+from ort_rrelu.graph.step_input import step_inputs, wire_step
+
+__all__ = ["set_training"]
+
+
+def set_training(
+    model: onnx.ModelProto | str | os.PathLike[str], training: bool, *, names: str | None = None
+) -> onnx.ModelProto:
+    """Set the mode of RRelu nodes, and of nothing else: no BatchNorm, no Dropout.
+
+    Seeds stay as they are: nodes that were exported in eval mode have none of their own, see graph.seed. In a
+    portable model that has a step input, nodes that begin to train read it, as add_step_input wires it;
+    elsewhere a node without a step stays without.
+
+    Args:
+        model: a model, which is not changed, or a file; weights in other files stay there.
+        training: True for train mode, False for eval mode.
+        names: a pattern such as "encoder/*" (fnmatch, case counts) for the names of the nodes to be set; a
+            node without a name has that of its first output. None is all nodes. A node in a function is set
+            for all calls.
+
+    Returns:
+        A new model. One without RRelu is returned as it is, copied. A portable one stays portable.
+
+    Raises:
+        ModelFileError, InvalidValueError: not a model, an invalid node, no node of these names, or in a
+            portable model a node that begins to train where no step can reach it.
+        InvalidTypeError: training is not a bool, names not a string, or model neither a model nor a path.
+    """
+    if not isinstance(training, bool):
+        raise InvalidTypeError(f"training={training!r}: it must be True or False")
+    if names is not None and not isinstance(names, str):
+        raise InvalidTypeError(f"names={names!r}: it must be None or a string")
+    switched = new_model(model)
+    check_model(switched)
+    nodes = _matching(our_nodes(switched), names)
+    begin_to_train = [node for node in nodes if training and not may_train(node)]
+    for node in nodes:
+        set_attribute(node, "training", int(training))
+    if begin_to_train and is_portable(switched):
+        _give_steps(switched, begin_to_train)
+    return switched
+
+
+def _matching(nodes: list[onnx.NodeProto], names: str | None) -> list[onnx.NodeProto]:
+    if names is None:
+        return nodes
+    known = {_name(node): node for node in nodes}
+    matching = [node for node in nodes if fnmatch.fnmatchcase(_name(node), names)]
+    if not matching:
+        have = ", ".join(map(repr, known)) or "none"
+        raise InvalidValueError(f"names={names!r}: no RRelu node has such a name; there are: {have}")
+    return matching
+
+
+def _name(node: onnx.NodeProto) -> str:
+    return str(node.name or node.output[0])
+
+
+def _give_steps(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
+    """In a portable model eval nodes may have a step that was only there to fit the function."""
+    if not remove_spare_steps(model, nodes):
+        return
+    for name in step_inputs(model)[:1]:
+        wire_step(model, name)
+    model.CopyFrom(portable(model))
