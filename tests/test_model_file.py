@@ -197,3 +197,83 @@ def test_what_cannot_be_read(
     with pytest.raises(kind, match=message) as caught:
         read_model(given)
     assert isinstance(caught.value, ort_rrelu.Error)
+
+
+# weights that are in other files already
+
+
+def _weights_elsewhere(folder: Path, location: str) -> onnx.ModelProto:
+    model = rrelu_model()
+    tensor = model.graph.initializer.add(name="w", data_type=onnx.TensorProto.FLOAT, dims=[2])
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    data = folder / location
+    data.parent.mkdir(parents=True, exist_ok=True)
+    data.write_bytes(b"weights!")
+    return model
+
+
+@pytest.mark.parametrize("location", ["net.data", "a/b/net.data"])
+def test_weights_are_carried_along(location: str, tmp_path: Path) -> None:
+    model = _weights_elsewhere(tmp_path / "here", location)
+    (tmp_path / "there").mkdir()
+    target = tmp_path / "there" / "made.onnx"
+    for _ in range(2):  # what is there already is the same
+        write_model(model, target, weights_from=tmp_path / "here")
+        files = {name: data for name, data in _listing(target.parent).items() if data is not None}
+        assert files == {"made.onnx": model.SerializeToString(), location: b"weights!"}
+    assert not (target.parent / location).samefile(tmp_path / "here" / location)
+
+
+def test_weights_stay_where_the_model_stays(tmp_path: Path) -> None:
+    model = _weights_elsewhere(tmp_path, "net.data")
+    write_model(model, tmp_path / "net.onnx", weights_from=tmp_path)
+    assert _listing(tmp_path) == {"net.onnx": model.SerializeToString(), "net.data": b"weights!"}
+
+
+def _disk_full(*_: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+_UNCARRIED: dict[str, tuple[str, str, bytes | None, type[Exception], str]] = {
+    "another file is there": ("net.data", "made.onnx", b"others!!", FileExistsError, "not the same as"),
+    "a folder is there": ("net.data", "net.data/made.onnx", None, FileNotFoundError, "no folder"),
+    "outside of the folder": ("../net.data", "made.onnx", None, ValueError, "tensor 'w'.*'../net.data'"),
+    "name of the model": ("made.onnx", "made.onnx", None, ValueError, "has weights in 'made.onnx'"),
+    "name of its own weights": ("made.onnx.data", "made.onnx", None, ValueError, "'made.onnx.data'"),
+}
+
+
+@pytest.mark.parametrize(("location", "name", "old", "kind", "message"), _UNCARRIED.values(), ids=_UNCARRIED)
+def test_weights_that_cannot_be_carried(
+    location: str, name: str, old: bytes | None, kind: type[Exception], message: str, tmp_path: Path
+) -> None:
+    model = _weights_elsewhere(tmp_path / "here", location)
+    there = tmp_path / "there"
+    there.mkdir()
+    if old is not None:
+        (there / location).write_bytes(old)
+    before = _listing(tmp_path)
+    with pytest.raises(kind, match=message):
+        write_model(model, there / name, weights_from=tmp_path / "here", external_data=True)
+    assert _listing(tmp_path) == before
+
+
+def test_missing_weights(tmp_path: Path) -> None:
+    model = _weights_elsewhere(tmp_path / "here", "net.data")
+    (tmp_path / "here" / "net.data").unlink()
+    with pytest.raises(ort_rrelu.Error, match=r"tensor 'w': there is no file .*net\.data"):
+        write_model(model, tmp_path / "made.onnx", weights_from=tmp_path / "here")
+    assert _listing(tmp_path) == {"here": None}
+
+
+def test_carried_weights_go_when_the_model_cannot_be_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    model = _weights_elsewhere(tmp_path / "here", "a/b/net.data")
+    (tmp_path / "there").mkdir()
+    before = _listing(tmp_path)
+    monkeypatch.setattr(Path, "write_bytes", _disk_full)
+    with pytest.raises(OSError, match="No space left"):
+        write_model(model, tmp_path / "there" / "made.onnx", weights_from=tmp_path / "here")
+    assert _listing(tmp_path) == before

@@ -9,7 +9,8 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, ModelFileError
-from ort_rrelu.files import replacing
+from ort_rrelu.files import check_target, copied, replacing
+from ort_rrelu.graph.weights import weight_files
 
 __all__ = ["new_model", "read_model", "write_model"]
 
@@ -57,20 +58,59 @@ def _parse(data: bytes, origin: str) -> onnx.ModelProto:
 
 
 def write_model(
-    model: onnx.ModelProto, path: str | os.PathLike[str], *, external_data: bool | None = None
+    model: onnx.ModelProto,
+    path: str | os.PathLike[str],
+    *,
+    external_data: bool | None = None,
+    weights_from: str | os.PathLike[str] | None = None,
 ) -> None:
     """Write a model, all of it or nothing.
 
-    external_data: True puts the weights into `path` + ".data", None only those of a model that is too large
-    for one protobuf file (2 GiB; 1 GiB of weights keeps a distance). Raises OSError as the file system does.
+    Args:
+        model: what to write.
+        path: where.
+        external_data: True puts the weights into `path` + ".data", None only those of a model that is too
+            large for one protobuf file (2 GiB; 1 GiB of weights keeps a distance).
+        weights_from: the folder that the model was read from. Files in which it has weights are copied from
+            there, without loading them, under the names that the model has for them, which are relative to
+            its own folder. None leaves them where they are.
+
+    Raises:
+        ModelFileError: a file with weights is missing.
+        InvalidValueError: the model names a place for weights that is not in its folder, or the file itself.
+        OSError: as the file system does, and FileExistsError when another file is where weights belong.
     """
     if external_data is None:
         external_data = _weight_bytes(model) >= onnx.checker.MAXIMUM_PROTOBUF // 2
-    with replacing(path) as written:
+    check_target(path)
+    with copied(_copies(model, path, weights_from, external_data)), replacing(path) as written:
         if external_data:
             _write_with_data(model, written)
         else:
             written.write_bytes(model.SerializeToString())
+
+
+def _copies(
+    model: onnx.ModelProto,
+    path: str | os.PathLike[str],
+    folder: str | os.PathLike[str] | None,
+    external_data: bool,
+) -> dict[Path, Path]:
+    """Of the files that hold weights already: target -> source."""
+    if folder is None:
+        return {}
+    target = Path(path).resolve()
+    files = weight_files(model, Path(folder))
+    for written in [target.name, *[_data_name(target)] * external_data]:
+        if written in files:
+            raise InvalidValueError(
+                f"the model has weights in {written!r}, so it cannot be written to {path}"
+            )
+    return {target.parent / place: source for place, source in files.items()}
+
+
+def _data_name(path: Path) -> str:
+    return f"{path.name}.data"
 
 
 def _weight_bytes(model: onnx.ModelProto) -> int:
@@ -81,4 +121,4 @@ def _weight_bytes(model: onnx.ModelProto) -> int:
 def _write_with_data(model: onnx.ModelProto, path: Path) -> None:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)  # onnx.save_model moves the weights out of the model it is given
-    onnx.save_model(copy, path, save_as_external_data=True, location=f"{path.name}.data")
+    onnx.save_model(copy, path, save_as_external_data=True, location=_data_name(path))
