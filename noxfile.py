@@ -32,10 +32,13 @@ _TESTS = [
     "tests/test_denormals.py",
     "tests/test_known_answers.py",
     "tests/test_functions.py",
+    "tests/test_graph_tools.py",
+    "tests/test_lower.py",
     "tests/test_parity.py",
     "tests/test_portable.py",
     "tests/test_reserve.py",
     "tests/test_session.py",
+    "tests/test_set_training.py",
     "tests/test_step_counter.py",
 ]
 
@@ -134,9 +137,9 @@ def _run_portable(session: nox.Session, *kinds: str) -> None:
 
 @nox.session
 def portable(session: nox.Session) -> None:
-    """Portable models of every kind and of both of torch's exporters, on ONNX Runtime alone."""
+    """Portable and lowered models, and those of both of torch's exporters, on ONNX Runtime alone."""
     session.install(*_CONSTRAINTS, f"{_wheel(session)}[cpu,torch]")
-    _run_portable(session, "nodes", "torch")
+    _run_portable(session, "nodes", "lowered", "torch")
 
 
 # Node.js with npm, as a Python package: the tests need none of the system's.

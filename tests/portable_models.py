@@ -1,4 +1,4 @@
-"""Writes models for portable_run.py: python -m tests.portable_models nodes|draws|torch|paddle FOLDER."""
+"""Writes models for portable_run.py: python -m tests.portable_models nodes|draws|lowered|torch|paddle FOLDER."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ _STEP = np.array(2**40 + 3)
 _X = np.random.default_rng(7).normal(size=(2, 3, 8, 8)).astype(np.float32)
 
 
-def _write(path: Path, model: onnx.ModelProto, *inputs: Array, rtol: float = 0.0) -> None:
-    """A model with what the kernels compute."""
+def _write(
+    path: Path, model: onnx.ModelProto, *inputs: Array, rtol: float = 0.0, by: onnx.ModelProto | None = None
+) -> None:
+    """A model with what the kernels compute, for another model where it has no nodes for them."""
     onnx.save(model, path)
-    session = ort_rrelu.InferenceSession(model.SerializeToString())
+    session = ort_rrelu.InferenceSession((by or model).SerializeToString())
     feeds: dict[str, Any] = dict(zip([value.name for value in session.get_inputs()], inputs, strict=True))
     outputs = {f"expected {i}": output for i, output in enumerate(session.run(None, feeds))}
     np.savez(path.with_suffix(".npz"), rtol=rtol, **feeds, **outputs)
@@ -77,6 +79,30 @@ def _write_draws(folder: Path) -> None:
         _write(path, ort_rrelu.graph.portable(model), x, step_of(step))
 
 
+def _write_lowered(folder: Path) -> None:
+    lower = ort_rrelu.graph.lower
+    for dtype, training, noise, exact in itertools.product(DTYPES, [0, 1], [False, True], [False, True]):
+        outputs = ["y", "noise"] if noise else ["y"]
+        model = rrelu_model(
+            dtype, outputs=outputs, with_step=exact, step_shape=[], training=training, seed=42, **_BOUNDS
+        )
+        path = folder / f"{DTYPES[dtype]} training={training} {' '.join(outputs)}{' exact' * exact}.onnx"
+        x = special_values(dtype).astype(np.float32 if dtype == BFLOAT16 else DTYPES[dtype])
+        if exact or not training:
+            _write(path, lower(model, exact=exact), x, *([_STEP] if exact else []), by=model)
+        else:
+            _write_fresh(path, lower(model), _X.astype(x.dtype))
+    for opset in (11, 13, 17):
+        model = onnx.parser.parse_model(f"""<ir_version: 6, opset_import: ["": {opset}, "ort_rrelu": 1]>
+            net (float[2,3,8,8] x, int64 step, bool c) => (float[2,3,8,8] y) {{
+                a = ort_rrelu.RRelu <training = 1, seed = 3> (x, step)
+                y = If (c) <then_branch = t () => (float[2,3,8,8] u) {{ u, n = ort_rrelu.RRelu (a) }},
+                            else_branch = e () => (float[2,3,8,8] v) {{ v = ort_rrelu.RRelu (a) }}> }}""")
+        for condition in (True, False):
+            path = folder / f"opset {opset} {condition}.onnx"
+            _write(path, lower(model, exact=True), _X, _STEP, np.array(condition), by=model)
+
+
 def _write_torch(folder: Path) -> None:
     import torch
     from torch import nn
@@ -118,5 +144,11 @@ def _write_paddle(folder: Path) -> None:
 if __name__ == "__main__":
     _, kind, target = sys.argv
     Path(target).mkdir(parents=True, exist_ok=True)
-    kinds = {"nodes": _write_nodes, "draws": _write_draws, "torch": _write_torch, "paddle": _write_paddle}
+    kinds = {
+        "nodes": _write_nodes,
+        "draws": _write_draws,
+        "lowered": _write_lowered,
+        "torch": _write_torch,
+        "paddle": _write_paddle,
+    }
     kinds[kind](Path(target))
