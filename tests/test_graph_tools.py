@@ -225,6 +225,7 @@ _CHILD = """
 import json, resource, sys
 from pathlib import Path
 from ort_rrelu import graph
+from ort_rrelu.graph.file import write_model
 source, target, calls = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
 model = source
 for name, arguments in calls:

@@ -1,4 +1,4 @@
-"""A whole network, exported with our node and as torch's TorchScript exporter does it without us."""
+"""A whole network: with our node, that lowered, and as torch's TorchScript exporter writes it without us."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ def _network(activation: type[nn.Module]) -> nn.Sequential:
 
 def _export(exporter: str, training: bool, images: torch.Tensor) -> bytes:
     with exporters_advice_hidden():
-        if exporter == "ours":
+        if exporter in {"ours", "lowered"}:
             network = _network(ort_rrelu.torch.RReLU).train(training)
-            model: bytes = ort_rrelu.torch.export(network, (images,), dynamo=False).SerializeToString()
-            return model
+            model = ort_rrelu.torch.export(network, (images,), dynamo=False)
+            made = ort_rrelu.graph.lower(model) if exporter == "lowered" else model
+            return bytes(made.SerializeToString())
         network = _network(nn.RReLU).train(training)
         mode = torch.onnx.TrainingMode.TRAINING if training else torch.onnx.TrainingMode.EVAL
         with tempfile.TemporaryDirectory() as folder:
@@ -43,7 +44,7 @@ def _export(exporter: str, training: bool, images: torch.Tensor) -> bytes:
 
 @pytest.mark.parametrize("threads", sorted({1, ALL_THREADS}))
 @pytest.mark.parametrize("mode", ["train", "eval"])
-@pytest.mark.parametrize("exporter", ["ours", "today's"])
+@pytest.mark.parametrize("exporter", ["ours", "lowered", "today's"])
 def bench_network(benchmark: Any, exporter: str, mode: str, threads: int) -> None:
     benchmark.extra_info |= {"network": exporter, "mode": mode, "threads": threads}
     images = torch.randn(_BATCH, 1, 32, 32)

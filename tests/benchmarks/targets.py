@@ -127,6 +127,8 @@ def _networks(results: Results) -> Iterator[Ratio]:
         yield Ratio(
             f"network of four convolutions, {mode}: speed over today's export", times[0] / times[1], "", 1
         )
+    lowered, ours = (results.networks[network_key(e, "eval", ALL_THREADS)] for e in ("lowered", "ours"))
+    yield Ratio("network of four convolutions, eval: speed of the lowered one", ours / lowered, "", 1)
 
 
 def ratios(results: Results) -> list[Ratio]:
