@@ -44,9 +44,10 @@ def _drawn(x: Array, step: int, seed: int = 3) -> Array:
     return np.asarray(reference.rrelu(x, 0.5, 1.5, True, seed=seed, step=step))
 
 
-def _iterated(x: Array, step: int, times: int = 3) -> Array:
+def _iterated(x: Array, step: int, times: int = 3, draws: int = 1) -> Array:
     for iteration in range(times):
-        x = _drawn(x, step + (iteration << 32))
+        for _ in range(draws):
+            x = _drawn(x, step + (iteration << 32))
     return x
 
 
@@ -259,3 +260,73 @@ def test_node_with_a_step_keeps_it_beside_others() -> None:
     model = _model(_rrelu("x", "h", "s"), _rrelu("h", "y"), inputs=[_scalar("s", TensorProto.INT64)])
     wire_step(model)
     assert [list(node.input) for node in our_nodes(model)] == [["x", "s"], ["h", "step"]]
+
+
+# add_step_input: the same as a pure function
+
+
+def test_pure_function_takes_a_name() -> None:
+    model = _model(*_loop(_rrelu("a", "b"), y="h"), _rrelu("h", "y", seed=4))
+    before = model.SerializeToString()
+    wired = ort_rrelu.graph.add_step_input(model, "draw")
+    assert model.SerializeToString() == before
+    assert [v.name for v in wired.graph.input] == ["x", "draw"]
+    (y,) = run(session(wired), _X, np.array(7))
+    assert_same_bits(y, _drawn(_iterated(_X, 7), 7, 4))
+
+
+@pytest.mark.parametrize(("model", "_"), _WIRED.values(), ids=_WIRED)
+def test_wiring_again_changes_nothing(model: onnx.ModelProto, _: object) -> None:
+    wired = ort_rrelu.graph.add_step_input(model)
+    assert ort_rrelu.graph.add_step_input(wired) == wired
+    assert ort_rrelu.graph.add_step_input(wired, "another") == wired
+
+
+@pytest.mark.parametrize("name", ["x", "y", "h"])
+def test_name_that_is_taken(name: str) -> None:
+    model = _model(_rrelu("x", "h"), _rrelu("h", "y", seed=4))
+    with pytest.raises(ort_rrelu.Error, match=f"value named '{name}' already"):
+        ort_rrelu.graph.add_step_input(model, name)
+
+
+_LATER: dict[str, tuple[onnx.ModelProto, Callable[[Array, int], Array]]] = {
+    "in a graph": (
+        _model(_rrelu("x", "h"), _rrelu("h", "y", seed=4, training=0)),
+        lambda x, step: _drawn(_drawn(x, step), step, 4),
+    ),
+    "in a loop": (
+        _model(*_loop(_rrelu("a", "k"), _rrelu("k", "b", training=0))),
+        lambda x, step: _iterated(x, step, draws=2),
+    ),
+    "after a loop": (
+        _model(*_loop(_rrelu("a", "b"), y="h"), _rrelu("h", "y", seed=4, training=0)),
+        lambda x, step: _drawn(_iterated(x, step), step, 4),
+    ),
+    "in a scan": (
+        _model(helper.make_node(
+            "Scan", ["x"], ["y"], num_scan_inputs=1,
+            body=_scan_body(_rrelu("r", "k"), _rrelu("k", "s", training=0)),
+        )),
+        lambda x, step: _rows(_rows(x, step), step),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "expected"), _LATER.values(), ids=_LATER)
+def test_nodes_that_train_later_read_the_step_that_is_there(
+    model: onnx.ModelProto, expected: Callable[[Array, int], Array]
+) -> None:
+    later = ort_rrelu.graph.add_step_input(
+        ort_rrelu.graph.set_training(ort_rrelu.graph.add_step_input(model), True)
+    )
+    onnx.checker.check_model(later, full_check=True)
+    assert [v.name for v in later.graph.input] == ["x", "step"]
+    for step in _STEPS:
+        assert_same_bits(run(session(later), _X, np.array(step))[0], expected(_X, step))
+
+
+@pytest.mark.parametrize(("name", "kind"), [("", ValueError), (3, TypeError), (None, TypeError)])
+def test_names_that_are_none(name: Any, kind: type[Exception]) -> None:
+    with pytest.raises(kind, match=f"name={name!r}") as caught:
+        ort_rrelu.graph.add_step_input(_model(_rrelu("x", "y")), name)
+    assert isinstance(caught.value, ort_rrelu.Error)
