@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -154,6 +155,24 @@ def test_eval_in_float_is_one_leaky_relu() -> None:
     assert (node.op_type, node.name, node.attribute[0].f) == ("LeakyRelu", "a", np.float32(0.3))
     assert {entry.domain: entry.version for entry in lowered.opset_import} == {"": 8, "own": 1}
     assert lowered.ir_version == 4
+
+
+def test_onnx_runtime_fuses_it_into_a_convolution(tmp_path: Path) -> None:
+    model = _parsed(
+        "net (float[1,2,8,8] x, float[2,2,3,3] w) => (float[1,2,4,4] y)"
+        f"{{ a = Conv(x, w) b = {_EVAL} (a) c = Conv(b, w) y = {_EVAL} (c) }}"
+    )
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((2, 2, 3, 3), np.float32), "w"))
+    del model.graph.input[1]
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    lowered = ort_rrelu.graph.lower(model).SerializeToString()
+    onnxruntime.InferenceSession(lowered, options, ["CPUExecutionProvider"])
+    optimized = onnx.load(tmp_path / "optimized.onnx")
+    assert "LeakyRelu" not in _ops(optimized)
+    fused = [a.s for node in optimized.graph.node for a in node.attribute if a.name == "activation"]
+    assert fused == [b"LeakyRelu"] * 2
 
 
 @pytest.mark.parametrize("seed", [7, 2**62 + 9])
