@@ -7,7 +7,8 @@ import os
 import onnx
 
 from ort_rrelu import functions, schema
-from ort_rrelu.errors import InvalidTypeError, InvalidValueError
+from ort_rrelu.arguments import check_switch
+from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.functions import Shape
 from ort_rrelu.graph.check import attributes, check_bounds_in_type, check_model
 from ort_rrelu.graph.conform import write_attributes
@@ -56,8 +57,7 @@ def lower(model: onnx.ModelProto | str | os.PathLike[str], *, exact: bool = Fals
             train node without seed or step.
         InvalidTypeError: exact is not a bool, or model neither a model nor a path.
     """
-    if not isinstance(exact, bool):
-        raise InvalidTypeError(f"exact={exact!r}: it must be True or False")
+    check_switch("exact", exact)
     lowered = new_model(model)
     if not any(our_nodes(lowered, op) for op in _OPS):
         return lowered
