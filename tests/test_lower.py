@@ -312,6 +312,19 @@ def test_portable_model(exact: bool) -> None:
         assert_same_bits(y, run(session(model), _X, np.array(_STEP))[0])
 
 
+def test_spare_steps_of_a_portable_model_go() -> None:
+    model = _parsed(
+        f"""net (float[4,6] x) => (float[4,6] y, int64 other) <int64 k = {{7}}, int64 other = {{8}}> {{
+            s = Identity(k) a = {_EVAL} (x, other) b = {_EVAL} (a) y = {_TRAIN} (b, s) }}"""
+    )
+    embedded = ort_rrelu.graph.portable(model)
+    assert [tensor.name for tensor in embedded.graph.initializer] == ["k", "other", "step"]
+    for exact in (False, True):
+        lowered = ort_rrelu.graph.lower(embedded, exact=exact)
+        assert [tensor.name for tensor in lowered.graph.initializer] == ["k", "other"]
+        assert len(run(_stock_session(lowered), _X)) == 2
+
+
 def test_new_names_hide_no_others() -> None:
     model = _parsed(
         f"""net (float[4,6] x) => (float[4,6] y) {{

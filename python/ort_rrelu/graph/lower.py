@@ -20,6 +20,7 @@ from ort_rrelu.graph.nodes import all_nodes, label, our_nodes, step_of
 from ort_rrelu.graph.opset import lower_ir_version, opset_of, raise_opset
 from ort_rrelu.graph.portable import drop_functions
 from ort_rrelu.graph.reserve_to_noise import reserve_to_noise
+from ort_rrelu.graph.spare_steps import remove_unread_constants
 from ort_rrelu.graph.standard_nodes import UNKNOWN, oldest_opset, standard_nodes
 from ort_rrelu.graph.unused_outputs import remove_unused_outputs
 
@@ -69,10 +70,12 @@ def lower(model: onnx.ModelProto | str | os.PathLike[str], *, exact: bool = Fals
     reserve_to_noise(lowered)
     if exact:
         _check_reproducible(lowered)
+    steps = {step_of(node) for node in our_nodes(lowered)}
     raise_opset(lowered, _oldest_opset(lowered, exact))
     _write_standard_nodes(lowered, exact)
     _inline_our_functions(lowered)
     _drop_imports(lowered)
+    remove_unread_constants(lowered, steps)
     lower_ir_version(lowered)
     return lowered
 
