@@ -44,13 +44,13 @@ def lower(model: onnx.ModelProto | str | os.PathLike[str], *, exact: bool = Fals
     Args:
         model: a model, which is not changed, or a file; weights in other files stay there.
         exact: let train nodes give the kernel's bits instead, by the random stream in standard operators,
-            about 200 nodes for each, about 1/50 as fast as the kernel. They need a seed and a step.
+            about 300 nodes for each, about 1/50 as fast as the kernel. They need a seed and a step.
 
     Returns:
         A new model, with the oldest IR version that its contents allow. Its opset stays unless it is too old:
-        below 7 (float), 13 (other types, noise), 15 (where the element type is unknown) or 18 (exact). The
-        model's own functions that contain such nodes are inlined; the inputs stay, an unread `step` too. A
-        model without RRelu and RReluGrad is returned as it is, copied.
+        below 7 (float), 13 (other types, noise) or 18 (exact, and in eval mode where the element type is
+        unknown; 15 in train mode). The model's own functions that contain such nodes are inlined; the inputs
+        stay, an unread `step` too. A model without RRelu and RReluGrad is returned as it is, copied.
 
     Raises:
         ModelFileError, InvalidValueError: not a model, an invalid node, an opset that cannot be converted, a
