@@ -1,4 +1,4 @@
-"""Writes models for portable_run.py: python -m tests.portable_models nodes|draws|lowered|torch|paddle FOLDER."""
+"""Writes models for portable_run.py: python -m tests.portable_models KIND FOLDER; kinds are at the end."""
 
 from __future__ import annotations
 
