@@ -2,6 +2,7 @@
 # make activations: the same with a network of ReLUs of every kind, and their curves as ONNX Runtime runs them.
 # make bench: what it costs, against the alternatives; ten quiet minutes.
 # make demo-paddle: the same with Paddle instead of torch, in an environment of its own.
+# make demo-web: a page that runs the trained digits network in the browser; needs npm.
 # make test-all: make test and every nox session (old ONNX Runtimes, the wheel alone); what CI runs.
 PYTHON ?= python3
 VENV := .venv
@@ -15,7 +16,7 @@ CUDA ?= OFF
 SETTINGS := -C cmake.define.ORT_RRELU_WERROR=$(WERROR) -C cmake.define.ORT_RRELU_CUDA=$(CUDA)
 SHELL := bash
 
-.PHONY: activations bench demo demo-paddle test test-all test-long lint wheel clean
+.PHONY: activations bench demo demo-paddle demo-web test test-all test-long lint wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m models.digits
@@ -26,6 +27,9 @@ activations: $(VENV)/.installed
 # -W: what importing Paddle says of a compiler cache, which nothing here needs.
 demo-paddle: $(PADDLE)/.installed
 	$(PADDLE)/bin/python -W "ignore:No ccache found" -m models.digits_paddle
+
+demo-web: $(VENV)/.installed
+	$(BIN)/python -m models.web
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.benchmarks
