@@ -10,7 +10,7 @@ import onnx
 from ort_rrelu import schema
 from ort_rrelu.commands import terminal
 from ort_rrelu.commands.describe import node_facts
-from ort_rrelu.graph.nodes import all_nodes, subgraphs
+from ort_rrelu.graph.nodes import function_nodes, graph_nodes, subgraphs
 from ort_rrelu.graph.opset import opset_of
 from ort_rrelu.graph.portable import is_portable
 
@@ -82,23 +82,31 @@ def _whole(model: onnx.ModelProto) -> _Facts:
         "opset": opset_of(model),
         "ir_version": model.ir_version,
         "inputs": [value.name for value in model.graph.input],
-        "nodes": sum(1 for _ in all_nodes(model)),
+        "nodes": sum(1 for _ in _own_nodes(model)),
         "portable": is_portable(model),
     }
+
+
+def _own_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """All but those of the functions that a portable model carries."""
+    yield from graph_nodes(model.graph)
+    for function in model.functions:
+        if function.domain != schema.DOMAIN:
+            yield from function_nodes(function)
 
 
 def print_changes(facts: _Facts) -> None:
     """A table of the nodes, and one of the model."""
     nodes = facts["nodes"]
+    title = f"Nodes: {len(nodes)} changed, {facts['unchanged']} as before"
     if nodes:
         rows = [[node["name"], *_difference(node["before"], node["after"])] for node in nodes]
-        unchanged = f", {facts['unchanged']} as before" if facts["unchanged"] else ""
-        terminal.print_table(f"Nodes: {len(nodes)} changed{unchanged}", ["node", "before", "after"], rows)
+        terminal.print_table(title, ["node", "before", "after"], rows)
+    else:
+        terminal.print_line(f"\n{title}", style="bold")
     if facts["model"]:
         rows = [[name, *map(_text, pair.values())] for name, pair in facts["model"].items()]
         terminal.print_table("Model", ["", "before", "after"], rows)
-    if not nodes and not facts["model"]:
-        terminal.print_line("\nNothing to change.")
 
 
 def _difference(was: _Facts | None, now: _Facts | None) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -50,17 +51,15 @@ def open_session(model: Path, *, seed: int | None = None, threads: int = 0, libr
     options = ort_rrelu.register(seed=seed) if library else _plain_options(model)
     options.log_severity_level = _FATAL  # its errors come as exceptions, too
     options.intra_op_num_threads = threads
+    # Else a session's idle threads would disturb the next one, which bench runs in turn.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     with _onnxruntime_errors():
         if library:
             return ort_rrelu.InferenceSession(model, options, _PROVIDERS)
-        import onnxruntime
-
-        return onnxruntime.InferenceSession(model, options, _PROVIDERS)
+        return _onnxruntime().InferenceSession(model, options, _PROVIDERS)
 
 
 def _plain_options(path: Path) -> Any:
-    from ort_rrelu.runtime import onnxruntime  # which says what to install where it is missing
-
     model = read_model(path)
     check_model(model)
     if not is_portable(model) and any(node.domain == schema.DOMAIN for node in all_nodes(model)):
@@ -68,7 +67,12 @@ def _plain_options(path: Path) -> Any:
             f"{path}: without the library it cannot run, since it is not portable; "
             f"`ort-rrelu portable {path} --output FILE` makes it so"
         )
-    return onnxruntime.SessionOptions()
+    return _onnxruntime().SessionOptions()
+
+
+def _onnxruntime() -> Any:
+    importlib.import_module("ort_rrelu.runtime")  # which says what to install where it is missing
+    return importlib.import_module("onnxruntime")
 
 
 def timed_run(session: Any, arrays: Mapping[str, Array]) -> tuple[dict[str, Any], float]:
