@@ -31,8 +31,8 @@ _Item = TypeVar("_Item")
 
 
 def _console(*, stderr: bool = False) -> Console:
-    # Names in models are free text: brackets in them are no markup, and digits need no colours.
-    return Console(stderr=stderr, markup=False, highlight=False)
+    # Names in models are free text: brackets in them are no markup, ":x:" no emoji, digits need no colours.
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
 
 
 def example(command: str) -> str:
