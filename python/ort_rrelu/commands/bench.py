@@ -93,5 +93,5 @@ def _print(facts: dict[str, Any]) -> None:
         [model["name"], *(f"{model[key]:.3f}" for key in ("median_ms", "p10_ms", "p90_ms", "ratio"))]
         for model in facts["models"]
     ]
-    threads = f", {facts['threads']} threads" if facts["threads"] else ""
+    threads = f", threads {facts['threads']}" if facts["threads"] else ""
     terminal.print_table(f"{facts['runs']} runs{threads}", _COLUMNS, rows, right=_COLUMNS[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -123,26 +124,31 @@ def _from_factory(
     torchscript: bool,
     options: dict[str, Any],
 ) -> onnx.ModelProto:
-    from ort_rrelu.commands.torch_source import from_factory  # torch takes seconds
-
     with importable_here():
-        return from_factory(
+        exported: onnx.ModelProto = _torch_source().from_factory(
             source, shapes or (), files or (), dynamic_batch=dynamic_batch, dynamo=not torchscript, **options
         )
+    return exported
 
 
 def _from_file(path: Path, options: dict[str, Any]) -> onnx.ModelProto:
+    exported: onnx.ModelProto
     if path.suffix == _PROGRAM:
-        from ort_rrelu.commands.torch_source import from_program
-
-        return from_program(path, **options)
+        exported = _torch_source().from_program(path, **options)
+        return exported
     if path.suffix in _PADDLE:
-        exported: onnx.ModelProto = ort_rrelu.paddle.export(path, **options)
+        exported = ort_rrelu.paddle.export(path, **options)
         return exported
     raise InvalidValueError(
         f"{path}: it must be package.module:factory, an exported program (.pt2), or a Paddle model "
         "(.json, .pdmodel)"
     )
+
+
+def _torch_source() -> Any:
+    """Imported here, since torch takes seconds."""
+    importlib.import_module("ort_rrelu.torch")  # first: it says what to install where torch is missing
+    return importlib.import_module("ort_rrelu.commands.torch_source")
 
 
 def _refuse(source: str, options: dict[str, Any]) -> None:

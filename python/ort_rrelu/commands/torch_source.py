@@ -14,7 +14,7 @@ from typing import Any
 import onnx
 import torch
 
-import ort_rrelu.torch  # before torch: it says what to install
+import ort_rrelu.torch  # first: it says what to install where torch is missing
 from ort_rrelu.commands.example_inputs import example_inputs
 from ort_rrelu.commands.factory import called, named
 from ort_rrelu.errors import ConversionError, Error, InvalidTypeError, InvalidValueError, ModelFileError
