@@ -9,16 +9,16 @@ import onnx
 
 from ort_rrelu import schema
 from ort_rrelu.commands import terminal
-from ort_rrelu.commands.describe import node_facts
+from ort_rrelu.commands.describe import node_facts, runs_without_library
 from ort_rrelu.graph.nodes import function_nodes, graph_nodes, subgraphs
 from ort_rrelu.graph.opset import opset_of
-from ort_rrelu.graph.portable import is_portable
 
 __all__ = ["changes", "print_changes"]
 
 _Facts = dict[str, Any]
 _Place = tuple[str, ...]
-_NAMES = {"node", "name", "output", "op"}  # what every node of ours has; the rest may change
+# What may change in a node; its name is in the first column.
+_ORDER = ("op", "training", "lower", "upper", "seed", "step", "noise", "reserve")
 
 
 def changes(before: onnx.ModelProto, after: onnx.ModelProto) -> _Facts:
@@ -74,7 +74,8 @@ def _node(node: onnx.NodeProto | None) -> _Facts | None:
         return None
     if not _is_ours(node):
         return {"op": node.op_type}
-    return {key: value for key, value in node_facts(node).items() if key not in _NAMES - {"op"}}
+    facts = node_facts(node)
+    return {key: facts[key] for key in _ORDER if key in facts}
 
 
 def _whole(model: onnx.ModelProto) -> _Facts:
@@ -83,7 +84,7 @@ def _whole(model: onnx.ModelProto) -> _Facts:
         "ir_version": model.ir_version,
         "inputs": [value.name for value in model.graph.input],
         "nodes": sum(1 for _ in _own_nodes(model)),
-        "portable": is_portable(model),
+        "portable": runs_without_library(model),
     }
 
 
@@ -125,7 +126,7 @@ def _all(node: _Facts | None) -> str:
 
 
 def _listed(node: _Facts, keys: Sequence[str]) -> str:
-    return "\n".join(f"{key} {_text(node[key])}" for key in keys)
+    return ", ".join(f"{key} {_text(node[key])}" for key in keys)
 
 
 def _text(value: Any) -> str:

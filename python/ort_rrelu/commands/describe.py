@@ -13,7 +13,7 @@ from ort_rrelu.graph import check
 from ort_rrelu.graph.nodes import all_nodes, label
 from ort_rrelu.graph.portable import is_portable
 
-__all__ = ["model_facts", "node_facts", "print_model"]
+__all__ = ["model_facts", "node_facts", "print_model", "runs_without_library"]
 
 # An exporter's seeds have 19 digits: with more columns than these, 80 characters leave no room for names.
 _COLUMNS: dict[str, tuple[str, ...]] = {
@@ -36,9 +36,14 @@ def model_facts(model: onnx.ModelProto) -> dict[str, Any]:
         "opsets": {entry.domain or "ai.onnx": entry.version for entry in model.opset_import},
         "inputs": {value.name: _type(value.type) for value in model.graph.input},
         "outputs": {value.name: _type(value.type) for value in model.graph.output},
-        "portable": is_portable(model) or not nodes,
+        "portable": runs_without_library(model),
         "nodes": nodes,
     }
+
+
+def runs_without_library(model: onnx.ModelProto) -> bool:
+    """Is the model portable, or has it no nodes of ours?"""
+    return is_portable(model) or all(node.domain != schema.DOMAIN for node in all_nodes(model))
 
 
 def _type(value: onnx.TypeProto) -> str:

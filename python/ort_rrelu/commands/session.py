@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import ort_rrelu
-from ort_rrelu import schema
 from ort_rrelu.arguments import Array
 from ort_rrelu.commands import values
+from ort_rrelu.commands.describe import runs_without_library
 from ort_rrelu.errors import Error, InvalidValueError
 from ort_rrelu.graph.check import check_model
 from ort_rrelu.graph.file import read_model
-from ort_rrelu.graph.nodes import all_nodes
-from ort_rrelu.graph.portable import is_portable
 
 __all__ = ["OnnxRuntimeError", "open_session", "timed_run"]
 
@@ -62,7 +60,7 @@ def open_session(model: Path, *, seed: int | None = None, threads: int = 0, libr
 def _plain_options(path: Path) -> Any:
     model = read_model(path)
     check_model(model)
-    if not is_portable(model) and any(node.domain == schema.DOMAIN for node in all_nodes(model)):
+    if not runs_without_library(model):
         raise InvalidValueError(
             f"{path}: without the library it cannot run, since it is not portable; "
             f"`ort-rrelu portable {path} --output FILE` makes it so"

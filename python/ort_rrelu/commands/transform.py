@@ -45,9 +45,10 @@ def transform(
     more, print_more: further facts of the tool, asked for after it has run, and how they are shown.
     """
     check_output(output, force=force, source=path)
-    before = _checked(path)
-    after = tool(before)
-    write_model(after, output)
+    with terminal.working(f"Reading {path}, writing {output}", quiet=as_json):
+        before = _checked(path)
+        after = tool(before)
+        write_model(after, output)
     facts = {"model": str(path), "output": str(output), "changes": changes(before, after), **more()}
     if as_json:
         terminal.print_json(facts)
