@@ -113,7 +113,11 @@ def export(
         _check_opset(model, opset)
         write_model(model, output)
     facts = {"source": source, "model": str(output), **model_facts(model)}
-    terminal.print_json(facts) if as_json else print_model(facts)
+    if as_json:
+        terminal.print_json(facts)
+        return
+    print_model(facts)
+    terminal.print_line(f"\nWrote {output}")
 
 
 def _from_factory(
