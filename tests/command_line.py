@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from ort_rrelu.commands import app
 
-__all__ = ["RUNNER", "call", "call_json", "parse", "refused", "write_models"]
+__all__ = ["MODELS", "RUNNER", "call", "call_json", "parse", "refused", "write_models"]
 
 RUNNER = CliRunner(env={"COLUMNS": "80", "NO_COLOR": "1"})
 
@@ -66,11 +66,15 @@ MODELS = {
         "then_branch = a () => (float[batch, 3] b) { b = ort_rrelu.RRelu <training = 1> (x) }, "
         "else_branch = e () => (float[batch, 3] b) { b = ort_rrelu.RRelu (x) }> }"
     ),
+    "stock": parse(
+        f"net ({_X}) => ({_Y}) {{ [draw] slopes = RandomUniformLike <low = 0.125, high = 0.25> (x) "
+        "[act] h = PRelu (x, slopes) [leaky] y = LeakyRelu <alpha = 0.1> (h) }"
+    ),
     "plain": parse(f"net ({_X}) => ({_Y}) {{ y = LeakyRelu <alpha = 0.1> (x) }}"),
 }
 
 
-def write_models() -> None:
-    """Each of them as NAME.onnx in the current folder."""
-    for name, model in MODELS.items():
-        Path(f"{name}.onnx").write_bytes(model.SerializeToString())
+def write_models(*names: str) -> None:
+    """Those of these names, or all, as NAME.onnx in the current folder."""
+    for name in names or MODELS:
+        Path(f"{name}.onnx").write_bytes(MODELS[name].SerializeToString())

@@ -452,6 +452,18 @@ def test_errors_of_onnxruntime_are_told_once(command: str) -> None:
             2,
             "error: onnxruntime is not installed: pip install 'ort-rrelu[cpu]'",
         ),
+        (
+            "onnxruntime",
+            "compare portable.onnx --without-library",
+            2,
+            "error: onnxruntime is not installed: pip install 'ort-rrelu[cpu]'",
+        ),
+        (
+            "onnxscript",
+            "fuse strings.onnx -o out.onnx",
+            2,
+            "error: onnxscript is not installed: pip install 'ort-rrelu[fuse]'",
+        ),
         ("onnxruntime", "info", 0, "not installed: pip install 'ort-rrelu[cpu]'"),
     ],
 )

@@ -10,8 +10,8 @@ import onnx
 import pytest
 
 import ort_rrelu
-from ort_rrelu.commands import session
-from tests.command_line import MODELS, call, call_json, refused, write_models
+from ort_rrelu.commands import app, session
+from tests.command_line import MODELS, RUNNER, call, call_json, refused, write_models
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +69,16 @@ def test_threads_reach_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ort_rrelu.commands.bench.open_session", noted)
     assert "2 runs, threads 1" in call("bench eval.onnx --threads 1 --repeat 2")
     assert [of.get_session_options().intra_op_num_threads for of in opened] == [1]
+
+
+@pytest.mark.parametrize(("options", "shown"), [("", True), ("--json", False)])
+def test_progress_is_shown_on_a_terminal_only(options: str, shown: bool) -> None:
+    command = f"bench eval.onnx --repeat 3 {options}".split()
+    on_terminal = RUNNER.invoke(app, command, env={"FORCE_COLOR": "1", "NO_COLOR": None})
+    assert on_terminal.exit_code == 0
+    assert ("Running" in on_terminal.stderr) == shown
+    assert "Running" not in on_terminal.stdout
+    assert RUNNER.invoke(app, command).stderr == ""
 
 
 ERRORS = {

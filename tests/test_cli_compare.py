@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -141,7 +142,8 @@ FLOATS = [np.float16, np.float32, np.float64, ml_dtypes.bfloat16]
 def test_difference_is_that_of_exact_arithmetic(data: st.DataObject, dtype: type) -> None:
     stored = np.float32 if dtype is ml_dtypes.bfloat16 else dtype
     kinds = arrays(stored, st.shared(st.sampled_from([(), (0,), (5,), (2, 3)]), key="shape"))
-    a, b = (data.draw(kinds).astype(dtype) for _ in range(2))
+    a: NDArray[Any] = data.draw(kinds).astype(dtype)
+    b: NDArray[Any] = data.draw(kinds).astype(dtype)
     found = difference(a, b)
     pairs = list(zip(a.reshape(-1).tolist(), b.reshape(-1).tolist(), strict=True))
     nan = [(x != x, y != y) for x, y in pairs]

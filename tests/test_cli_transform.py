@@ -14,18 +14,11 @@ import pytest
 import ort_rrelu
 from tests.command_line import MODELS, call, call_json, parse, refused, write_models
 
-STOCK = parse(
-    "net (float[batch, 3] x) => (float[batch, 3] y) { "
-    "[draw] slopes = RandomUniformLike <low = 0.125, high = 0.25> (x) [act] h = PRelu (x, slopes) "
-    "[leaky] y = LeakyRelu <alpha = 0.1> (h) }"
-)
-
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     write_models()
-    onnx.save(STOCK, "stock.onnx")
     return tmp_path
 
 
@@ -33,10 +26,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("command", "expected"),
     [
         ("portable model.onnx", ort_rrelu.graph.portable(MODELS["model"])),
+        ("set-training eval.onnx --train", ort_rrelu.graph.set_training(MODELS["eval"], True)),
+        ("set-training model.onnx --seed 5", ort_rrelu.graph.seed(MODELS["model"], 5)),
+        ("set-training train.onnx --step-input", ort_rrelu.graph.add_step_input(MODELS["train"])),
         ("lower train.onnx", ort_rrelu.graph.lower(MODELS["train"])),
         ("lower plain.onnx", MODELS["plain"]),
-        ("fuse stock.onnx", ort_rrelu.graph.fuse(STOCK)),
-        ("fuse stock.onnx --no-portable", ort_rrelu.graph.fuse(STOCK, portable=False)),
+        ("fuse stock.onnx", ort_rrelu.graph.fuse(MODELS["stock"])),
+        ("fuse stock.onnx --no-portable", ort_rrelu.graph.fuse(MODELS["stock"], portable=False)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -69,6 +65,23 @@ def test_lower_shows_each_node_before_and_after() -> None:
     found = [(node["before"]["training"], node["after"]["op"]) for node in changes["nodes"]]
     assert found == [(1, "PRelu"), (0, "LeakyRelu")]
     assert [node["name"] for node in changes["nodes"]] == ["(output b)", "(output b)"]
+
+
+def test_set_training_does_all_of_it_at_once() -> None:
+    facts = call_json("set-training eval.onnx --train --seed 5 --step-input -o out.onnx")
+    (node,) = facts["changes"]["nodes"]
+    before, after = node["before"], node["after"]
+    assert (before["training"], before["seed"], before["step"]) == (0, -1, False)
+    expected = (1, ort_rrelu.reference.derive_seed(5, 0), True)
+    assert (after["training"], after["seed"], after["step"]) == expected
+    assert facts["changes"]["model"]["inputs"] == {"before": ["x"], "after": ["x", "step"]}
+
+
+@pytest.mark.parametrize(("pattern", "training"), [("first", [0, 0]), ("la*", [1, 1]), ("f*t", [0, 0])])
+def test_set_training_takes_names(pattern: str, training: list[int]) -> None:
+    mode = "--eval" if pattern.startswith("f") else "--train"
+    call(f"set-training model.onnx {mode} --nodes {pattern} -o out.onnx")
+    assert [node["training"] for node in call_json("info out.onnx")["nodes"]] == training
 
 
 def test_fuse_shows_what_it_left_and_why() -> None:
@@ -130,7 +143,7 @@ def with_weights(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]
     return weights
 
 
-@pytest.mark.parametrize("verb", ["portable", "lower", "fuse"])
+@pytest.mark.parametrize("verb", ["portable", "lower", "fuse", "set-training --train"])
 @pytest.mark.parametrize("output", ["folder/out.onnx", "out.onnx", "net.onnx"])
 def test_weights_in_another_file_come_along(verb: str, output: str) -> None:
     Path("folder").mkdir()

@@ -16,7 +16,7 @@ from ort_rrelu.commands.transform import transform
 
 __all__ = ["fuse"]
 
-_EXAMPLE = terminal.example("ort-rrelu fuse stock.onnx --output model.onnx --force")
+_EXAMPLE = terminal.example("ort-rrelu fuse stock.onnx --output fused.onnx")
 
 
 @app.command(epilog=f"Example: {_EXAMPLE}")
