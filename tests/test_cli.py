@@ -383,6 +383,7 @@ ERRORS = {
     "run eval.onnx --dim batch=-1": "--dim batch=-1: write NAME=SIZE",
     "run eval.onnx --dim n=2": 'no input has a dimension named "n"; named dimensions: batch',
     "run eval.onnx --output y.npy": "name it y.npz",
+    "run eval.onnx --output batch.npz": "batch.npz exists: --force replaces it",
     "run eval.onnx --output folder.npz": "folder.npz is a folder",
     "run eval.onnx --output nope/y.npz": "there is no folder",
     "run sequences.onnx --output y.npz": 'output "s" is seq(tensor(float)), which .npz files cannot hold',
@@ -402,7 +403,7 @@ def test_a_failed_write_keeps_the_old_file(folder: Path, monkeypatch: pytest.Mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np.lib.format, "write_array", full)
-    result = RUNNER.invoke(app, ["run", "eval.onnx", "--output", "out.npz"])
+    result = RUNNER.invoke(app, ["run", "eval.onnx", "--output", "out.npz", "--force"])
     assert (result.exit_code, result.stderr) == (2, "error: No space left on device\n")
     assert Path("out.npz").read_text() == "old"
     assert sorted(folder.iterdir()) == before
@@ -457,12 +458,6 @@ def test_errors_of_onnxruntime_are_told_once(command: str) -> None:
             "compare portable.onnx --without-library",
             2,
             "error: onnxruntime is not installed: pip install 'ort-rrelu[cpu]'",
-        ),
-        (
-            "onnxscript",
-            "fuse strings.onnx -o out.onnx",
-            2,
-            "error: onnxscript is not installed: pip install 'ort-rrelu[fuse]'",
         ),
         ("onnxruntime", "info", 0, "not installed: pip install 'ort-rrelu[cpu]'"),
     ],

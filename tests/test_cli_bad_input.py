@@ -7,9 +7,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
+import ort_rrelu
 from tests.command_line import MODELS, parse, refused, write_models
 
 _NODE = "net (float[n] x) => (float[n] y) {{ [act] y = ort_rrelu.RRelu <{}> (x) }}"
@@ -84,6 +86,19 @@ def test_readers_refuse_bad_models(verb: str, kind: str) -> None:
     if content is not None:
         Path("bad.onnx").write_bytes(content)
     assert message in refused(f"{verb} bad.onnx")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [f"{tool} net.onnx -o out.onnx" for tool in TOOLS]
+    + [f"{reader} net.onnx" for reader in READERS if reader != "info"],
+)
+def test_weights_that_are_missing_are_named(command: str) -> None:
+    model = parse("net (float[1000] x) => (float[1000] y) { s = Add (x, w) y = ort_rrelu.RRelu (s) }")
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(1000, np.float32), "w"))
+    onnx.save(ort_rrelu.graph.portable(model), "net.onnx", save_as_external_data=True, location="w.bin")
+    Path("w.bin").unlink()
+    assert "w.bin" in refused(command)
 
 
 @pytest.mark.parametrize(("output", "message"), BAD_OUTPUTS.items(), ids=BAD_OUTPUTS)

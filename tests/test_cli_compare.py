@@ -98,6 +98,23 @@ def test_a_seed_makes_unseeded_nodes_draw_alike(seed: str, same: bool) -> None:
     assert (output["other_bits"] == 0) == same
 
 
+@pytest.mark.parametrize(
+    ("command", "fresh"),
+    [
+        ("train.onnx plain.onnx", [1, 0]),
+        ("train.onnx train.onnx --seed 1", [0, 0]),
+        ("train.onnx --reference", [1, 1]),
+        ("unstepped.onnx --without-library", [0, 1]),
+        ("model.onnx --reference", [0, 0]),
+    ],
+)
+def test_nodes_that_never_draw_alike_are_counted(command: str, fresh: list[int]) -> None:
+    seeded = parse("net (float[n] x) => (float[n] y) { y = ort_rrelu.RRelu <training = 1, seed = 3> (x) }")
+    onnx.save(ort_rrelu.graph.portable(seeded), "unstepped.onnx")
+    assert call_json(f"compare {command}")["fresh_nodes"] == fresh
+    assert ("draw other slopes in every session" in call(f"compare {command}")) == any(fresh)
+
+
 def test_a_fixed_size_of_either_model_is_fed() -> None:
     for pair in ("eval.onnx fixed.onnx", "fixed.onnx eval.onnx"):
         (output,) = call_json(f"compare {pair} --tolerance 0")["outputs"]

@@ -93,6 +93,12 @@ def test_fuse_shows_what_it_left_and_why() -> None:
     assert text.index("Fused") < text.index("Left as they are") < text.index("leaky ")
 
 
+def test_fuse_names_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    expected = "error: onnxscript is not installed: pip install 'ort-rrelu[fuse]'\n"
+    assert refused("fuse stock.onnx -o out.onnx") == expected
+
+
 def test_text_fits_80_columns() -> None:
     lines = call("lower model.onnx -o out.onnx").splitlines()
     assert [line for line in lines if len(line) > 80] == []

@@ -78,6 +78,7 @@ def _facts(a: Runner, b: Runner, arrays: dict[str, Array], tolerance: float | No
     return {
         "first": a.name,
         "second": b.name,
+        "fresh_nodes": [a.fresh, b.fresh],
         "outputs": outputs,
         "tolerance": tolerance,
         "exceeded": any(output["exceeded"] for output in outputs),
@@ -119,6 +120,9 @@ def _both(a: str, b: str) -> str:
 def _print(facts: dict[str, Any]) -> None:
     terminal.print_line(f"{facts['first']}\n{facts['second']}", style="bold")
     terminal.print_table("Outputs", _COLUMNS, map(_cells, facts["outputs"]), right=_COLUMNS[3:])
+    for name, fresh in zip((facts["first"], facts["second"]), facts["fresh_nodes"], strict=True):
+        if fresh:
+            terminal.print_line(f"\n{name}: train nodes that draw other slopes in every session: {fresh}")
     if facts["tolerance"] is not None:
         verdict = "exceeded" if facts["exceeded"] else "kept"
         terminal.print_line(f"\nTolerance {facts['tolerance']:g}: {verdict}")

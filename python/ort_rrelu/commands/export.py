@@ -17,7 +17,7 @@ from ort_rrelu.commands.app import app
 from ort_rrelu.commands.describe import model_facts, print_model
 from ort_rrelu.commands.factory import importable_here, is_factory
 from ort_rrelu.commands.options import AsJson, Force
-from ort_rrelu.commands.transform import check_output
+from ort_rrelu.commands.outputs import check_output
 from ort_rrelu.errors import ConversionError, InvalidValueError
 from ort_rrelu.graph.file import write_model
 from ort_rrelu.graph.opset import opset_of

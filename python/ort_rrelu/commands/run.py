@@ -16,10 +16,11 @@ from ort_rrelu.arguments import Array
 from ort_rrelu.commands import terminal, values
 from ort_rrelu.commands.app import app
 from ort_rrelu.commands.feed import Input, feeds
-from ort_rrelu.commands.options import AsJson, Dims, Files, Model, Seed, Step
+from ort_rrelu.commands.options import AsJson, Dims, Files, Force, Model, Seed, Step
+from ort_rrelu.commands.outputs import check_output
 from ort_rrelu.commands.session import open_session, timed_run
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
-from ort_rrelu.files import check_target, replacing
+from ort_rrelu.files import replacing
 
 __all__ = ["run"]
 
@@ -47,11 +48,12 @@ def run(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE.npz", help="Write the outputs of the last run."),
     ] = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Run MODEL in ONNX Runtime and show its inputs, outputs and run time."""
     if output is not None:
-        _check_target(output)
+        _check_target(output, force=force)
     session = open_session(model, seed=seed)
     if output is not None:
         _check_outputs(session)
@@ -72,11 +74,11 @@ def _run(session: Any, arrays_of_runs: Iterable[dict[str, Array]]) -> _Result:
     return _Result(arrays, outputs, {output.name: output.type for output in session.get_outputs()}, seconds)
 
 
-def _check_target(target: Path) -> None:
+def _check_target(target: Path, *, force: bool) -> None:
     """What would make the writing fail is told before the model runs."""
     if target.suffix != ".npz":
         raise InvalidValueError(f"--output {target}: the file is an .npz archive: name it {target.stem}.npz")
-    check_target(target)
+    check_output(target, force=force)
 
 
 def _check_outputs(session: Any) -> None:

@@ -14,8 +14,9 @@ from ort_rrelu.commands import values
 from ort_rrelu.commands.feed import Input
 from ort_rrelu.commands.session import open_session, timed_run
 from ort_rrelu.errors import Error
-from ort_rrelu.graph.check import check_model
+from ort_rrelu.graph.check import attributes, check_model, may_train
 from ort_rrelu.graph.file import read_model
+from ort_rrelu.graph.nodes import our_nodes, step_of
 from ort_rrelu.graph.portable import is_portable
 
 __all__ = ["Runner", "in_onnxruntime", "in_reference"]
@@ -27,9 +28,13 @@ class EvaluatorError(Error, RuntimeError):
 
 @dataclass(frozen=True)
 class Runner:
-    """name: model and runtime; run: outputs by name, None for what is no tensor."""
+    """name: model and runtime; run: outputs by name, None for what is no tensor.
+
+    fresh: how many of its train nodes draw other slopes in every session.
+    """
 
     name: str
+    fresh: int
     inputs: list[Input]
     run: Callable[[Mapping[str, Array]], dict[str, Array | None]]
 
@@ -43,7 +48,12 @@ def in_onnxruntime(model: Path, *, seed: int | None = None, library: bool = True
         return {name: values.as_array(value) for name, value in results.items()}
 
     name = f"{model}" if library else f"{model} without the library"
-    return Runner(name, [Input.of(argument) for argument in session.get_inputs()], run)
+    return Runner(
+        name,
+        _fresh(model, seed if library else None, counting=library),
+        [Input.of(argument) for argument in session.get_inputs()],
+        run,
+    )
 
 
 def in_reference(path: Path) -> Runner:
@@ -52,9 +62,10 @@ def in_reference(path: Path) -> Runner:
 
     from ort_rrelu.evaluator import OPS
 
-    model = read_model(path, external_data=True)
+    model = read_model(path)
     check_model(model)
     try:
+        onnx.external_data_helper.load_external_data_for_model(model, str(path.parent))
         evaluator = ReferenceEvaluator(model, new_ops=None if is_portable(model) else OPS)
     except Exception as error:
         raise _reference_error(error) from error
@@ -69,7 +80,18 @@ def in_reference(path: Path) -> Runner:
 
     given = {tensor.name for tensor in model.graph.initializer}
     inputs = [Input.of_value(value) for value in model.graph.input if value.name not in given]
-    return Runner(f"{path} in onnx {onnx.__version__}'s ReferenceEvaluator", inputs, run)
+    fresh = _fresh(path, None, counting=not is_portable(model))
+    return Runner(f"{path} in onnx {onnx.__version__}'s ReferenceEvaluator", fresh, inputs, run)
+
+
+def _fresh(path: Path, seed: int | None, *, counting: bool) -> int:
+    """counting: whether a node without a step counts its runs, as a kernel does and a function cannot."""
+    if path.suffix == ".ort":  # ONNX Runtime's own format
+        return 0
+    nodes = filter(may_train, our_nodes(read_model(path)))
+    return sum(
+        (seed is None and attributes(node)["seed"] < 0) or not (counting or step_of(node)) for node in nodes
+    )
 
 
 def _is_array(value: object) -> bool:

@@ -11,23 +11,12 @@ import onnx
 
 from ort_rrelu.commands import terminal
 from ort_rrelu.commands.changes import changes, print_changes
-from ort_rrelu.errors import Error, InvalidValueError
-from ort_rrelu.files import check_target
+from ort_rrelu.commands.outputs import check_output
+from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.check import check_model
 from ort_rrelu.graph.file import read_model, write_model
 
-__all__ = ["OutputExistsError", "check_output", "transform"]
-
-
-class OutputExistsError(Error, FileExistsError):
-    """The output exists, and nobody said that it may be replaced."""
-
-
-def check_output(output: Path, *, force: bool, source: Path | None = None) -> None:
-    """Raise OSError when `output` cannot be written, or exists, is not `source` and there is no `force`."""
-    check_target(output)
-    if output.exists() and not force and not (source is not None and output.resolve() == source.resolve()):
-        raise OutputExistsError(f"{output} exists: --force replaces it")
+__all__ = ["transform"]
 
 
 def transform(
