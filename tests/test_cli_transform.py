@@ -158,3 +158,10 @@ def test_weights_in_another_file_come_along(verb: str, output: str) -> None:
     for model in {"net.onnx", output}:
         (found,) = onnx.load(model).graph.initializer
         np.testing.assert_array_equal(onnx.numpy_helper.to_array(found), weights)
+
+
+def test_weights_of_another_model_are_not_replaced() -> None:
+    with_weights(Path("net.onnx"))
+    Path("folder").mkdir()
+    Path("folder/weights.bin").write_text("mine")
+    assert "weights.bin exists" in refused("lower net.onnx -o folder/out.onnx")

@@ -37,7 +37,7 @@ def transform(
     with terminal.working(f"Reading {path}, writing {output}", quiet=as_json):
         before = _checked(path)
         after = tool(before)
-        write_model(after, output)
+        write_model(after, output, weights_from=path.parent)
     facts = {"model": str(path), "output": str(output), "changes": changes(before, after), **more()}
     if as_json:
         terminal.print_json(facts)
