@@ -29,7 +29,7 @@ def compare(
     second: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[OTHER]", help="What to compare it with; else MODEL itself.", show_default=False
+            metavar="OTHER", help="What to compare it with; else MODEL itself.", show_default=False
         ),
     ] = None,
     without_library: Annotated[

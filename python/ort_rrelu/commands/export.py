@@ -65,8 +65,8 @@ def export(
         bool | None,
         typer.Option(
             "--train/--eval",
-            help="--train sets the rrelus only, --eval all of a factory's module. Without it all stays as "
-            "the factory made it; files have lost their mode, or keep that of the export.",
+            help="--train: the rrelus, and nothing else; --eval: the whole module. Without it they stay as "
+            "they are, which in a saved Paddle model is eval.",
         ),
     ] = None,
     seed: Annotated[

@@ -9,7 +9,7 @@ import typer
 
 __all__ = ["AsJson", "Dims", "Files", "Force", "Model", "Output", "Seed", "Step"]
 
-Model = Annotated[Path, typer.Argument(help="An ONNX model.", show_default=False)]
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX model.", show_default=False)]
 
 Output = Annotated[
     Path,
@@ -17,7 +17,7 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="Where the new model goes; MODEL itself is changed only when it is named here.",
+        help="Where the new model goes; MODEL changes only when it is named here, too.",
         show_default=False,
     ),
 ]
