@@ -40,9 +40,10 @@ def refused(command: str) -> str:
     return result.stderr
 
 
-def _files() -> dict[Path, tuple[bytes, int]]:
-    files = [path for path in Path().rglob("*") if path.is_file() and path.suffix != ".pyc"]
-    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+def _files() -> dict[Path, tuple[bytes, int] | None]:
+    """Files and folders, but what Python makes of modules."""
+    paths = [path for path in Path().rglob("*") if "__pycache__" not in path.parts]
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) if path.is_file() else None for path in paths}
 
 
 def parse(body: str, opset: int = 17) -> onnx.ModelProto:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import ort_rrelu
 from ort_rrelu.commands import app
-from ort_rrelu.commands.difference import difference
+from ort_rrelu.commands.difference import Difference, difference
 from tests.command_line import MODELS, RUNNER, call, call_json, parse, refused, write_models
 
 X = np.linspace(-2, 2, 12, dtype=np.float32).reshape(4, 3)
@@ -172,6 +172,14 @@ def test_difference_is_that_of_exact_arithmetic(data: st.DataObject, dtype: type
         assert found.exceeds(1e300)
     else:
         assert found.largest == float(max((_apart(x, y) for x, y in pairs), default=0))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_nans_of_other_bits_are_equal(dtype: type) -> None:
+    a: NDArray[Any] = np.array([np.nan]).astype(dtype)
+    b: NDArray[Any] = np.array([-np.nan]).astype(dtype)
+    assert a.tobytes() != b.tobytes()
+    assert difference(a, b) == Difference(0, 0)
 
 
 def _bits(value: float, dtype: type) -> bytes:

@@ -58,7 +58,7 @@ def bench(
     rounds = _WARM_UP + repeat
 
     def contender(model: Path, *, library: bool) -> _Contender:
-        session = open_session(model, seed=seed, threads=threads, library=library)
+        session = open_session(model, seed=seed, threads=threads, library=library, in_turn=True)
         inputs = [Input.of(argument) for argument in session.get_inputs()]
         arrays = feeds(inputs, files=files or (), dims=dims or (), step=step, repeat=rounds)
         return _Contender(f"{model}" if library else f"{model} without the library", session, arrays)

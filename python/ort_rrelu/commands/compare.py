@@ -50,12 +50,17 @@ def compare(
 ) -> None:
     """Run MODEL and OTHER, or MODEL in two runtimes, on the same inputs and show how their outputs differ."""
     _check_options(second, without_library=without_library, reference=reference)
-    a = in_onnxruntime(first, seed=seed)
     other = second or first
-    b = in_reference(other) if reference else in_onnxruntime(other, seed=seed, library=not without_library)
-    inputs = common_inputs(a.name, a.inputs, b.name, b.inputs)
-    (arrays,) = feeds(inputs, files=files or (), dims=dims or (), step=step)
-    facts = _facts(a, b, arrays, tolerance)
+    with terminal.working("Comparing", quiet=as_json):
+        a = in_onnxruntime(first, seed=seed)
+        b = (
+            in_reference(other)
+            if reference
+            else in_onnxruntime(other, seed=seed, library=not without_library)
+        )
+        inputs = common_inputs(a.name, a.inputs, b.name, b.inputs)
+        (arrays,) = feeds(inputs, files=files or (), dims=dims or (), step=step)
+        facts = _facts(a, b, arrays, tolerance)
     terminal.print_json(facts) if as_json else _print(facts)
     if facts["exceeded"]:
         raise typer.Exit(1)

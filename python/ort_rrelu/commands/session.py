@@ -40,17 +40,19 @@ def _onnxruntime_errors() -> Iterator[None]:
         raise OnnxRuntimeError(f"ONNX Runtime: {_ORT_PREFIX.sub('', str(error))}") from error
 
 
-def open_session(model: Path, *, seed: int | None = None, threads: int = 0, library: bool = True) -> Any:
+def open_session(
+    model: Path, *, seed: int | None = None, threads: int = 0, library: bool = True, in_turn: bool = False
+) -> Any:
     """An onnxruntime.InferenceSession on the CPU, with the library registered or without it.
 
-    threads: of one operator; 0 is ONNX Runtime's own choice. Without the library, a model with nodes of ours
-    must be portable, and `seed` has no meaning.
+    threads: of one operator; 0 is ONNX Runtime's own choice. library: without it, a model with nodes of ours
+    must be portable, and `seed` has no meaning. in_turn: other sessions run between the runs of this one.
     """
     options = ort_rrelu.register(seed=seed) if library else _plain_options(model)
     options.log_severity_level = _FATAL  # its errors come as exceptions, too
     options.intra_op_num_threads = threads
-    # Else a session's idle threads would disturb the next one, which bench runs in turn.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
+    if in_turn:  # else its threads go on spinning for a while, and disturb the next session's run
+        options.add_session_config_entry("session.force_spinning_stop", "1")
     with _onnxruntime_errors():
         if library:
             return ort_rrelu.InferenceSession(model, options, _PROVIDERS)

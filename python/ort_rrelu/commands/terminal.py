@@ -115,11 +115,14 @@ def print_facts(facts: dict[str, str]) -> None:
 
 
 def progress(items: Sequence[_Item], what: str, *, quiet: bool) -> Iterable[_Item]:
-    """The items, with a bar on stderr while they are worked on; none where stderr is no terminal."""
+    """The items, with a bar on stderr while they are worked on; none where stderr is no terminal.
+
+    It is drawn between the items, not by a thread, which would disturb what is timed.
+    """
     console = _console(stderr=True)
     if quiet or not console.is_terminal:
         return items
-    return track(items, what, console=console, transient=True)
+    return track(items, what, console=console, transient=True, auto_refresh=False)
 
 
 @contextmanager
