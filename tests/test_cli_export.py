@@ -37,6 +37,14 @@ class Scaled(nn.Module):
     def forward(self, x, scale):
         return nn.functional.rrelu(x) * scale
 
+class Attention(nn.Module):
+    def forward(self, x):
+        return torch.rrelu(x.squeeze(0).unsqueeze(0) if x.shape[0] == 1 else x)
+
+class Pairs(nn.Module):
+    def forward(self, x):
+        return torch.rrelu(x + 1 if x.shape[0] == 2 else x)
+
 class Sorted(nn.Module):
     def forward(self, x):
         return torch.linalg.eig(x)[0]
@@ -91,16 +99,12 @@ def test_all_options_at_once(net: str, exporter: str) -> None:
     assert session.run(None, feed)[0].shape == (5, 3)
 
 
-def test_eval_is_for_the_whole_module(net: str) -> None:
-    """Dropout, too: nobody wants half of a network in train mode."""
-    call(f"export {net}:network --input-shape 2,4 --eval -o net.onnx")
-    x = np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)
-    torch.manual_seed(0)
-    module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.RReLU()).eval()
-    with torch.no_grad():
-        expected = module(torch.from_numpy(x)).numpy()
-    found = ort_rrelu.InferenceSession("net.onnx").run(None, {"input": x})[0]
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize("exporter", ["", "--torchscript"])
+def test_eval_is_for_the_whole_module(net: str, exporter: str) -> None:
+    """Dropout, too, which leaves no node then: nobody wants half of a network in train mode."""
+    call(f"export {net}:network --input-shape 2,4 --eval -o net.onnx {exporter}")
+    assert [node.op_type for node in onnx.load("net.onnx").graph.node] == ["Gemm", "RRelu"]
+    assert [node["training"] for node in call_json("info net.onnx")["nodes"]] == [0]
 
 
 def test_instances_and_arrays_from_files(net: str) -> None:
@@ -124,6 +128,11 @@ def test_saved_programs(net: str, option: str, training: int) -> None:
     torch.export.save(torch.export.export(module, (torch.ones(2, 4),)), "net.pt2")
     (node,) = call_json(f"export net.pt2 {option} --seed 1 -o net.onnx")["nodes"]
     assert node["training"] == training
+
+
+def test_a_batch_of_one_does_not_fix_the_size(net: str) -> None:
+    facts = call_json(f"export {net}:Attention --input-shape 1,4 --dynamic-batch -o net.onnx")
+    assert facts["inputs"] == {"x": "float32 [batch, 4]"}
 
 
 def test_an_output_that_exists_needs_force(net: str) -> None:
@@ -158,6 +167,7 @@ ERRORS = {
     "{net}:network --input-shape 1,4 --opset 99 --no-portable": "--opset 99: the exporter cannot write it",
     "{net}:network --input-shape 1,4 --opset 15": "a portable model needs 18 or newer",
     "{net}:network --input-shape 1,4 --seed -1": "seed=-1",
+    "{net}:Pairs --input-shape 2,4 --dynamic-batch": "{net}:Pairs works for one size of its input 'x' only",
     "nope.pt2": "there is no model file nope.pt2",
     "junk.pt2": "junk.pt2: torch.export.load cannot read it: not a zip archive",
     "junk.pt2 --dynamic-batch": "--dynamic-batch: junk.pt2 is a saved model",

@@ -77,10 +77,18 @@ def test_set_training_does_all_of_it_at_once() -> None:
     assert facts["changes"]["model"]["inputs"] == {"before": ["x"], "after": ["x", "step"]}
 
 
-@pytest.mark.parametrize(("pattern", "training"), [("first", [0, 0]), ("la*", [1, 1]), ("f*t", [0, 0])])
-def test_set_training_takes_names(pattern: str, training: list[int]) -> None:
-    mode = "--eval" if pattern.startswith("f") else "--train"
-    call(f"set-training model.onnx {mode} --nodes {pattern} -o out.onnx")
+@pytest.mark.parametrize(
+    ("options", "training"),
+    [
+        ("--train --nodes first", [1, 0]),
+        ("--train --nodes la*", [1, 1]),
+        ("--eval --nodes la*", [1, 0]),
+        ("--eval --nodes f*t", [0, 0]),
+        ("--eval", [0, 0]),
+    ],
+)
+def test_set_training_takes_names(options: str, training: list[int]) -> None:
+    call(f"set-training model.onnx {options} -o out.onnx")
     assert [node["training"] for node in call_json("info out.onnx")["nodes"]] == training
 
 

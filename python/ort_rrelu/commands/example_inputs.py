@@ -24,7 +24,8 @@ def example_inputs(
 ) -> tuple[torch.Tensor, ...]:
     """Tensors in the order of forward's arguments, from shapes or from .npy files.
 
-    dynamic_batch: a first dimension of 1 becomes 2, since torch takes 1 for a fixed size.
+    dynamic_batch: a first dimension of 1 becomes 2, since torch fixes 1 where a model looks at it, as
+    attention does.
 
     Raises InvalidValueError, InvalidTypeError or OSError that name what was given.
     """

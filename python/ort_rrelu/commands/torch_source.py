@@ -44,7 +44,21 @@ def from_factory(
         options["input_names"] = names
     if dynamic_batch:
         options |= _dynamic(inputs, names, dynamo=dynamo)
-    return _exported(text, model, inputs, training=training, dynamo=dynamo, **options)
+    exported = _exported(text, model, inputs, training=training, dynamo=dynamo, **options)
+    if dynamic_batch:
+        _check_dynamic(text, exported)
+    return exported
+
+
+def _check_dynamic(text: str, model: onnx.ModelProto) -> None:
+    """torch fixes, without a word, a size that the model compares with a number."""
+    for value in model.graph.input:
+        first = next(iter(value.type.tensor_type.shape.dim), None)
+        if first is not None and first.HasField("dim_value"):
+            raise ConversionError(
+                f"--dynamic-batch: {text} works for one size of its input {value.name!r} only, "
+                f"{first.dim_value}: export it without"
+            )
 
 
 def from_program(path: Path, **options: Any) -> onnx.ModelProto:
