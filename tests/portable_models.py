@@ -1,4 +1,4 @@
-"""Writes models for portable_run.py: python -m tests.portable_models nodes|lowered|torch|paddle FOLDER."""
+"""Writes models for portable_run.py: python -m tests.portable_models KIND FOLDER; kinds are at the end."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 
 import ort_rrelu
-from tests.draws import special_values
-from tests.models import BFLOAT16, DTYPES, Array, rrelu_model
+from tests.draws import normal, special_values
+from tests.models import BFLOAT16, DTYPES, Array, rrelu_model, step_of
 
 _BOUNDS: dict[str, Any] = {"lower": 0.125, "upper": 0.25}
 _STEP = np.array(2**40 + 3)
@@ -57,6 +57,26 @@ def _write_nodes(folder: Path) -> None:
                 a = ort_rrelu.RRelu <training = 1, seed = 3> (x, step)
                 y = ReduceMax <axes = [3], keepdims = 1> (a) }}""")
         _write(folder / f"opset {opset}.onnx", ort_rrelu.graph.portable(model), _X, _STEP)
+
+
+# Shape, seed, step, bounds: ends of ranges, counters with a high half, lengths around the generator's blocks.
+_DRAWS: list[tuple[tuple[int, ...], int, int, float, float]] = [
+    ((), 0, 0, 0.125, 0.25),
+    ((0, 3), 1, 1, 0.125, 0.25),
+    ((17,), 2015, 2**32 - 1, 1 / 8, 1 / 3),
+    ((2, 3, 5), 2**32, 2**32, -0.5, 1.5),
+    ((3, 1, 257), 2**63 - 1, 2**63 - 1, 0.1, 0.1),
+    ((2, 8, 33, 33), 42, 2**40 + 3, 0.1, 0.3),
+]
+
+
+def _write_draws(folder: Path) -> None:
+    for dtype, (shape, seed, step, lower, upper) in itertools.product(DTYPES, _DRAWS):
+        node: dict[str, Any] = {"seed": seed, "lower": lower, "upper": upper, "training": 1}
+        model = rrelu_model(dtype, with_step=True, step_shape=[1], shape=shape, **node)
+        x = normal(shape, dtype).astype(np.float32 if dtype == BFLOAT16 else DTYPES[dtype])
+        path = folder / f"{DTYPES[dtype]} {list(shape)} seed {seed} step {step}.onnx"
+        _write(path, ort_rrelu.graph.portable(model), x, step_of(step))
 
 
 def _write_lowered(folder: Path) -> None:
@@ -124,6 +144,11 @@ def _write_paddle(folder: Path) -> None:
 if __name__ == "__main__":
     _, kind, target = sys.argv
     Path(target).mkdir(parents=True, exist_ok=True)
-    {"nodes": _write_nodes, "lowered": _write_lowered, "torch": _write_torch, "paddle": _write_paddle}[kind](
-        Path(target)
-    )
+    kinds = {
+        "nodes": _write_nodes,
+        "draws": _write_draws,
+        "lowered": _write_lowered,
+        "torch": _write_torch,
+        "paddle": _write_paddle,
+    }
+    kinds[kind](Path(target))

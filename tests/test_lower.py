@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -156,6 +157,24 @@ def test_eval_in_float_is_one_leaky_relu() -> None:
     assert lowered.ir_version == 4
 
 
+def test_onnx_runtime_fuses_it_into_a_convolution(tmp_path: Path) -> None:
+    model = _parsed(
+        "net (float[1,2,8,8] x, float[2,2,3,3] w) => (float[1,2,4,4] y)"
+        f"{{ a = Conv(x, w) b = {_EVAL} (a) c = Conv(b, w) y = {_EVAL} (c) }}"
+    )
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((2, 2, 3, 3), np.float32), "w"))
+    del model.graph.input[1]
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    lowered = ort_rrelu.graph.lower(model).SerializeToString()
+    onnxruntime.InferenceSession(lowered, options, ["CPUExecutionProvider"])
+    optimized = onnx.load(tmp_path / "optimized.onnx")
+    assert "LeakyRelu" not in _ops(optimized)
+    fused = [a.s for node in optimized.graph.node for a in node.attribute if a.name == "activation"]
+    assert fused == [b"LeakyRelu"] * 2
+
+
 @pytest.mark.parametrize("seed", [7, 2**62 + 9])
 def test_exact_draws_nothing_of_its_own(seed: int) -> None:
     model = rrelu_model(with_step=True, training=1, seed=seed)
@@ -291,6 +310,19 @@ def test_portable_model(exact: bool) -> None:
     assert_same_bits(y, _X * noise)
     if exact:
         assert_same_bits(y, run(session(model), _X, np.array(_STEP))[0])
+
+
+def test_spare_steps_of_a_portable_model_go() -> None:
+    model = _parsed(
+        f"""net (float[4,6] x) => (float[4,6] y, int64 other) <int64 k = {{7}}, int64 other = {{8}}> {{
+            s = Identity(k) a = {_EVAL} (x, other) b = {_EVAL} (a) y = {_TRAIN} (b, s) }}"""
+    )
+    embedded = ort_rrelu.graph.portable(model)
+    assert [tensor.name for tensor in embedded.graph.initializer] == ["k", "other", "step"]
+    for exact in (False, True):
+        lowered = ort_rrelu.graph.lower(embedded, exact=exact)
+        assert [tensor.name for tensor in lowered.graph.initializer] == ["k", "other"]
+        assert len(run(_stock_session(lowered), _X)) == 2
 
 
 def test_new_names_hide_no_others() -> None:

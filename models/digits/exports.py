@@ -18,7 +18,7 @@ from models.digits.comparison import Comparison, compare
 from models.digits.dataset import Digits
 from models.digits.network import as_network
 
-__all__ = ["compare_exports", "exporters_advice_hidden"]
+__all__ = ["compare_exports", "export", "exporters_advice_hidden"]
 
 _EXPORTERS = {"default": True, "TorchScript": False}
 
@@ -34,7 +34,8 @@ def exporters_advice_hidden() -> Iterator[None]:
         yield
 
 
-def _export(network: nn.Module, images: torch.Tensor, path: Path, *, dynamo: bool) -> None:
+def export(network: nn.Module, images: torch.Tensor, path: Path, *, dynamo: bool = True) -> None:
+    """A portable model with a dynamic batch: images [, step in train mode] -> logits."""
     options: dict[str, Any] = {"input_names": ["images"], "output_names": ["logits"]}
     if dynamo:
         options |= {"dynamic_shapes": ({0: torch.export.Dim("batch")},), "verbose": False}
@@ -54,7 +55,7 @@ def compare_exports(
         for exporter, dynamo in _EXPORTERS.items():
             path = folder / f"{folder.name}.{mode}.{'dynamo' if dynamo else 'torchscript'}.onnx"
             with console.status(f"exporting, {mode} mode, {exporter} exporter"):
-                _export(network, torch.from_numpy(data.test_images[:2]), path, dynamo=dynamo)
+                export(network, torch.from_numpy(data.test_images[:2]), path, dynamo=dynamo)
             rows.append((mode, exporter, compare(as_network(network), str(path), data)))
             files.append(path)
     return rows, files

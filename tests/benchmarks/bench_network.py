@@ -27,7 +27,8 @@ def _network(activation: type[nn.Module]) -> nn.Sequential:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
 
 
-def _export(exporter: str, training: bool, images: torch.Tensor) -> bytes:
+def export(exporter: str, training: bool, images: torch.Tensor) -> bytes:
+    """The network as "ours" or "today's" exporter writes it."""
     with exporters_advice_hidden():
         if exporter in {"ours", "lowered"}:
             network = _network(ort_rrelu.torch.RReLU).train(training)
@@ -51,7 +52,7 @@ def bench_network(benchmark: Any, exporter: str, mode: str, threads: int) -> Non
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    model = _export(exporter, mode == "train", images)
+    model = export(exporter, mode == "train", images)
     session = ort_rrelu.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     feed = {session.get_inputs()[0].name: np.ascontiguousarray(images.numpy())}
     benchmark(lambda: session.run(None, feed))

@@ -55,4 +55,4 @@ def _options(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """RReLU for ONNX Runtime: look at models with RRelu nodes, and run them."""
+    """RReLU for ONNX Runtime: export models with RRelu nodes, change, run, compare and time them."""

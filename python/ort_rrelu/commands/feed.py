@@ -1,20 +1,21 @@
-"""What `run` feeds a model: arrays from files, random ones, and the step."""
+"""What models are fed: arrays from files, random ones, and the step."""
 
 from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
 from ort_rrelu.arguments import Array, as_step
 from ort_rrelu.commands.values import element_dtype, is_extension
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 
-__all__ = ["STEP", "Input", "feeds"]
+__all__ = ["STEP", "Input", "common_inputs", "feeds", "load"]
 
 STEP = "step"  # the graph input of this name numbers the draws
 _RANDOM_SEED = 0
@@ -31,12 +32,27 @@ class Input:
     @staticmethod
     def of(argument: Any) -> Input:
         """From ONNX Runtime's NodeArg. Raises InvalidTypeError when it is no tensor that can be fed."""
-        dtype = element_dtype(argument.type)
+        return Input._checked(argument.name, argument.type, tuple(argument.shape))
+
+    @staticmethod
+    def of_value(value: onnx.ValueInfoProto) -> Input:
+        """From a model's own description of it, as `of`."""
+        tensor = value.type.tensor_type
+        code = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
+        kind = (
+            f"tensor({code})" if value.type.HasField("tensor_type") else str(value.type.WhichOneof("value"))
+        )
+        dims = tuple(
+            d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in tensor.shape.dim
+        )
+        return Input._checked(value.name, kind, dims)
+
+    @staticmethod
+    def _checked(name: str, kind: str, shape: tuple[int | str | None, ...]) -> Input:
+        dtype = element_dtype(kind)
         if dtype is None or dtype.kind == "O":  # objects are strings, which make no OrtValue
-            raise InvalidTypeError(
-                f'input "{argument.name}" is {argument.type}: the command line cannot feed that type'
-            )
-        return Input(argument.name, dtype, tuple(argument.shape))
+            raise InvalidTypeError(f'input "{name}" is {kind}: the command line cannot feed that type')
+        return Input(name, dtype, shape)
 
     @property
     def wanted_shape(self) -> str:
@@ -82,6 +98,33 @@ def feeds(
         yield {i.name: arrays[i.name] for i in inputs}
 
 
+def common_inputs(a: str, inputs: Sequence[Input], b: str, others: Sequence[Input]) -> list[Input]:
+    """The inputs of models a and b as one, which both can be fed; a dimension fixed in either is fixed.
+
+    Raises InvalidValueError that names the input when they differ in names, dtype or shape.
+    """
+    by_name = {i.name: i for i in others}
+    if {i.name for i in inputs} != set(by_name):
+        raise InvalidValueError(
+            f"the models cannot be fed alike: of {a} {_listed(inputs)}; of {b} {_listed(others)}"
+        )
+    return [_common(a, i, b, by_name[i.name]) for i in inputs]
+
+
+def _common(a: str, mine: Input, b: str, other: Input) -> Input:
+    pairs = list(zip(mine.shape, other.shape, strict=False))
+    ranks = len(mine.shape) == len(other.shape) or not mine.shape or not other.shape
+    clash = any(isinstance(m, int) and isinstance(o, int) and m != o for m, o in pairs)
+    if mine.dtype != other.dtype or not ranks or clash:
+        raise InvalidValueError(
+            f'input "{mine.name}" of {a} is {mine.dtype} {mine.wanted_shape}, '
+            f"of {b} {other.dtype} {other.wanted_shape}: the models cannot be fed alike"
+        )
+    if not mine.shape or not other.shape:  # [] stands for any rank, too
+        return mine if mine.shape else other
+    return replace(mine, shape=tuple(o if isinstance(o, int) or m is None else m for m, o in pairs))
+
+
 def _counter(inputs: Sequence[Input], given: dict[str, _Given], step: int | None) -> Input | None:
     """The `step` input that the command line counts itself."""
     found = next((i for i in inputs if i.name == STEP and i.dtype == np.int64), None)
@@ -121,7 +164,7 @@ def _read(inputs: Sequence[Input], text: str) -> dict[str, _Given]:
     name, separator, path = text.partition("=")
     if not separator or Path(text).exists():
         name, path = "", text
-    loaded = _load(path)
+    loaded = load(path)
     if isinstance(loaded, dict):
         if name:
             raise InvalidValueError(f"{text}: {path} names its arrays itself: give it without {name}=")
@@ -136,7 +179,8 @@ def _only(inputs: Sequence[Input], path: str) -> str:
     return names[0]
 
 
-def _load(path: str) -> Array | dict[str, Array]:
+def load(path: str) -> Array | dict[str, Array]:
+    """The array in an .npy file, or those in an .npz file by name."""
     try:
         with Path(path).open("rb") as file:
             loaded = np.load(file, allow_pickle=False)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import statistics
-import time
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,24 +12,20 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-import ort_rrelu
 from ort_rrelu.arguments import Array
 from ort_rrelu.commands import terminal, values
 from ort_rrelu.commands.app import app
 from ort_rrelu.commands.feed import Input, feeds
-from ort_rrelu.errors import Error, InvalidTypeError, InvalidValueError
-from ort_rrelu.files import check_target, replacing
+from ort_rrelu.commands.options import AsJson, Dims, Files, Force, Model, Seed, Step
+from ort_rrelu.commands.outputs import check_output
+from ort_rrelu.commands.session import open_session, timed_run
+from ort_rrelu.errors import InvalidTypeError, InvalidValueError
+from ort_rrelu.files import replacing
 
 __all__ = ["run"]
 
 _EXAMPLE = terminal.example("ort-rrelu run model.onnx --input x.npy --seed 0 --output y.npz")
 _COLUMNS = ["name", "dtype", "shape", "min", "mean", "max"]
-_ORT_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
-_FATAL = 4
-
-
-class OnnxRuntimeError(Error, RuntimeError):
-    """ONNX Runtime refused the model, or failed in a run."""
 
 
 @dataclass(frozen=True)
@@ -45,44 +38,23 @@ class _Result:
 
 @app.command(epilog=f"Example: {_EXAMPLE}")
 def run(
-    model: Annotated[Path, typer.Argument(help="An ONNX model.", show_default=False)],
-    files: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input",
-            "-i",
-            metavar="[NAME=]FILE",
-            help="X.npy, NAME=X.npy or ARRAYS.npz; bfloat16 inputs from float32 files. "
-            "Inputs not given are random, the same in every call.",
-        ),
-    ] = None,
-    dims: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--dim", metavar="NAME=SIZE", help="Size of a named dimension of random inputs, else 1."
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", help="For train nodes that have no seed; without it they draw fresh slopes."
-        ),
-    ] = None,
-    step: Annotated[
-        int | None,
-        typer.Option(metavar="N", help='First number for the input named "step", else 0; each run adds 1.'),
-    ] = None,
+    model: Model,
+    files: Files = None,
+    dims: Dims = None,
+    seed: Seed = None,
+    step: Step = None,
     repeat: Annotated[int, typer.Option(min=1, metavar="N", help="How often to run.")] = 1,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE.npz", help="Write the outputs of the last run."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run MODEL in ONNX Runtime and show its inputs, outputs and run time."""
     if output is not None:
-        _check_target(output)
-    session = _session(model, seed)
+        _check_target(output, force=force)
+    session = open_session(model, seed=seed)
     if output is not None:
         _check_outputs(session)
     inputs = [Input.of(argument) for argument in session.get_inputs()]
@@ -93,43 +65,20 @@ def run(
     terminal.print_json(facts) if as_json else _print(facts)
 
 
-@contextmanager
-def _onnxruntime_errors() -> Iterator[None]:
-    """ONNX Runtime's exceptions have no base class but Exception."""
-    try:
-        yield
-    except (Error, OSError):
-        raise
-    except Exception as error:
-        raise OnnxRuntimeError(f"ONNX Runtime: {_ORT_PREFIX.sub('', str(error))}") from error
-
-
-def _session(model: Path, seed: int | None) -> Any:
-    options = ort_rrelu.register(seed=seed)
-    options.log_severity_level = _FATAL  # its errors come as exceptions, too
-    with _onnxruntime_errors():
-        return ort_rrelu.InferenceSession(model, options, ["CPUExecutionProvider"])
-
-
 def _run(session: Any, arrays_of_runs: Iterable[dict[str, Array]]) -> _Result:
-    declared = session.get_outputs()
-    names = [output.name for output in declared]
     seconds = []
     for arrays in arrays_of_runs:
-        feed = {name: values.as_ort_value(array) for name, array in arrays.items()}
-        with _onnxruntime_errors():
-            begin = time.perf_counter()
-            results = session.run_with_ort_values(names, feed)
-            seconds.append(time.perf_counter() - begin)
-    outputs = {name: values.as_array(value) for name, value in zip(names, results, strict=True)}
-    return _Result(arrays, outputs, {output.name: output.type for output in declared}, seconds)
+        results, taken = timed_run(session, arrays)
+        seconds.append(taken)
+    outputs = {name: values.as_array(value) for name, value in results.items()}
+    return _Result(arrays, outputs, {output.name: output.type for output in session.get_outputs()}, seconds)
 
 
-def _check_target(target: Path) -> None:
+def _check_target(target: Path, *, force: bool) -> None:
     """What would make the writing fail is told before the model runs."""
     if target.suffix != ".npz":
         raise InvalidValueError(f"--output {target}: the file is an .npz archive: name it {target.stem}.npz")
-    check_target(target)
+    check_output(target, force=force)
 
 
 def _check_outputs(session: Any) -> None:

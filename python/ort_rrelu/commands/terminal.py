@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from traceback import print_exception
-from typing import Any
+from typing import Any, TypeVar
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import track
 from rich.table import Table
 
-__all__ = ["example", "number", "print_error", "print_facts", "print_json", "print_line", "print_table"]
+__all__ = [
+    "example",
+    "number",
+    "print_error",
+    "print_facts",
+    "print_json",
+    "print_line",
+    "print_table",
+    "progress",
+    "working",
+]
+
+_Item = TypeVar("_Item")
 
 
 def _console(*, stderr: bool = False) -> Console:
-    # Names in models are free text: brackets in them are no markup, and digits need no colours.
-    return Console(stderr=stderr, markup=False, highlight=False)
+    # Names in models are free text: brackets in them are no markup, ":x:" no emoji, digits need no colours.
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
 
 
 def example(command: str) -> str:
@@ -98,3 +112,25 @@ def print_facts(facts: dict[str, str]) -> None:
         grid.add_row(name, value)
     print_line()
     _console().print(grid)
+
+
+def progress(items: Sequence[_Item], what: str, *, quiet: bool) -> Iterable[_Item]:
+    """The items, with a bar on stderr while they are worked on; none where stderr is no terminal.
+
+    It is drawn between the items, not by a thread, which would disturb what is timed.
+    """
+    console = _console(stderr=True)
+    if quiet or not console.is_terminal:
+        return items
+    return track(items, what, console=console, transient=True, auto_refresh=False)
+
+
+@contextmanager
+def working(what: str, *, quiet: bool) -> Iterator[None]:
+    """A spinner on stderr during the block; none where stderr is no terminal."""
+    console = _console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield

@@ -7,7 +7,8 @@ import os
 import onnx
 
 from ort_rrelu import functions, schema
-from ort_rrelu.errors import InvalidTypeError, InvalidValueError
+from ort_rrelu.arguments import check_switch
+from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.functions import Shape
 from ort_rrelu.graph.check import attributes, check_bounds_in_type, check_model
 from ort_rrelu.graph.conform import write_attributes
@@ -19,6 +20,7 @@ from ort_rrelu.graph.nodes import all_nodes, label, our_nodes, step_of
 from ort_rrelu.graph.opset import lower_ir_version, opset_of, raise_opset
 from ort_rrelu.graph.portable import drop_functions
 from ort_rrelu.graph.reserve_to_noise import reserve_to_noise
+from ort_rrelu.graph.spare_steps import remove_unread_constants
 from ort_rrelu.graph.standard_nodes import UNKNOWN, oldest_opset, standard_nodes
 from ort_rrelu.graph.unused_outputs import remove_unused_outputs
 
@@ -42,13 +44,13 @@ def lower(model: onnx.ModelProto | str | os.PathLike[str], *, exact: bool = Fals
     Args:
         model: a model, which is not changed, or a file; weights in other files stay there.
         exact: let train nodes give the kernel's bits instead, by the random stream in standard operators,
-            about 200 nodes for each, about 1/50 as fast as the kernel. They need a seed and a step.
+            about 300 nodes for each, about 1/50 as fast as the kernel. They need a seed and a step.
 
     Returns:
         A new model, with the oldest IR version that its contents allow. Its opset stays unless it is too old:
-        below 7 (float), 13 (other types, noise), 15 (where the element type is unknown) or 18 (exact). The
-        model's own functions that contain such nodes are inlined; the inputs stay, an unread `step` too. A
-        model without RRelu and RReluGrad is returned as it is, copied.
+        below 7 (float), 13 (other types, noise) or 18 (exact, and in eval mode where the element type is
+        unknown; 15 in train mode). The model's own functions that contain such nodes are inlined; the inputs
+        stay, an unread `step` too. A model without RRelu and RReluGrad is returned as it is, copied.
 
     Raises:
         ModelFileError, InvalidValueError: not a model, an invalid node, an opset that cannot be converted, a
@@ -56,8 +58,7 @@ def lower(model: onnx.ModelProto | str | os.PathLike[str], *, exact: bool = Fals
             train node without seed or step.
         InvalidTypeError: exact is not a bool, or model neither a model nor a path.
     """
-    if not isinstance(exact, bool):
-        raise InvalidTypeError(f"exact={exact!r}: it must be True or False")
+    check_switch("exact", exact)
     lowered = new_model(model)
     if not any(our_nodes(lowered, op) for op in _OPS):
         return lowered
@@ -69,10 +70,12 @@ def lower(model: onnx.ModelProto | str | os.PathLike[str], *, exact: bool = Fals
     reserve_to_noise(lowered)
     if exact:
         _check_reproducible(lowered)
+    steps = {step_of(node) for node in our_nodes(lowered)}
     raise_opset(lowered, _oldest_opset(lowered, exact))
     _write_standard_nodes(lowered, exact)
     _inline_our_functions(lowered)
     _drop_imports(lowered)
+    remove_unread_constants(lowered, steps)
     lower_ir_version(lowered)
     return lowered
 

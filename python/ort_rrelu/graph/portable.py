@@ -85,7 +85,8 @@ def _shape(nodes: list[onnx.NodeProto]) -> Shape:
             if may_train(node) and not step_of(node):
                 raise InvalidValueError(
                     f"{label(node)} trains without a step, and {label(with_step)} has one: in a portable "
-                    "model all train nodes have a step, or none has; graph.add_step_input wires the rest"
+                    "model all train nodes have a step, or none has; graph.add_step_input or "
+                    "export(step_input=True) wires the rest"
                 )
     return Shape(step=with_step is not None, noise=any(any(node.output[1:]) for node in nodes))
 

@@ -7,6 +7,7 @@ import os
 
 import onnx
 
+from ort_rrelu.arguments import check_switch
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.graph.check import check_model, may_train
 from ort_rrelu.graph.file import new_model
@@ -42,8 +43,7 @@ def set_training(
             portable model a node that begins to train where no step can reach it.
         InvalidTypeError: training is not a bool, names not a string, or model neither a model nor a path.
     """
-    if not isinstance(training, bool):
-        raise InvalidTypeError(f"training={training!r}: it must be True or False")
+    check_switch("training", training)
     if names is not None and not isinstance(names, str):
         raise InvalidTypeError(f"names={names!r}: it must be None or a string")
     switched = new_model(model)

@@ -1,4 +1,4 @@
-"""remove_spare_steps: nodes lose the step that they have only to fit a function (see conform.py)."""
+"""Steps that nodes have only to fit a function (see conform.py), taken away again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import onnx
 
 from ort_rrelu.graph.nodes import all_nodes, graph_nodes, step_of, subgraphs
 
-__all__ = ["remove_spare_steps"]
+__all__ = ["remove_spare_steps", "remove_unread_constants"]
 
 _LOOPS = {"Loop", "Scan"}
 
@@ -32,15 +32,20 @@ def remove_spare_steps(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> b
     removed = {step_of(node) for node in spare} & constants
     for node in spare:
         del node.input[1:]
-    _remove_unread(model, removed)
+    remove_unread_constants(model, removed)
     return bool(spare)
 
 
-def _remove_unread(model: onnx.ModelProto, constants: set[str]) -> None:
-    unread = constants - {name for node in all_nodes(model) for name in node.input}
+def remove_unread_constants(model: onnx.ModelProto, names: set[str]) -> None:
+    """Remove, in place, those initializers and Constant nodes of these names that nothing reads."""
+    nodes = list(all_nodes(model))
+    graphs = [model.graph, *(body for node in nodes for body in subgraphs(node))]
+    read = {name for node in nodes for name in node.input}
+    read |= {value.name for graph in graphs for value in graph.output}
+    read |= {name for function in model.functions for name in function.output}
     initializers = model.graph.initializer
-    for tensor in [tensor for tensor in initializers if tensor.name in unread]:
+    for tensor in [tensor for tensor in initializers if tensor.name in names - read]:
         initializers.remove(tensor)
     for part in (model.graph, *model.functions):
-        for node in [n for n in part.node if n.op_type == "Constant" and n.output[0] in unread]:
+        for node in [n for n in part.node if n.op_type == "Constant" and n.output[0] in names - read]:
             part.node.remove(node)

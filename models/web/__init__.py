@@ -1,0 +1,1 @@
+"""The digits network in a web page, run by onnxruntime-web."""

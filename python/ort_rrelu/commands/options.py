@@ -1,0 +1,53 @@
+"""The options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["AsJson", "Dims", "Files", "Force", "Model", "Output", "Seed", "Step"]
+
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX model.", show_default=False)]
+
+Output = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Where the new model goes; MODEL changes only when it is named here, too.",
+        show_default=False,
+    ),
+]
+
+Force = Annotated[bool, typer.Option("--force", "-f", help="Replace an output that exists.")]
+
+Files = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        "-i",
+        metavar="[NAME=]FILE",
+        help="X.npy, NAME=X.npy or ARRAYS.npz; bfloat16 inputs from float32 files. "
+        "Inputs not given are random, the same in every call.",
+    ),
+]
+
+Dims = Annotated[
+    list[str] | None,
+    typer.Option("--dim", metavar="NAME=SIZE", help="Size of a named dimension of random inputs, else 1."),
+]
+
+Seed = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="For train nodes that have no seed; without it they draw fresh slopes."),
+]
+
+Step = Annotated[
+    int | None,
+    typer.Option(metavar="N", help='First number for the input named "step", else 0; each run adds 1.'),
+]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -1,0 +1,186 @@
+"""fuse: RReLU as other exporters write it, in standard operators with random slopes, becomes RRelu."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import onnx
+
+from ort_rrelu import schema
+from ort_rrelu.errors import InvalidTypeError, InvalidValueError, MissingPackageError
+from ort_rrelu.graph.check import attributes, check_model
+from ort_rrelu.graph.edit import Container, remove_unread, replace_node
+from ort_rrelu.graph.file import new_model
+from ort_rrelu.graph.nodes import all_nodes, our_nodes, set_attribute
+from ort_rrelu.graph.portable import is_portable
+from ort_rrelu.graph.portable import portable as made_portable
+from ort_rrelu.reference import derive_seed
+
+if TYPE_CHECKING:
+    from ort_rrelu.graph.fusing.matches import Match, Matches
+
+__all__ = ["Finding", "fuse"]
+
+_DRAWS = {"RandomUniform", "RandomUniformLike"}
+_CANDIDATES = {*_DRAWS, "LeakyRelu"}
+_STANDARD = {"", "ai.onnx"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What `fuse` did with a node, or why it left it.
+
+    Args:
+        node: the name of the new RRelu node, or of the one that stays (a draw of uniform numbers, a
+            LeakyRelu); where it has none, that of its first output.
+        fused: whether it is an RRelu now.
+        reason: one line.
+    """
+
+    node: str
+    fused: bool
+    reason: str
+
+
+def fuse(
+    model: onnx.ModelProto | str | os.PathLike[str],
+    *,
+    report: Callable[[Finding], None] | None = None,
+    portable: bool = True,
+) -> onnx.ModelProto:
+    """Turn RReLU in train mode, written with RandomUniform or RandomUniformLike, into RRelu nodes.
+
+    Forms: PRelu(x, r); Where(x < 0, x * r, x); x * Where(x < 0, r, 1); with <=, > and >=, negated, with the
+    operands in any order, through Cast, Identity, and sums and products of r with constants; in the graph, in
+    bodies of control flow and in functions. r has to be drawn for each element of x, with constant bounds
+    that RRelu takes, and nobody else may read what stands between x and the result. Then the slopes have
+    the same distribution, but for rounding; the numbers drawn are others. At x == 0, where the result is 0 in
+    any case, RRelu's noise is the slope.
+
+    A seed is carried over: the integer part of the float where that is from 0 to 2^63 - 1 (ONNX Runtime takes
+    the same), else the float's 32 bits. A node whose seed another one has gets one derived from it, and
+    nodes without a seed get distinct negative ones, which means fresh entropy for each session.
+
+    A LeakyRelu stays: nothing in it tells that it was an RReLU in eval mode.
+
+    Args:
+        model: a model, which is not changed, or a file; weights in other files stay there.
+        report: called with a Finding for each RRelu made, then for each draw, and then each LeakyRelu, that
+            stays, in the order of the nodes. None: they go to this module's logger, INFO for what was made,
+            else DEBUG.
+        portable: embed the functions with which the model also runs where the library is not registered
+            (`ort_rrelu.graph.portable`), in opset 18 or newer. Without, the opset stays.
+
+    Returns:
+        A new model. One in which nothing is fused is a copy, to the byte.
+
+    Raises:
+        MissingPackageError: onnxscript is not installed.
+        ModelFileError, InvalidValueError, InvalidTypeError: not a model, an invalid RRelu node in it, what
+            onnx cannot read, or (portable) what `portable` refuses.
+    """
+    if not isinstance(portable, bool):
+        raise InvalidTypeError(f"portable={portable!r}: it must be True or False")
+    made = new_model(model)
+    try:
+        import onnxscript  # noqa: F401  # here, since importing ort_rrelu must not import it
+    except ImportError as error:
+        raise MissingPackageError(f"{error.name} is not installed: pip install 'ort-rrelu[fuse]'") from error
+    tell = report or _log
+    if not any(node.op_type in _CANDIDATES and node.domain in _STANDARD for node in all_nodes(made)):
+        return made
+    from ort_rrelu.graph.fusing.matches import find_matches  # needs onnxscript
+
+    check_model(made)
+    found = find_matches(made)
+    seeds = _Seeds(made)
+    said = [_seeded(match, seeds) for match in found.matches]
+    said += [Finding(_name(left.node), False, left.reason) for left in found.left]
+    if found.matches:
+        _edit(found.matches)
+        made = _finished(made, found, portable)
+    for finding in said:
+        tell(finding)
+    return made
+
+
+class _Seeds:
+    """Seeds of the new nodes: no two train nodes have one, for graph optimizers merge identical nodes."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._taken = {int(attributes(node)["seed"]) for node in our_nodes(model)}
+
+    def take(self, own: int | None) -> int:
+        """The draw's own one or, where that is taken, one derived from it; None for a negative one."""
+        candidates = itertools.count(-1, -1) if own is None else _seed_and_derived(own)
+        seed = next(each for each in candidates if each not in self._taken)
+        self._taken.add(seed)
+        return seed
+
+
+def _seed_and_derived(own: int) -> Iterator[int]:
+    yield own
+    yield from (derive_seed(own, position) for position in itertools.count())
+
+
+def _seeded(match: Match, seeds: _Seeds) -> Finding:
+    """Give the new node its seed; what to say of it."""
+    values = attributes(match.replacement)
+    own = values["seed"] if values["seed"] >= 0 else None
+    seed = seeds.take(own)
+    set_attribute(match.replacement, "seed", seed)
+    if own is None:
+        origin = "fresh entropy in each session"
+    else:
+        origin = "carried over" if seed == own else f"derived from {own}, which is taken"
+    return Finding(
+        _name(match.node),
+        True,
+        f"{match.form} with a slope from {match.draw}: bounds {values['lower']:g} and {values['upper']:g}, "
+        f"seed {seed} ({origin})",
+    )
+
+
+def _edit(matches: list[Match]) -> None:
+    """Put the new nodes in, in place, and remove what was there for the old ones alone."""
+    dropped: dict[int, tuple[Container, set[str]]] = {}
+    for match in matches:
+        _, names = dropped.setdefault(id(match.container), (match.container, set()))
+        names |= replace_node(match.node, match.replacement)
+    for container, names in dropped.values():
+        remove_unread(container, names)
+
+
+def _finished(model: onnx.ModelProto, found: Matches, portable: bool) -> onnx.ModelProto:
+    """The edited model with what its new nodes need."""
+    containers = (match.container for match in found.matches)
+    functions = [each for each in containers if isinstance(each, onnx.FunctionProto)]
+    importers: list[onnx.ModelProto | onnx.FunctionProto] = [model, *functions]
+    for importer in importers:
+        if all(entry.domain != schema.DOMAIN for entry in importer.opset_import):
+            importer.opset_import.append(schema.opset_import())
+    if not portable and not is_portable(
+        model
+    ):  # a function that is there already has to fit the new nodes, too
+        return model
+    try:
+        return made_portable(model)
+    except InvalidValueError as error:
+        raise InvalidValueError(
+            f"{error}; portable=False makes a model that runs only where the library is registered"
+        ) from error
+
+
+def _name(node: onnx.NodeProto) -> str:
+    return str(node.name or node.output[0])
+
+
+def _log(finding: Finding) -> None:
+    level = logging.INFO if finding.fused else logging.DEBUG
+    verb = "is RRelu now" if finding.fused else "stays"
+    logging.getLogger(__name__).log(level, "%s %s: %s", finding.node, verb, finding.reason)

@@ -1,0 +1,168 @@
+"""The ways in which RReLU is written in standard operators: a node -> the Leak that it computes, if any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from ort_rrelu.graph.fusing.draws import Draw, draw_of
+from ort_rrelu.graph.fusing.left import Left, described
+from ort_rrelu.graph.fusing.masks import sign_mask
+from ort_rrelu.graph.fusing.values import (
+    before_casts,
+    comes_from,
+    constant,
+    dtype_of,
+    holds,
+    is_op,
+    operand,
+    origin,
+    passed_through,
+)
+
+__all__ = ["Leak", "leak_of"]
+
+
+@dataclass(frozen=True)
+class Leak:
+    """x where x > 0, x * draw elsewhere; at 0, where both are 0, the form may take either."""
+
+    x: ir.Value
+    draw: Draw
+
+
+def leak_of(node: ir.Node) -> Leak | None:
+    """What the node computes, if it has random slopes; raises Left if it has, and RRelu is something else."""
+    leak = _form(node) or _between_casts(node)
+    if leak is None:
+        return None
+    leak.draw.check(leak.x, node)
+    before, after = leak.x.shape, node.outputs[0].shape
+    if before is not None and after is not None and len(before) != len(after):
+        raise Left(leak.draw.node, f'"{node.outputs[0].name}" has {len(after)} dimensions, x {len(before)}')
+    return leak
+
+
+def _form(node: ir.Node) -> Leak | None:
+    result = node.outputs[0]
+    if is_op(result, "PRelu"):
+        return _prelu(node)
+    if is_op(result, "Where"):
+        return _where(node)
+    return _product_with_factor(node) if is_op(result, "Mul") else None
+
+
+def _inputs(node: ir.Node, count: int) -> list[ir.Value] | None:
+    values = [value for value in node.inputs if value is not None]
+    return values if len(values) == len(node.inputs) == count else None
+
+
+def _prelu(node: ir.Node) -> Leak | None:
+    """PRelu(x, draw)."""
+    if (values := _inputs(node, 2)) is None or (draw := draw_of(values[1])) is None:
+        return None
+    return Leak(origin(values[0]), draw)
+
+
+def _where(node: ir.Node) -> Leak | None:
+    """Where(x <= 0, x * draw, x), or the other way round."""
+    if (values := _inputs(node, 3)) is None:
+        return None
+    mask, *branches = values
+    for leaking in (0, 1):
+        product = _product(branches[leaking], node)
+        if product is None:
+            continue
+        x = origin(branches[1 - leaking])
+        if not comes_from(product.x, x):
+            raise Left(
+                product.draw.node,
+                f'{described(node)} gives "{x.name}", or the product of "{product.x.name}" with what is '
+                "drawn: RReLU has one x in both places",
+            )
+        _refuse_narrowing(product.draw, x)
+        _check_mask(mask, x, leaks_where=leaking == 0, draw=product.draw, root=node)
+        return Leak(x, product.draw)
+    return None
+
+
+def _product(value: ir.Value, root: ir.Node) -> Leak | None:
+    """x * draw, through Cast and Identity."""
+    passed = passed_through(value, "Identity", "Cast")
+    product = is_op(passed[-1], "Mul")
+    if product is None or product.graph is not root.graph or (values := _inputs(product, 2)) is None:
+        return None
+    for x, slope in (values, values[::-1]):
+        if (draw := draw_of(slope)) is not None:
+            draw.products.extend(passed)
+            return Leak(origin(x), draw)
+    return None
+
+
+def _refuse_narrowing(draw: Draw, x: ir.Value) -> None:
+    for value in draw.products:
+        if is_op(value, "Cast") and not holds(value, x):
+            raise Left(draw.node, f'"{value.name}", the product, may lose digits that "{x.name}" has')
+
+
+def _product_with_factor(node: ir.Node) -> Leak | None:
+    """x * Where(x <= 0, draw, 1), or the other way round."""
+    if (values := _inputs(node, 2)) is None:
+        return None
+    for x, factor in (values, values[::-1]):
+        passed = passed_through(factor, "Identity", "Cast")
+        chosen = is_op(passed[-1], "Where")
+        if chosen is None or (choice := _inputs(chosen, 3)) is None:
+            continue
+        mask, *branches = choice
+        for leaking in (0, 1):
+            if (draw := draw_of(branches[leaking])) is None:
+                continue
+            other = branches[1 - leaking]
+            if constant(other) != 1:
+                raise Left(draw.node, f'{described(chosen)} gives "{other.name}", not 1, or what is drawn')
+            draw.through.extend(passed)
+            _check_mask(mask, origin(x), leaks_where=leaking == 0, draw=draw, root=chosen)
+            return Leak(origin(x), draw)
+    return None
+
+
+def _check_mask(mask: ir.Value, x: ir.Value, *, leaks_where: bool, draw: Draw, root: ir.Node) -> None:
+    """Raise Left unless the mask is `leaks_where` for negative x, and not for positive x."""
+    found = sign_mask(mask)
+    if found is None:
+        raise Left(draw.node, f'{described(root)} has condition "{mask.name}": not a comparison with 0')
+    if before_casts(found.compared) is not before_casts(x):
+        raise Left(
+            draw.node, f'{described(root)} asks for the sign of "{found.compared.name}", not of "{x.name}"'
+        )
+    if found.where_negative is not leaks_where:
+        raise Left(draw.node, f"{described(root)} gives positive elements what is drawn, not negative ones")
+    draw.through.extend(found.passed)
+
+
+def _between_casts(node: ir.Node) -> Leak | None:
+    """Cast or CastLike of a leak of a wider Cast(x), back to the type of x: RRelu computes in one, too."""
+    cast = is_op(node.outputs[0], "Cast", "CastLike")
+    inner = operand(cast)
+    if cast is None or inner is None:
+        return None
+    passed = passed_through(inner, "Identity")
+    inside = passed[-1].producer()
+    leak = _form(inside) if inside is not None and inside.graph is node.graph else None
+    if leak is None:
+        return None
+    x = before_casts(leak.x)
+    if x is leak.x or not _has_type_of(node, x):
+        return None
+    leak.draw.products.extend(passed)
+    return Leak(x, leak.draw)
+
+
+def _has_type_of(cast: ir.Node, x: ir.Value) -> bool:
+    """Is the result certain to be of the type of x?"""
+    if cast.op_type == "CastLike" and (like := operand(cast, 1)) is not None and origin(like) is origin(x):
+        return True
+    made = dtype_of(cast.outputs[0])
+    return made is not None and made == dtype_of(x)

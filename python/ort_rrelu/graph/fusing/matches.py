@@ -1,0 +1,168 @@
+"""find_matches: where the rules fit a model, and which nodes they leave, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import onnx
+import onnx_ir as ir
+from onnxscript.rewriter import MatchingTracer, MatchResult, MatchStatus, RewriteRule
+
+from ort_rrelu import schema
+from ort_rrelu.errors import InvalidValueError
+from ort_rrelu.graph.edit import Container
+from ort_rrelu.graph.fusing.forms import leak_of
+from ort_rrelu.graph.fusing.left import described
+from ort_rrelu.graph.fusing.rules import RULES
+from ort_rrelu.graph.nodes import subgraphs
+from ort_rrelu.graph.weights import return_weights, take_weights
+
+__all__ = ["LeftNode", "Match", "Matches", "find_matches"]
+
+_STANDARD = {"", "ai.onnx"}
+_LEAKY = "nothing in a LeakyRelu tells that it was an RReLU in eval mode"
+
+
+@dataclass(frozen=True)
+class Match:
+    """A node of the model that ends a form of RReLU, and the RRelu node that computes the same."""
+
+    container: Container
+    node: onnx.NodeProto
+    replacement: onnx.NodeProto
+    form: str
+    draw: str
+
+
+@dataclass(frozen=True)
+class LeftNode:
+    """A draw, or a LeakyRelu, that stays."""
+
+    node: onnx.NodeProto
+    reason: str
+
+
+@dataclass(frozen=True)
+class Matches:
+    """All of a model, each in the order of its nodes."""
+
+    matches: list[Match]
+    left: list[LeftNode]
+
+
+def find_matches(model: onnx.ModelProto) -> Matches:
+    """Try every rule at every node: of the graph, of bodies, of functions but ours.
+
+    Raises InvalidValueError when onnx or onnx_ir cannot read the model.
+    """
+    twin = _with_types(model)
+    search = _Search(twin)
+    for container, values in _containers(model, twin):
+        search.visit(container, values)
+    return search.result()
+
+
+def _with_types(model: onnx.ModelProto) -> ir.Model:
+    """The model in onnx_ir's form, with the types and shapes that onnx infers."""
+    weights = take_weights(model)
+    try:
+        return ir.from_proto(onnx.shape_inference.infer_shapes(model))
+    except Exception as error:  # whatever the two raise, of several types
+        raise InvalidValueError(f"the model cannot be read: {error}") from error
+    finally:
+        return_weights(model, weights)
+
+
+def _containers(model: onnx.ModelProto, twin: ir.Model) -> Iterator[tuple[Container, ir.Graph | ir.Function]]:
+    yield from _with_bodies(model.graph, twin.graph)
+    for function in model.functions:
+        if function.domain != schema.DOMAIN:
+            yield from _with_bodies(
+                function, twin.functions[function.domain, function.name, function.overload]
+            )
+
+
+def _with_bodies(
+    container: Container, twin: ir.Graph | ir.Function
+) -> Iterator[tuple[Container, ir.Graph | ir.Function]]:
+    yield container, twin
+    for node, its_twin in zip(container.node, twin, strict=True):
+        for body, inner in zip(subgraphs(node), _bodies(its_twin), strict=True):
+            yield from _with_bodies(body, inner)
+
+
+def _bodies(node: ir.Node) -> Iterator[ir.Graph]:
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            yield attribute.as_graph()
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            yield from attribute.as_graphs()
+
+
+class _Search(MatchingTracer):
+    """What was found so far. The rules' tracer, since they tell it why they do not apply."""
+
+    def __init__(self, model: ir.Model) -> None:
+        super().__init__()
+        self._model = model
+        self._matches: list[Match] = []
+        self._draws: list[tuple[ir.Node, onnx.NodeProto]] = []
+        self._leaky: list[LeftNode] = []
+        self._fused: set[ir.Node] = set()
+        self._reasons: dict[ir.Node, str] = {}
+
+    def log(
+        self,
+        rule: RewriteRule,
+        container: ir.Graph | ir.Function,
+        node: ir.Node,
+        match_result: MatchResult,
+        status: MatchStatus,
+    ) -> None:
+        """As a rule calls it; it failed at a draw if a form did not fit."""
+        for place in match_result.failure_nodes_and_values:
+            if status == MatchStatus.CONDITION_FAILED and isinstance(place, ir.Node):
+                self._reasons.setdefault(place, match_result.reason)
+
+    def visit(self, container: Container, twin: ir.Graph | ir.Function) -> None:
+        """All nodes but those of bodies, the last first: a form takes the Cast after it along if it can."""
+        pairs = list(zip(container.node, twin, strict=True))
+        matches = [self._match(container, twin, proto, node) for proto, node in reversed(pairs)]
+        self._matches += [match for match in reversed(matches) if match is not None]
+        for proto, node in pairs:
+            if node.domain in _STANDARD and node.op_type in {"RandomUniform", "RandomUniformLike"}:
+                self._draws.append((node, proto))
+            elif node.domain in _STANDARD and node.op_type == "LeakyRelu":
+                self._leaky.append(LeftNode(proto, _LEAKY))
+
+    def _match(
+        self, container: Container, twin: ir.Graph | ir.Function, proto: onnx.NodeProto, node: ir.Node
+    ) -> Match | None:
+        for rule in RULES:
+            made = rule.try_rewrite(self._model, twin, node, tracer=self)
+            if made is None:
+                continue
+            leak = leak_of(node)
+            assert leak is not None
+            if leak.draw.node in self._fused:
+                return None
+            self._fused.add(leak.draw.node)
+            (replacement,) = made.new_nodes
+            replacement.outputs[0].name = node.outputs[0].name
+            return Match(container, proto, ir.to_proto(replacement), node.op_type, leak.draw.node.op_type)
+        return None
+
+    def result(self) -> Matches:
+        """With a reason for each draw that no rule took."""
+        left = [
+            LeftNode(proto, self._reasons.get(node) or _no_form(node))
+            for node, proto in self._draws
+            if node not in self._fused
+        ]
+        return Matches(self._matches, left + self._leaky)
+
+
+def _no_form(draw: ir.Node) -> str:
+    readers = sorted({described(use.node) for use in draw.outputs[0].uses()})
+    return f"no form of RReLU that is known here: read by {', '.join(readers) or 'nobody'}"

@@ -1,0 +1,157 @@
+"""Every verb on every kind of bad model and of bad output: one line, exit code 2, and no file touched."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+import ort_rrelu
+from tests.command_line import MODELS, parse, refused, write_models
+
+_NODE = "net (float[n] x) => (float[n] y) {{ [act] y = ort_rrelu.RRelu <{}> (x) }}"
+
+
+def _without_output() -> onnx.ModelProto:
+    model = parse(_NODE.format("lower = 0.1"))
+    model.graph.output[0].name = "nobody"
+    return model
+
+
+def _unknown_op() -> onnx.ModelProto:
+    model = parse(_NODE.format("lower = 0.1"))
+    model.graph.node[0].op_type = "RReluu"
+    return model
+
+
+def _bytes(model: onnx.ModelProto) -> bytes:
+    return bytes(model.SerializeToString())
+
+
+# Kind -> the file, and what is said of it.
+BAD_MODELS: dict[str, tuple[bytes | None, str]] = {
+    "missing": (None, "there is no model file bad.onnx"),
+    "empty": (b"", "bad.onnx: not an ONNX model"),
+    "text": (b"not a model at all\n", "bad.onnx: not an ONNX model"),
+    "cut": (_bytes(MODELS["model"])[:-9], "bad.onnx: not an ONNX model"),
+    "misspelt": (_bytes(parse(_NODE.format("trainning = 1"))), "'trainning': allowed are lower"),
+    "wrong type": (_bytes(parse(_NODE.format('lower = "0.1"'))), "attribute lower is of type STRING"),
+    "bounds": (_bytes(parse(_NODE.format("lower = 0.5"))), "lower=0.5 is greater than upper"),
+    "training": (_bytes(parse(_NODE.format("training = 2"))), '"act": training=2: it must be 0 or 1'),
+    "unknown op": (_bytes(_unknown_op()), "unknown op 'RReluu'"),
+    "checker": (_bytes(_without_output()), "bad.onnx: onnx's checker refuses the model: "),
+}
+TOOLS = ["portable", "lower", "lower --exact", "fuse", "set-training --eval", "set-training --seed 1"]
+# These leave it to the runtime to check what is not ours.
+READERS = ["info", "run", "bench", "compare --reference", "compare --without-library"]
+
+BAD_OUTPUTS = {
+    "there.onnx": "there.onnx exists: --force replaces it",
+    "nowhere/out.onnx": "there is no folder",
+    "folder": "folder is a folder: name a file",
+    "pipe": "pipe is a device or a pipe",
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_models()
+    Path("there.onnx").write_text("mine")
+    Path("net.py").write_text("import torch\nnetwork = torch.nn.RReLU()\n")
+    Path("folder").mkdir()
+    os.mkfifo("pipe")
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", BAD_MODELS)
+@pytest.mark.parametrize("verb", TOOLS)
+def test_tools_refuse_bad_models(verb: str, kind: str) -> None:
+    content, message = BAD_MODELS[kind]
+    if content is not None:
+        Path("bad.onnx").write_bytes(content)
+    for output in ("out.onnx", "bad.onnx"):  # in place, it stays as it was
+        assert message in refused(f"{verb} bad.onnx -o {output}")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in BAD_MODELS if kind != "checker"])
+@pytest.mark.parametrize("verb", READERS)
+def test_readers_refuse_bad_models(verb: str, kind: str) -> None:
+    content, message = BAD_MODELS[kind]
+    if content is not None:
+        Path("bad.onnx").write_bytes(content)
+    assert message in refused(f"{verb} bad.onnx")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [f"{tool} net.onnx -o out.onnx" for tool in TOOLS]
+    + [f"{reader} net.onnx" for reader in READERS if reader != "info"],
+)
+def test_weights_that_are_missing_are_named(command: str) -> None:
+    model = parse("net (float[1000] x) => (float[1000] y) { s = Add (x, w) y = ort_rrelu.RRelu (s) }")
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros(1000, np.float32), "w"))
+    onnx.save(ort_rrelu.graph.portable(model), "net.onnx", save_as_external_data=True, location="w.bin")
+    Path("w.bin").unlink()
+    assert "w.bin" in refused(command)
+
+
+@pytest.mark.parametrize(("output", "message"), BAD_OUTPUTS.items(), ids=BAD_OUTPUTS)
+@pytest.mark.parametrize("verb", [f"{tool} model.onnx" for tool in TOOLS] + ["export net:network"])
+def test_bad_outputs_are_refused(verb: str, output: str, message: str) -> None:
+    assert message in refused(f"{verb} -o {output}")
+
+
+@pytest.mark.parametrize("verb", [f"{tool} model.onnx" for tool in TOOLS] + ["export net:network"])
+def test_a_read_only_folder_is_refused(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told to us by the system: root, as which tests may run, can write into any folder."""
+    access = os.access
+
+    def read_only(path: Any, mode: int) -> bool:
+        return access(path, mode) and not (mode & os.W_OK and Path(path).name == "folder")
+
+    monkeypatch.setattr(os, "access", read_only)
+    assert "no permission to write into" in refused(f"{verb} -o folder/out.onnx")
+
+
+@pytest.mark.parametrize("verb", TOOLS)
+def test_a_disk_that_is_full_leaves_the_input(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, data: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(data[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert "No space left on device" in refused(f"{verb} model.onnx -o model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "inputs", "message"),
+    [
+        ("training = 1", "x, step", 'RRelu node "act": seed=-1'),
+        ("training = 1, seed = 3", "x", 'RRelu node "act"'),
+    ],
+    ids=["no seed", "no step"],
+)
+def test_exact_lowering_needs_a_seed_and_a_step(attributes: str, inputs: str, message: str) -> None:
+    body = f"{{ [act] y = ort_rrelu.RRelu <{attributes}> ({inputs}) }}"
+    onnx.save(parse(f"net (float[n] x, int64 step) => (float[n] y) {body}"), "unseeded.onnx")
+    assert message in refused("lower unseeded.onnx --exact -o out.onnx")
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("set-training model.onnx", "nothing to set: name --train or --eval, --seed, or --step-input"),
+        ("set-training model.onnx --seed 1 --nodes x*", "--nodes x*: it needs --train or --eval"),
+        ("set-training model.onnx --seed -1", "seed=-1"),
+        ("set-training model.onnx --eval --nodes nope*", "nope*"),
+    ],
+)
+def test_bad_options_are_refused(command: str, message: str) -> None:
+    assert message in refused(f"{command} -o out.onnx")
