@@ -64,7 +64,7 @@ def export(
 ) -> onnx.ModelProto:
     """Export a Paddle model; every rrelu (layers, functions, ort_rrelu.paddle.RReLU) becomes an RRelu node.
 
-    Paddle2ONNX converts the rest, in a process of its own (docs/paddle.md has how to install it). BatchNorm and
+    Paddle2ONNX converts the rest, in a process of its own (docs/paddle.md: how to install it). BatchNorm and
     Dropout come out in eval form, as Paddle saves them, whatever the mode of the rrelus. A layer's forward
     hooks, and with them weight_norm and spectral_norm, are part of the model.
 
