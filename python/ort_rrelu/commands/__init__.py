@@ -9,6 +9,7 @@ from ort_rrelu.commands import (  # noqa: F401  # each registers itself with the
     lower,
     portable,
     run,
+    serve,
     set_training,
 )
 from ort_rrelu.commands.app import app
