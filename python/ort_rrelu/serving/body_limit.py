@@ -11,7 +11,7 @@ __all__ = ["BodyLimit"]
 class BodyLimit:
     """ASGI middleware: at most max_bytes in a request's body, which must not be compressed.
 
-    A compressed body would grow beyond any limit on its way in. The rest of a body that is too large is read and
+    A compressed body would grow beyond any limit on its way in. What is too large is read to its end and
     dropped, so that the client is there to read the answer.
     """
 

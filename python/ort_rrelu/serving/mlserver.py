@@ -30,48 +30,56 @@ from ort_rrelu.graph.file import read_model
 from ort_rrelu.serving.batching import can_batch
 from ort_rrelu.serving.errors import RequestError
 from ort_rrelu.serving.model import ServedModel, inputs_of, outputs_of
-from ort_rrelu.serving.requests import Answer, Tensor, TensorSpec, chosen
+from ort_rrelu.serving.requests import Answer, Tensor, TensorSpec
 
 __all__ = ["Runtime"]
 
+_BATCH = "max_batch_size"
+
 
 class Runtime(MLModel):
-    """An ONNX model in MLServer. `max_batch_size` counts requests; it is 1 for a model that must not batch."""
+    """An ONNX model in MLServer; max_batch_size counts requests, and a model that must not batch does not.
+
+    MLServer joins requests before a runtime sees them, so that a bad one would fail its neighbours. That is
+    switched off by max_batch_size = 1; the same batcher works behind our check.
+    """
 
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__(settings)
-        self._path = settings.parameters.uri if settings.parameters and settings.parameters.uri else ""
+        parameters = settings.parameters
+        if parameters is None or not parameters.uri:
+            raise InvalidValueError(f'model "{settings.name}": parameters.uri must be the model file')
+        self._path = parameters.uri
         model = read_model(self._path)
         self.inputs = _metadata("input", inputs_of(model))
         self.outputs = _metadata("output", outputs_of(model))
-        self._batch = settings.model_copy() if can_batch(model) else None
-        # MLServer joins requests before a runtime sees them, so that a bad one would fail its neighbours.
-        # That stays off; the same batcher works behind our check.
+        self._can_batch = can_batch(model)
+        # A worker process gets these settings from the main one, which was here before.
+        parameters.extra = {_BATCH: settings.max_batch_size, **(parameters.extra or {})}
         settings.max_batch_size = 1
+        self._extra = dict(parameters.extra)
 
     async def load(self) -> bool:
         """Make the session."""
-        extra = (self.settings.parameters and self.settings.parameters.extra) or {}
-        self._served = await asyncio.to_thread(ServedModel, self._path, **extra)
+        size = self._extra.pop(_BATCH)
+        self._served = await asyncio.to_thread(ServedModel, self._path, **self._extra)
         self._batcher = None
-        if self._batch and self._batch.max_batch_size > 1 and self._batch.max_batch_time > 0:
-            self._batcher = AdaptiveBatcher(_Joined(self._batch, self._served))
+        if self._can_batch and size > 1 and self.settings.max_batch_time > 0:
+            settings = self.settings.model_copy(update={"max_batch_size": size})
+            self._batcher = AdaptiveBatcher(_Joined(settings, self._served))
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         """Answer a request; MLServerError (400) says what is wrong with one."""
         wanted = [output.name for output in payload.outputs or ()]
         try:
-            chosen(self._served.outputs, wanted, {spec.name: np.empty(0) for spec in self._served.outputs})
+            names = self._served.names(wanted)
             arrays = self._served.arrays([_tensor(tensor) for tensor in payload.inputs])
             answer = await self._answer(arrays)
         except RequestError as error:
             raise MLServerError(str(error), error.status) from error
-        outputs = [
-            _output(spec, answer[spec.name])
-            for spec in self._served.outputs
-            if spec.name in (wanted or answer)
-        ]
+        specs = {spec.name: spec for spec in self._served.outputs}
+        outputs = [_output(specs[name], answer[name]) for name in names]
         return InferenceResponse(model_name=self.name, model_version=self.version, outputs=outputs)
 
     async def _answer(self, arrays: dict[str, Array]) -> Answer:

@@ -16,7 +16,7 @@ from ort_rrelu.errors import InvalidValueError, MissingPackageError
 from ort_rrelu.graph.file import read_model
 from ort_rrelu.serving.batching import obstacles
 from ort_rrelu.serving.errors import RequestError
-from ort_rrelu.serving.image_guard import EXTENSIONS_DOMAIN, image_inputs
+from ort_rrelu.serving.image_guard import EXTENSIONS_DOMAINS, image_inputs
 from ort_rrelu.serving.requests import DTYPES, Answer, Tensor, TensorSpec, as_arrays
 from ort_rrelu.tensors import as_array, as_ort_value
 
@@ -26,7 +26,7 @@ _DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
 
 
 def inputs_of(model: onnx.ModelProto) -> tuple[TensorSpec, ...]:
-    """The inputs that a request must have. Raises InvalidValueError for one that the protocol cannot carry."""
+    """The inputs of a request. Raises InvalidValueError for one that the protocol cannot carry."""
     weights = {tensor.name for tensor in model.graph.initializer}
     images = image_inputs(model)
     return tuple(
@@ -92,6 +92,14 @@ class ServedModel:
         """A request's tensors as the model takes them. Raises RequestError."""
         return as_arrays(self.inputs, tensors)
 
+    def names(self, wanted: Sequence[str]) -> list[str]:
+        """The outputs that a request gets: those that it names, else all. Raises RequestError."""
+        names = [spec.name for spec in self.outputs]
+        for name in wanted:
+            if name not in names:
+                raise RequestError(f'there is no output "{name}": the outputs are {", ".join(names)}')
+        return list(wanted) or names
+
     def run(self, arrays: dict[str, Array]) -> Answer:
         """The outputs by name. Raises RequestError when ONNX Runtime refuses the inputs."""
         names = [spec.name for spec in self.outputs]
@@ -117,7 +125,7 @@ def _options(model: onnx.ModelProto, seed: int | None, threads: int | None) -> A
     options.log_severity_level = 4  # errors come as exceptions, too
     if threads is not None:
         options.intra_op_num_threads = threads
-    if any(opset.domain == EXTENSIONS_DOMAIN for opset in model.opset_import):
+    if any(opset.domain in EXTENSIONS_DOMAINS for opset in model.opset_import):
         try:
             import onnxruntime_extensions
         except ImportError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from ort_rrelu.arguments import Array
 from ort_rrelu.serving.errors import RequestError
 from ort_rrelu.serving.image_guard import checked_image
 
-__all__ = ["DTYPES", "Answer", "Tensor", "TensorSpec", "as_arrays", "chosen"]
+__all__ = ["DTYPES", "Answer", "Tensor", "TensorSpec", "as_arrays"]
 
 # The protocol's names. BYTES are strings, or a file's bytes where the model takes an encoded image.
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -153,18 +153,17 @@ def _from_values(spec: TensorSpec, values: Sequence[Any]) -> Array:
     dtype = DTYPES[spec.datatype]
     try:
         array = np.array(values)
-        if not array.size:
-            return array.astype(dtype)
-        # same_kind would let 1.5 become 1, and refuse the integers that JSON has for 1.0.
-        wanted = {"b": "b", "i": "iu", "u": "iu"}.get(dtype.kind, "iuf")
-        if array.dtype.kind not in wanted:
-            raise ValueError(f"they are {array.dtype}")
-        if dtype.kind in "iu" and not np.array_equal(array, array.astype(dtype)):
-            raise ValueError("one is out of range")
-        with np.errstate(over="ignore"):
-            return array.astype(dtype)
     except (TypeError, ValueError, OverflowError) as error:
-        raise RequestError(f'input "{spec.name}": not values of {spec.datatype} ({error})') from error
+        raise RequestError(f'input "{spec.name}": data is no array ({error})') from error
+    # Not NumPy's own rules, which make 1 of 1.5 and refuse the integers that JSON has for 1.0.
+    kinds = {"b": "b", "i": "iu", "u": "iu"}.get(dtype.kind, "iuf")
+    if array.size and array.dtype.kind not in kinds:
+        raise RequestError(f'input "{spec.name}": data is {array.dtype}, not {spec.datatype}')
+    with np.errstate(over="ignore"):
+        converted = array.astype(dtype)
+    if dtype.kind in "iu" and not np.array_equal(array, converted):
+        raise RequestError(f'input "{spec.name}": a number in data is out of the range of {spec.datatype}')
+    return converted
 
 
 def _strings(spec: TensorSpec, values: Sequence[Any]) -> Array:
@@ -190,12 +189,3 @@ def _image_bytes(spec: TensorSpec, value: str | bytes) -> bytes:
         return base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError) as error:
         raise RequestError(f'input "{spec.name}": JSON carries an image as base64 ({error})') from error
-
-
-def chosen(specs: Sequence[TensorSpec], wanted: Sequence[str], answer: Mapping[str, Array]) -> Answer:
-    """The outputs that a request asked for, in its order; all of them when it named none."""
-    names = [spec.name for spec in specs]
-    for name in wanted:
-        if name not in names:
-            raise RequestError(f'there is no output "{name}": the outputs are {", ".join(names)}')
-    return {name: answer[name] for name in wanted or names}
