@@ -11,6 +11,7 @@ from ort_rrelu.commands import (  # noqa: F401  # each registers itself with the
     run,
     serve,
     set_training,
+    triton,
 )
 from ort_rrelu.commands.app import app
 

@@ -25,10 +25,13 @@ __all__ = ["ServedModel", "inputs_of", "outputs_of"]
 _DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
 
 
-def inputs_of(model: onnx.ModelProto) -> tuple[TensorSpec, ...]:
-    """The inputs of a request. Raises InvalidValueError for one that the protocol cannot carry."""
+def inputs_of(model: onnx.ModelProto, *, guarded: bool = True) -> tuple[TensorSpec, ...]:
+    """The inputs of a request. Raises InvalidValueError for one that the protocol cannot carry.
+
+    guarded: an input that the model decodes as an image is BYTES, which image_guard checks, else UINT8.
+    """
     weights = {tensor.name for tensor in model.graph.initializer}
-    images = image_inputs(model)
+    images = image_inputs(model) if guarded else set()
     return tuple(
         TensorSpec(value.name, "BYTES", (1,), image=True) if value.name in images else _spec("input", value)
         for value in model.graph.input
