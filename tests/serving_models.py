@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx
 
 from ort_rrelu.arguments import Array
 
-__all__ = ["MODELS", "parse", "weights"]
+__all__ = ["MODELS", "kinds", "parse", "weights"]
 
 
 def parse(body: str, *, opset: int = 18) -> onnx.ModelProto:
@@ -24,8 +26,14 @@ _WEIGHTS = ", ".join(map(str, weights().ravel()))
 _LINEAR = f"<float[8,4] w = {{{_WEIGHTS}}}>"
 
 
-def _plain(element: str) -> onnx.ModelProto:
-    return parse(f"g ({element}[batch,3] x) => ({element}[batch,3] y) {{ y = ort_rrelu.RRelu (x) }}")
+def kinds(datatypes: Sequence[str]) -> onnx.ModelProto:
+    """Inputs x_float, x_double ..., each through an RRelu to y_float ...; strings pass as they are."""
+    inputs = ", ".join(f"{d}[batch,3] x_{d}" for d in datatypes)
+    outputs = ", ".join(f"{d}[batch,3] y_{d}" for d in datatypes)
+    ops = {d: "Identity" if d == "string" else "ort_rrelu.RRelu" for d in datatypes}
+    return parse(
+        f"g ({inputs}) => ({outputs}) {{ {' '.join(f'y_{d} = {op} (x_{d})' for d, op in ops.items())} }}"
+    )
 
 
 # Each row answers with the number of rows that shared its run.
@@ -36,8 +44,8 @@ _ROWS = """rows = Shape <start = 0, end = 1> (x)
 
 MODELS: dict[str, onnx.ModelProto] = {
     "eval": parse(
-        f"g (float[batch,8] x) => (float[batch,4] scores, float[batch,8] y) {_LINEAR} "
-        "{ y = ort_rrelu.RRelu (x) \n scores = MatMul (y, w) }"
+        "g (float[batch,8] x) => (float[batch,4] scores, float[batch,8] y, float[batch,8] sharing) "
+        f"{_LINEAR} {{ y = ort_rrelu.RRelu (x) \n scores = MatMul (y, w) \n {_ROWS} }}"
     ),
     "train": parse(
         "g (float[batch,8] x, int64 step) => (float[batch,8] y, float[batch,8] sharing) "
@@ -47,12 +55,7 @@ MODELS: dict[str, onnx.ModelProto] = {
         "g (float[batch,8] x) => (float[batch,8] y, float[batch,8] sharing) "
         f"{{ y = ort_rrelu.RRelu <training = 1, seed = 7> (x) \n {_ROWS} }}"
     ),
-    "sharing": parse(
-        "g (float[batch,8] x) => (float[batch,8] y, float[batch,8] sharing) "
-        f"{{ y = ort_rrelu.RRelu (x) \n {_ROWS} }}"
-    ),
-    "fp16": _plain("float16"),
-    "fp64": _plain("double"),
-    "bf16": _plain("bfloat16"),
-    "texts": parse("g (string[batch] x) => (string[batch] y) { y = Identity (x) }"),
+    "numbers": kinds(["float16", "double"]),
+    "bfloat16": kinds(["bfloat16"]),
+    "strings": kinds(["string"]),
 }

@@ -13,11 +13,9 @@ _RANDOM = "y = RandomUniformLike (x)"
 _SHARED = "(float[batch,8] x) => (float[batch,8] y)"
 
 _BATCHES = {
-    **{name: MODELS[name] for name in ("eval", "sharing", "fp16", "fp64", "bf16", "texts")},
+    **{name: MODELS[name] for name in ("eval", "numbers", "bfloat16", "strings")},
     "portable eval": ort_rrelu.graph.portable(MODELS["eval"]),
-    "eval node with a step": parse(
-        f"g {_SHARED} <int64 step = {{3}}> {{ y = ort_rrelu.RRelu (x, step) }}"
-    ),
+    "eval node with a step": parse(f"g {_SHARED} <int64 step = {{3}}> {{ y = ort_rrelu.RRelu (x, step) }}"),
     "dropout in eval mode": parse(f"g {_SHARED} {{ y = Dropout (x) }}"),
 }
 
@@ -48,8 +46,7 @@ _REFUSES = {
     ),
     "stock exporter's decomposition": (parse(f"g {_SHARED} {{ {_RANDOM} }}"), "draws random numbers"),
     "random stream in standard operators": (
-        parse("g (uint64[batch,8] x) => (uint64[batch,8] y) "
-              '{ y = BitShift <direction = "RIGHT"> (x, x) }'),
+        parse('g (uint64[batch,8] x) => (uint64[batch,8] y) { y = BitShift <direction = "RIGHT"> (x, x) }'),
         "shifts bits",
     ),
     "dropout": (

@@ -108,7 +108,11 @@ def test_every_int64(value: int) -> None:
         (b"[]", None, "not a request"),
         (b'{"inputs": 3}', None, "not a request"),
         (b'{"inputs": [{"name": "x"}]}', None, 'neither a list "data"'),
-        (b'{"inputs": [{"name": "x", "shape": [1.5], "datatype": "FP32", "data": []}]}', None, "no list of integers"),
+        (
+            b'{"inputs": [{"name": "x", "shape": [1.5], "datatype": "FP32", "data": []}]}',
+            None,
+            "no list of integers",
+        ),
         (b"{}", "7", "the body has 2 bytes"),
         (b"{}", "-1", "the body has 2 bytes"),
         (b'{"inputs": []}1234', "14", "4 bytes of the body belong to no input"),
@@ -127,9 +131,11 @@ def test_bodies_refused(body: bytes, length: str | None, reason: str) -> None:
 
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["inputs", "outputs", "name", "shape", "datatype", "data", "parameters"]), inner
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["inputs", "outputs", "name", "shape", "datatype", "data", "parameters"]), inner
+        )
     ),
 )
 

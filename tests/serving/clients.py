@@ -72,7 +72,7 @@ class Client:
 
 
 def refusal(error: InferenceServerException) -> str:
-    """ "invalid", "not found" or "too large"; anything else is no way to refuse a request."""
+    """How a request was refused: "invalid", "not found" or "too large"; nothing else is a refusal."""
     assert error.message(), "without a reason"
     assert error.status() in _REFUSED, f"{error.status()}: {error.message()}"
     return _REFUSED[error.status()]

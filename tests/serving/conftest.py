@@ -7,9 +7,10 @@ from contextlib import ExitStack
 
 import pytest
 
+from ort_rrelu.serving.images import image_classifier
 from tests.serving.clients import Client
 from tests.serving.servers import Served, mlserver_repository, ray_serve
-from tests.serving_models import MODELS
+from tests.serving_models import MODELS, parse
 
 Connect = Callable[[str, str], Client]
 
@@ -27,10 +28,19 @@ def kind(request: pytest.FixtureRequest) -> str:
 def served(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Every model that the server can carry, each with batching asked for."""
     folder = tmp_path_factory.mktemp(kind)
-    models = {name: model for name, model in MODELS.items() if kind == "ray" or name != "bf16"}
-    start = ray_serve if kind == "ray" else mlserver_repository
-    with start(models, folder) as server:
-        yield server
+    network = parse(
+        "g (float[batch,1,4,4] x) => (float[batch,16] y) { z = Flatten (x) \n y = ort_rrelu.RRelu (z) }"
+    )
+    models = {name: MODELS[name] for name in ("eval", "train", "numbers")}
+    models |= {
+        "image": image_classifier(network),
+        "other": MODELS["bfloat16" if kind == "ray" else "strings"],
+    }
+    with ExitStack() as stack:
+        if kind == "ray":
+            yield stack.enter_context(ray_serve(models, folder, {"eval": 2}))
+        else:
+            yield stack.enter_context(mlserver_repository(models, folder))
 
 
 @pytest.fixture(params=["json", "binary", "grpc"])

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import base64
+import io
+
+import ml_dtypes
 import numpy as np
 import onnx
 import pytest
+from PIL import Image
+from tritonclient.utils import InferenceServerException
 
 import ort_rrelu
+from ort_rrelu.arguments import Array
+from tests.serving.clients import refusal
 from tests.serving.conftest import Connect
 from tests.serving.servers import Served
 from tests.serving_models import MODELS, weights
+
+
+def encoded(pixels: Array, form: str) -> bytes:
+    written = io.BytesIO()
+    Image.fromarray(pixels).save(written, form, quality=95)
+    return written.getvalue()
+
+
+def image(data: bytes, transport: str) -> dict[str, tuple[str, Array]]:
+    """JSON has no bytes: base64."""
+    return {"image": ("BYTES", np.array([base64.b64encode(data) if transport == "json" else data], object))}
+
 
 ROWS = np.random.default_rng(0).standard_normal((5, 8)).astype(np.float32)
 
@@ -26,7 +46,7 @@ def test_outputs_asked_for(connect: Connect, transport: str) -> None:
     client = connect("eval", transport)
     assert list(client.infer({"x": ("FP32", ROWS)}, ["y"])) == ["y"]
     assert list(client.infer({"x": ("FP32", ROWS)}, ["y", "scores"])) == ["y", "scores"]
-    assert sorted(client.infer({"x": ("FP32", ROWS)})) == ["scores", "y"]
+    assert sorted(client.infer({"x": ("FP32", ROWS)})) == ["scores", "sharing", "y"]
 
 
 @pytest.mark.parametrize("step", [0, 5, 2**62 + 1, -1])
@@ -35,15 +55,15 @@ def test_step_is_an_int64(connect: Connect, transport: str, step: int) -> None:
     assert answer["y"].tobytes() == ort_rrelu.rrelu(ROWS, training=True, seed=7, step=step).tobytes()
 
 
-@pytest.mark.parametrize(("name", "datatype"), [("fp16", "FP16"), ("fp64", "FP64")])
-def test_datatypes(connect: Connect, transport: str, name: str, datatype: str) -> None:
-    dtype = {"FP16": np.float16, "FP64": np.float64}[datatype]
-    if transport == "json" and datatype == "FP16":
+def test_half_and_double(connect: Connect, transport: str) -> None:
+    if transport == "json":
         pytest.skip("tritonclient sends FP16 as bytes only")
-    x = ROWS[:, :3].astype(dtype)
-    answer = connect(name, transport).infer({"x": (datatype, x)})["y"]
-    assert answer.dtype == dtype
-    assert answer.tobytes() == ort_rrelu.rrelu(x).tobytes()
+    x = {"FP16": ROWS[:, :3].astype(np.float16), "FP64": ROWS[:, :3].astype(np.float64)}
+    client = connect("numbers", transport)
+    answer = client.infer({"x_float16": ("FP16", x["FP16"]), "x_double": ("FP64", x["FP64"])})
+    for name, datatype in (("y_float16", "FP16"), ("y_double", "FP64")):
+        assert answer[name].dtype == x[datatype].dtype
+        assert answer[name].tobytes() == ort_rrelu.rrelu(x[datatype]).tobytes()
 
 
 def test_bfloat16(kind: str, connect: Connect, transport: str) -> None:
@@ -52,16 +72,32 @@ def test_bfloat16(kind: str, connect: Connect, transport: str) -> None:
     if transport == "json":
         pytest.skip("tritonclient sends BF16 as bytes only")
     x = np.array([[1, -2, 3.5]], np.float32)
-    answer = connect("bf16", transport).infer({"x": ("BF16", x)})["y"]
-    import ml_dtypes
-
+    answer = connect("other", transport).infer({"x_bfloat16": ("BF16", x)})["y_bfloat16"]
     assert (answer == ort_rrelu.rrelu(x.astype(ml_dtypes.bfloat16)).astype(np.float32)).all()
 
 
-def test_texts(connect: Connect, transport: str) -> None:
-    x = np.array(["", "a", "grüß"], object)
-    answer = connect("texts", transport).infer({"x": ("BYTES", x)})["y"]
-    assert [v.decode() if isinstance(v, bytes) else v for v in answer] == list(x)
+def test_strings(kind: str, connect: Connect, transport: str) -> None:
+    if kind == "ray":
+        pytest.skip("tests/test_serving_requests.py has the strings that Ray Serve gets")
+    x = np.array([["", "a", "gr\u00fc\u00df"]], object)
+    answer = connect("other", transport).infer({"x_string": ("BYTES", x)})["y_string"]
+    assert [v.decode() if isinstance(v, bytes) else v for v in answer.ravel()] == list(x.ravel())
+
+
+def test_image_and_garbage(connect: Connect, transport: str) -> None:
+    """Bytes that would end or hang onnxruntime-extensions' decoder are refused, and the server goes on."""
+    client = connect("image", transport)
+    shown = np.zeros((4, 4), np.uint8)
+    shown[1, 2] = 255
+    whole = {kind: encoded(shown, kind) for kind in ("PNG", "JPEG")}
+    assert client.infer(image(whole["PNG"], transport))["label"].tolist() == [6]
+    large = encoded(np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8), "JPEG")
+    for bad in (b"", b"no image", large[: len(large) // 2], large[:-20], whole["PNG"][:40], b"\xff\xd8" * 99):
+        with pytest.raises(InferenceServerException) as caught:
+            client.infer(image(bad, transport))
+        assert refusal(caught.value) == "invalid"
+        assert "not a whole JPEG or PNG image" in caught.value.message()
+    assert client.infer(image(whole["JPEG"], transport))["label"].tolist() == [6]
 
 
 def test_metadata_and_health(served: Served, connect: Connect) -> None:

@@ -25,12 +25,12 @@ def image_classifier(
 ) -> onnx.ModelProto:
     """Join decoding, resizing and scaling before a network of images, and softmax and argmax behind it.
 
-    The image is resized until it covers the network's height and width, and its middle is taken. Sessions need
-    the libraries of ort_rrelu and of onnxruntime-extensions.
+    The image is resized until it covers the network's height and width, and its middle is taken. Sessions
+    need the libraries of ort_rrelu and of onnxruntime-extensions.
 
     DecodeImage, which is in the model, ends the process on some invalid bytes and hangs on a truncated JPEG:
-    what strangers send must be decoded once before, as ort_rrelu.serving does for every model that begins with
-    DecodeImage.
+    what strangers send must be decoded once before, as ort_rrelu.serving does for every model that begins
+    with DecodeImage.
 
     Args:
         network: its first input is float [batch, channels, height, width], 1 channel (grey) or 3 (RGB), its

@@ -82,6 +82,11 @@ class ServedModel:
         self.inputs = inputs_of(model)
         self.outputs = outputs_of(model)
         self.obstacles = tuple(obstacles(model))
+        # NumPy's interface of ONNX Runtime lacks bfloat16, OrtValues lack strings.
+        datatypes = {spec.datatype for spec in (*self.inputs, *self.outputs)}
+        self._by_value = "BF16" in datatypes
+        if self._by_value and any(spec.datatype == "BYTES" and not spec.image for spec in self.inputs):
+            raise InvalidValueError("a model with strings and bfloat16 among its inputs cannot be served")
         self._session = ort_rrelu.InferenceSession(
             os.fspath(Path(path)), _options(model, seed, threads), list(providers or ["CPUExecutionProvider"])
         )
@@ -106,13 +111,18 @@ class ServedModel:
     def run(self, arrays: dict[str, Array]) -> Answer:
         """The outputs by name. Raises RequestError when ONNX Runtime refuses the inputs."""
         names = [spec.name for spec in self.outputs]
-        feeds = {name: _fed(array) for name, array in arrays.items()}
         try:
-            # By OrtValue: NumPy's own interface has no bfloat16.
-            values = self._session.run_with_ort_values(names, feeds)
+            values = self._run(names, arrays)
         except Exception as error:  # ONNX Runtime's have no other base class
             raise RequestError(f"ONNX Runtime refused these inputs: {error}") from error
-        return {name: _answered(value) for name, value in zip(names, values, strict=True)}
+        return dict(zip(names, values, strict=True))
+
+    def _run(self, names: list[str], arrays: dict[str, Array]) -> list[Array]:
+        if not self._by_value:
+            return [np.asarray(array) for array in self._session.run(names, arrays)]
+        feeds = {name: as_ort_value(array) for name, array in arrays.items()}
+        values = map(as_array, self._session.run_with_ort_values(names, feeds))
+        return [array for array in values if array is not None]
 
     def run_together(self, requests: Sequence[dict[str, Array]]) -> list[Answer]:
         """One run for several requests: joined along the first dimension, and taken apart again."""
@@ -137,16 +147,3 @@ def _options(model: onnx.ModelProto, seed: int | None, threads: int | None) -> A
             ) from error
         options.register_custom_ops_library(onnxruntime_extensions.get_library_path())
     return options
-
-
-def _fed(array: Array) -> Any:
-    from onnxruntime import OrtValue
-
-    if array.dtype == object:
-        return OrtValue.ortvalue_from_numpy(array.astype(str))
-    return as_ort_value(np.ascontiguousarray(array).reshape(array.shape))
-
-
-def _answered(value: Any) -> Array:
-    array = as_array(value)
-    return np.asarray(value.numpy()) if array is None else array

@@ -89,7 +89,9 @@ class Served:
             return _json({"error": str(error)}, error.status)
 
     async def _route(self, request: Request) -> Response:
-        match [request.method, *request.url.path.strip("/").split("/")]:
+        # The application's route prefix is before the protocol's path.
+        path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+        match [request.method, *path.strip("/").split("/")]:
             case ["GET", "v2"]:
                 return _json(_server())
             case ["GET", "v2", "health", "live" | "ready"]:
@@ -104,7 +106,7 @@ class Served:
                         return Response()
                     case ["POST", "infer"]:
                         return await self._infer(request)
-        raise RequestError(f"there is no {request.method} {request.url.path}", 404)
+        raise RequestError(f"there is no {request.method} {path}", 404)
 
     async def _infer(self, request: Request) -> Response:
         body = await self._body(request)

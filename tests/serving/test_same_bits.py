@@ -1,0 +1,60 @@
+"""Slopes depend on the place in a batch: a request gets the same bits alone and among others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import numpy as np
+
+import ort_rrelu
+from ort_rrelu.arguments import Array
+from tests.serving.clients import Client
+from tests.serving.conftest import Connect
+
+OTHERS = 31
+ROWS = np.random.default_rng(1).standard_normal((OTHERS + 1, 2, 8)).astype(np.float32)
+
+
+def at_once(
+    clients: Sequence[Client], ask: Callable[[Client, int], dict[str, Array]]
+) -> list[dict[str, Array]]:
+    """Each client's answer; all ask at the same time."""
+    barrier = Barrier(len(clients))
+
+    def one(index: int) -> dict[str, Array]:
+        barrier.wait(60)
+        return ask(clients[index], index)
+
+    with ThreadPoolExecutor(len(clients)) as pool:
+        return list(pool.map(one, range(len(clients))))
+
+
+def test_train_request_alone_and_among_others(connect: Connect, transport: str) -> None:
+    def ask(client: Client, index: int) -> dict[str, Array]:
+        return client.infer({"x": ("FP32", ROWS[index]), "step": ("INT64", np.array(5))})
+
+    clients = [connect("train", transport) for _ in range(OTHERS + 1)]
+    alone = ask(clients[0], 0)
+    together = at_once(clients, ask)
+    assert together[0]["y"].tobytes() == alone["y"].tobytes()
+    for rows, answer in zip(ROWS, together, strict=True):
+        assert answer["y"].tobytes() == ort_rrelu.rrelu(rows, training=True, seed=7, step=5).tobytes()
+        assert (answer["sharing"] == len(rows)).all(), "it shared its run"
+
+
+def test_eval_requests_share_runs(connect: Connect, transport: str) -> None:
+    """The other side: here, where the bits allow it, batching is on, and each gets its own rows back."""
+
+    def ask(client: Client, index: int) -> dict[str, Array]:
+        return client.infer({"x": ("FP32", ROWS[index])})
+
+    clients = [connect("eval", transport) for _ in range(OTHERS + 1)]
+    shared = 0
+    for _ in range(5):
+        together = at_once(clients, ask)
+        for rows, answer in zip(ROWS, together, strict=True):
+            assert answer["y"].tobytes() == ort_rrelu.rrelu(rows).tobytes()
+        shared = max(shared, *(int(answer["sharing"].max()) for answer in together))
+    assert shared > 2 * len(ROWS[0]), "no run had more than two requests"
