@@ -31,9 +31,8 @@ def kinds(datatypes: Sequence[str]) -> onnx.ModelProto:
     inputs = ", ".join(f"{d}[batch,3] x_{d}" for d in datatypes)
     outputs = ", ".join(f"{d}[batch,3] y_{d}" for d in datatypes)
     ops = {d: "Identity" if d == "string" else "ort_rrelu.RRelu" for d in datatypes}
-    return parse(
-        f"g ({inputs}) => ({outputs}) {{ {' '.join(f'y_{d} = {op} (x_{d})' for d, op in ops.items())} }}"
-    )
+    nodes = " ".join(f"y_{d} = {op} (x_{d})" for d, op in ops.items())
+    return parse(f"g ({inputs}) => ({outputs}) {{ {nodes} }}")
 
 
 # Each row answers with the number of rows that shared its run.

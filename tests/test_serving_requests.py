@@ -108,11 +108,7 @@ def test_every_int64(value: int) -> None:
         (b"[]", None, "not a request"),
         (b'{"inputs": 3}', None, "not a request"),
         (b'{"inputs": [{"name": "x"}]}', None, 'neither a list "data"'),
-        (
-            b'{"inputs": [{"name": "x", "shape": [1.5], "datatype": "FP32", "data": []}]}',
-            None,
-            "no list of integers",
-        ),
+        (b'{"inputs":[{"name":"x","shape":[1.5],"datatype":"FP32","data":[]}]}', None, "no list of integers"),
         (b"{}", "7", "the body has 2 bytes"),
         (b"{}", "-1", "the body has 2 bytes"),
         (b'{"inputs": []}1234', "14", "4 bytes of the body belong to no input"),

@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import io
 
-import ml_dtypes
 import numpy as np
-import onnx
 import pytest
 from PIL import Image
 from tritonclient.utils import InferenceServerException
@@ -17,7 +15,7 @@ from ort_rrelu.arguments import Array
 from tests.serving.clients import refusal
 from tests.serving.conftest import Connect
 from tests.serving.servers import Served
-from tests.serving_models import MODELS, weights
+from tests.serving_models import weights
 
 
 def encoded(pixels: Array, form: str) -> bytes:
@@ -55,33 +53,13 @@ def test_step_is_an_int64(connect: Connect, transport: str, step: int) -> None:
     assert answer["y"].tobytes() == ort_rrelu.rrelu(ROWS, training=True, seed=7, step=step).tobytes()
 
 
-def test_half_and_double(connect: Connect, transport: str) -> None:
-    if transport == "json":
-        pytest.skip("tritonclient sends FP16 as bytes only")
+def test_half_and_double(connect: Connect, raw_transport: str) -> None:
     x = {"FP16": ROWS[:, :3].astype(np.float16), "FP64": ROWS[:, :3].astype(np.float64)}
-    client = connect("numbers", transport)
+    client = connect("numbers", raw_transport)
     answer = client.infer({"x_float16": ("FP16", x["FP16"]), "x_double": ("FP64", x["FP64"])})
     for name, datatype in (("y_float16", "FP16"), ("y_double", "FP64")):
         assert answer[name].dtype == x[datatype].dtype
         assert answer[name].tobytes() == ort_rrelu.rrelu(x[datatype]).tobytes()
-
-
-def test_bfloat16(kind: str, connect: Connect, transport: str) -> None:
-    if kind == "mlserver":
-        pytest.skip("MLServer has no BF16: tests/serving/test_commands.py has its refusal")
-    if transport == "json":
-        pytest.skip("tritonclient sends BF16 as bytes only")
-    x = np.array([[1, -2, 3.5]], np.float32)
-    answer = connect("other", transport).infer({"x_bfloat16": ("BF16", x)})["y_bfloat16"]
-    assert (answer == ort_rrelu.rrelu(x.astype(ml_dtypes.bfloat16)).astype(np.float32)).all()
-
-
-def test_strings(kind: str, connect: Connect, transport: str) -> None:
-    if kind == "ray":
-        pytest.skip("tests/test_serving_requests.py has the strings that Ray Serve gets")
-    x = np.array([["", "a", "gr\u00fc\u00df"]], object)
-    answer = connect("other", transport).infer({"x_string": ("BYTES", x)})["y_string"]
-    assert [v.decode() if isinstance(v, bytes) else v for v in answer.ravel()] == list(x.ravel())
 
 
 def test_image_and_garbage(connect: Connect, transport: str) -> None:
@@ -112,8 +90,3 @@ def test_metadata_and_health(served: Served, connect: Connect) -> None:
         assert client.raw.is_server_live(headers=client.headers)
         assert client.raw.is_server_ready(headers=client.headers)
         assert client.raw.is_model_ready("train", headers=client.headers)
-
-
-def test_models_are_those_of_the_table() -> None:
-    for model in MODELS.values():
-        onnx.checker.check_model(model)
