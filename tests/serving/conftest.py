@@ -53,7 +53,7 @@ def served(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
     folder = tmp_path_factory.mktemp(kind)
     with ExitStack() as stack:
         if kind == "ray":
-            yield stack.enter_context(ray_serve(models, folder))
+            yield stack.enter_context(ray_serve(models, folder, {"eval": 2}))
         else:
             yield stack.enter_context(mlserver_repository(models, folder))
 

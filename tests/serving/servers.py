@@ -27,12 +27,25 @@ _SCRIPTS = Path(sys.executable).parent
 
 @dataclass(frozen=True)
 class Served:
-    """Models by name, and the transports that the server speaks."""
+    """Models by name; `mark` is in the environment of Ray's processes and in no other's."""
 
-    kind: str
     endpoints: Mapping[str, Endpoint]
-    transports: tuple[str, ...]
-    log: Path
+    mark: str = ""
+
+    def replicas(self, name: str) -> list[int]:
+        """The process ids of a model's replicas."""
+        found = []
+        for folder in Path("/proc").iterdir():
+            try:
+                command, environment = (folder / "cmdline").read_bytes(), (folder / "environ").read_bytes()
+            except OSError:  # no process, or one that has just ended
+                continue
+            if (
+                command.startswith(f"ray::ServeReplica:{name}:".encode())
+                and self.mark.encode() in environment
+            ):
+                found.append(int(folder.name))
+        return found
 
 
 def _is_ready(*urls: str) -> bool:
@@ -59,7 +72,7 @@ def ort_rrelu_serve(models: Mapping[str, onnx.ModelProto], folder: Path) -> Iter
             url = f"127.0.0.1:{http}/v2/models/{name}"
             stack.enter_context(running([*command, *ports], log, lambda url=url: _is_ready(url)))
             endpoints[name] = Endpoint(name, f"127.0.0.1:{http}", f"127.0.0.1:{grpc}")
-        yield Served("mlserver", endpoints, ("json", "grpc"), log)
+        yield Served(endpoints)
 
 
 @contextmanager
@@ -94,7 +107,7 @@ def mlserver_repository(
     log = folder / "log"
     with running([str(_SCRIPTS / "mlserver"), "start", str(folder)], log, lambda: _is_ready(*urls)):
         endpoints = {name: Endpoint(name, f"127.0.0.1:{http}", f"127.0.0.1:{grpc}") for name in models}
-        yield Served("mlserver", endpoints, ("json", "grpc"), log)
+        yield Served(endpoints)
 
 
 @contextmanager
@@ -140,6 +153,6 @@ def ray_serve(
                 name: Endpoint(name, f"127.0.0.1:{http}/{name}", f"127.0.0.1:{grpc}", {"application": name})
                 for name in models
             }
-            yield Served("ray", endpoints, ("json", "binary", "grpc"), log)
+            yield Served(endpoints, own)
     finally:
         shutil.rmtree(own, ignore_errors=True)
