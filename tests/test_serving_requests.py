@@ -25,7 +25,7 @@ def x(**changes: Any) -> Tensor:
     return Tensor(**{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2.5, -3], **changes})
 
 
-@pytest.mark.parametrize("data", [[1, 2.5, -3], [[1, 2.5, -3]], np.float32([1, 2.5, -3]).tobytes()])
+@pytest.mark.parametrize("data", [[1, 2.5, -3], [[1, 2.5, -3]], np.array([1, 2.5, -3], np.float32).tobytes()])
 def test_values_nested_or_flat_or_raw(data: Any) -> None:
     array = as_arrays([X], [x(data=data)])["x"]
     assert array.dtype == np.float32

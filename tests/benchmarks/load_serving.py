@@ -1,7 +1,7 @@
 """python -m tests.benchmarks.load_serving: our operator and today's export behind the same server.
 
-A network of three convolutions, exported by ort_rrelu and by torch's TorchScript exporter as it is, is served by
-`ort-rrelu serve` on loopback; clients over gRPC ask without a pause. A minute on two cores.
+A network of three convolutions, exported by ort_rrelu and by torch's TorchScript exporter as it is, is served
+by `ort-rrelu serve` on loopback; clients over gRPC ask without a pause. A minute on two cores.
 """
 
 from __future__ import annotations
@@ -10,13 +10,9 @@ import argparse
 import json
 import os
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
-from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -26,7 +22,7 @@ import torch
 from torch import nn
 
 import ort_rrelu
-from tests.serving.clients import Client, Endpoint
+from tests.benchmarks.load import ask, row
 from tests.serving.servers import ort_rrelu_serve
 
 _CLIENTS = (1, 8, 32)
@@ -64,46 +60,23 @@ def models(folder: Path) -> dict[str, onnx.ModelProto]:
     return made
 
 
-def _ask(endpoint: Endpoint, clients: int, seconds: float) -> list[float]:
-    """Milliseconds of each request, of all clients."""
-    barrier = Barrier(clients)
-
-    def one(_: int) -> list[float]:
-        taken = []
-        with closing(Client(endpoint, "grpc")) as client:
-            client.infer({"x": ("FP32", _IMAGE)})
-            barrier.wait(60)
-            end = time.perf_counter() + seconds
-            while (began := time.perf_counter()) < end:
-                client.infer({"x": ("FP32", _IMAGE)})
-                taken.append((time.perf_counter() - began) * 1e3)
-        return taken
-
-    with ThreadPoolExecutor(clients) as pool:
-        return [value for values in pool.map(one, range(clients)) for value in values]
-
-
-def _row(values: list[float], seconds: float) -> dict[str, float]:
-    return {
-        "requests_a_second": round(len(values) / seconds, 1),
-        "p50_ms": round(float(np.percentile(values, 50)), 2),
-        "p99_ms": round(float(np.percentile(values, 99)), 2),
-    }
-
-
-def measure(seconds: float, report: Callable[[str], None] = print) -> dict[str, Any]:
-    """Every model with every number of clients, the exporters in turn."""
-    results: dict[str, dict[str, dict[str, float]]] = {}
+def measure(seconds: float, rounds: int, report: Callable[[str], None] = print) -> dict[str, Any]:
+    """Every model with every number of clients, in turn: what disturbs the machine disturbs all of them."""
+    taken: dict[tuple[str, int], list[float]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         made = models(folder)
-        served = {f"m{i}": name for i, name in enumerate(made)}
-        with ort_rrelu_serve({key: made[name] for key, name in served.items()}, folder) as server:
-            for clients in _CLIENTS:
-                for key, name in served.items():
-                    row = _row(_ask(server.endpoints[key], clients, seconds), seconds)
-                    results.setdefault(name, {})[str(clients)] = row
-                    report(f"{name}, {clients} clients: {row}")
+        names = {f"m{i}": name for i, name in enumerate(made)}
+        with ort_rrelu_serve({key: made[name] for key, name in names.items()}, folder) as server:
+            for _ in range(rounds):
+                for clients in _CLIENTS:
+                    for key, name in names.items():
+                        values = ask(server.endpoints[key], _IMAGE, clients, seconds)
+                        taken.setdefault((name, clients), []).extend(values)
+    results: dict[str, dict[str, dict[str, float]]] = {}
+    for (name, clients), values in taken.items():
+        found = results.setdefault(name, {})[str(clients)] = row(values, seconds * rounds)
+        report(f"{name}, {clients} clients: {found}")
     return results
 
 
@@ -126,12 +99,13 @@ def table(results: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=float, default=3, help="for each model and number of clients")
+    parser.add_argument("--seconds", type=float, default=1, help="for each model, clients and round")
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--output", type=Path, default=_RESULT)
     options = parser.parse_args()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's, about its older exporter
-        results = measure(options.seconds)
+        results = measure(options.seconds, options.rounds)
     machine = {
         "cores": os.cpu_count(),
         "onnxruntime": onnxruntime.__version__,

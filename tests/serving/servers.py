@@ -11,10 +11,10 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import onnx
-import yaml
 
 from tests.serving.clients import Endpoint
 from tests.serving.processes import free_ports, running
@@ -70,7 +70,7 @@ def ort_rrelu_serve(models: Mapping[str, onnx.ModelProto], folder: Path) -> Iter
             command = [str(_SCRIPTS / "ort-rrelu"), "serve", str(path), "--max-bytes", str(MAX_BYTES)]
             ports = ["--http-port", str(http), "--grpc-port", str(grpc)]
             url = f"127.0.0.1:{http}/v2/models/{name}"
-            stack.enter_context(running([*command, *ports], log, lambda url=url: _is_ready(url)))
+            stack.enter_context(running([*command, *ports], log, partial(_is_ready, url)))
             endpoints[name] = Endpoint(name, f"127.0.0.1:{http}", f"127.0.0.1:{grpc}")
         yield Served(endpoints)
 
@@ -116,11 +116,15 @@ def ray_serve(
 ) -> Iterator[Served]:
     """`serve run` on one file, in a Ray of its own; an application for each model."""
     http, grpc = free_ports(2)
-    applications = []
+    applications: list[dict[str, object]] = []
     for name, model in models.items():
         onnx.save(model, folder / f"{name}.onnx")
-        arguments = {"model": str(folder / f"{name}.onnx"), "max_bytes": MAX_BYTES, "max_batch_time": 0.05}
-        deployment = {
+        arguments: dict[str, object] = {
+            "model": str(folder / f"{name}.onnx"),
+            "max_bytes": MAX_BYTES,
+            "max_batch_time": 0.05,
+        }
+        deployment: dict[str, object] = {
             "name": "Served",
             "num_replicas": (replicas or {}).get(name, 1),
             "ray_actor_options": {"num_cpus": 0.05},
@@ -130,7 +134,7 @@ def ray_serve(
                 "name": name,
                 "route_prefix": f"/{name}",
                 "import_path": "ort_rrelu.serving.ray:app",
-                "args": {**arguments, "threads": 1},
+                "args": arguments,
                 "deployments": [deployment],
             }
         )
@@ -142,7 +146,7 @@ def ray_serve(
         "applications": applications,
     }
     file, log = folder / "serve.yaml", folder / "log"
-    file.write_text(yaml.safe_dump(config))
+    file.write_text(json.dumps(config))  # JSON is YAML
     # Short: the names of Ray's sockets are in it, and may have 107 characters.
     own = tempfile.mkdtemp(prefix="rr", dir="/tmp")
     env = {"RAY_AUTH_MODE": "disabled", "RAY_TMPDIR": own, "RAY_USAGE_STATS_ENABLED": "0"}

@@ -54,7 +54,7 @@ def test_step_is_an_int64(connect: Connect, transport: str, step: int) -> None:
 
 
 def test_half_and_double(connect: Connect, raw_transport: str) -> None:
-    x = {"FP16": ROWS[:, :3].astype(np.float16), "FP64": ROWS[:, :3].astype(np.float64)}
+    x: dict[str, Array] = {"FP16": ROWS[:, :3].astype(np.float16), "FP64": ROWS[:, :3].astype(np.float64)}
     client = connect("numbers", raw_transport)
     answer = client.infer({"x_float16": ("FP16", x["FP16"]), "x_double": ("FP64", x["FP64"])})
     for name, datatype in (("y_float16", "FP16"), ("y_double", "FP64")):
