@@ -112,9 +112,12 @@ def mlserver_repository(
 
 @contextmanager
 def ray_serve(
-    models: Mapping[str, onnx.ModelProto], folder: Path, replicas: Mapping[str, int] | None = None
+    models: Mapping[str, onnx.ModelProto],
+    folder: Path,
+    replicas: Mapping[str, int],
+    max_batch_time: float = 0.05,
 ) -> Iterator[Served]:
-    """`serve run` on one file, in a Ray of its own; an application for each model."""
+    """`serve run` on one file, in a Ray of its own; an application for each model, one replica or more."""
     http, grpc = free_ports(2)
     applications: list[dict[str, object]] = []
     for name, model in models.items():
@@ -122,11 +125,11 @@ def ray_serve(
         arguments: dict[str, object] = {
             "model": str(folder / f"{name}.onnx"),
             "max_bytes": MAX_BYTES,
-            "max_batch_time": 0.05,
+            "max_batch_time": max_batch_time,
         }
         deployment: dict[str, object] = {
             "name": "Served",
-            "num_replicas": (replicas or {}).get(name, 1),
+            "num_replicas": replicas.get(name, 1),
             "ray_actor_options": {"num_cpus": 0.05},
         }
         applications.append(
