@@ -15,6 +15,7 @@ _SHARED = "(float[batch,8] x) => (float[batch,8] y)"
 _BATCHES = {
     **{name: MODELS[name] for name in ("eval", "numbers", "bfloat16", "strings")},
     "portable eval": ort_rrelu.graph.portable(MODELS["eval"]),
+    "lowered eval": ort_rrelu.graph.lower(MODELS["eval"]),
     "eval node with a step": parse(f"g {_SHARED} <int64 step = {{3}}> {{ y = ort_rrelu.RRelu (x, step) }}"),
     "dropout in eval mode": parse(f"g {_SHARED} {{ y = Dropout (x) }}"),
 }
@@ -22,6 +23,8 @@ _BATCHES = {
 _REFUSES = {
     "step": (MODELS["train"], "is in train mode"),
     "no step": (MODELS["seeded"], "is in train mode"),
+    "lowered train": (ort_rrelu.graph.lower(MODELS["seeded"]), "draws random numbers"),
+    "lowered exactly": (ort_rrelu.graph.lower(MODELS["train"], exact=True), "shifts bits"),
     "portable train": (ort_rrelu.graph.portable(MODELS["train"]), "is in train mode"),
     "step input alone": (
         parse("g (float[batch,8] x, int64 step) => (float[batch,8] y) { y = ort_rrelu.RRelu (x, step) }"),
