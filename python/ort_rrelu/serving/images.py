@@ -87,9 +87,15 @@ def _pixels(model: onnx.ModelProto) -> tuple[str, tuple[int, int, int]]:
     if value is None or not fits or tensor.elem_type != TensorProto.FLOAT:
         raise InvalidValueError(
             "the network's first input must be float [batch, 1 or 3, height, width], with fixed sizes; "
-            f"it is {onnx.printer.to_text(value) if value else 'missing'}"
+            f"it is {_described(value) if value else 'missing'}"
         )
     return value.name, (dims[1], dims[2], dims[3])
+
+
+def _described(value: onnx.ValueInfoProto) -> str:
+    tensor = value.type.tensor_type
+    dims = (d.dim_param or (str(d.dim_value) if d.HasField("dim_value") else "?") for d in tensor.shape.dim)
+    return f'"{value.name}", {TensorProto.DataType.Name(tensor.elem_type).lower()} [{", ".join(dims)}]'
 
 
 def _scores(model: onnx.ModelProto) -> str:
@@ -101,7 +107,7 @@ def _scores(model: onnx.ModelProto) -> str:
         or tensor.elem_type != TensorProto.FLOAT
         or len(tensor.shape.dim) != 2
     ):
-        found = ", ".join(onnx.printer.to_text(value) for value in outputs) or "none"
+        found = ", ".join(map(_described, outputs)) or "none"
         raise InvalidValueError(f"the network must have one output, float [batch, classes]; it has {found}")
     return str(outputs[0].name)
 
