@@ -8,13 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
 import ort_rrelu
 from ort_rrelu.arguments import Array
-from tests.serving.clients import Client, refusal
+from tests.serving.clients import Client, Endpoint, refusal
 from tests.serving.conftest import Connect
 from tests.serving.servers import MAX_BYTES, Served
 
@@ -140,6 +142,30 @@ def test_right_body(served: Served) -> None:
     """So that the ones above are refused for what is wrong with them."""
     status, text = _post(served, json.dumps({"inputs": [_TENSOR]}).encode())
     assert status == 200, text
+
+
+_RAW: dict[str, tuple[str, list[int], list[bytes]]] = {
+    "too few bytes": ("FP32", [1, 8], [bytes(28)]),
+    "no whole number of values": ("FP32", [1, 8], [bytes(31)]),
+    "unknown datatype": ("FP31", [1, 8], [bytes(32)]),
+    "negative shape": ("FP32", [-1, -8], [bytes(32)]),
+    "huge shape": ("FP32", [2**40, 8], [bytes(32)]),
+    "length beyond the data": ("BYTES", [1, 8], [b"\xff\xff\xff\xff"]),
+}
+
+
+def check_raw_messages(endpoint: Endpoint) -> None:
+    """Messages that contradict themselves, which tritonclient would not send: its stub does."""
+    with grpc.insecure_channel(endpoint.grpc) as channel:
+        ask = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer
+        metadata = tuple(endpoint.headers.items())
+        for name, (datatype, shape, raw) in _RAW.items():
+            request = service_pb2.ModelInferRequest(model_name=endpoint.name, raw_input_contents=raw)
+            request.inputs.add(name="x", datatype=datatype, shape=shape)
+            with pytest.raises(grpc.RpcError) as caught:
+                ask(request, metadata=metadata, timeout=60)
+            assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT, (name, caught.value)
+            assert caught.value.details(), name
 
 
 def check_oversized(client: Client) -> None:

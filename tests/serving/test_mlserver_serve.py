@@ -15,7 +15,7 @@ import pytest
 from tests.serving.clients import Client
 from tests.serving.processes import free_ports
 from tests.serving.servers import Served, ort_rrelu_serve
-from tests.serving.test_faults import _post, check_alive, check_oversized
+from tests.serving.test_faults import _post, check_alive, check_oversized, check_raw_messages
 from tests.serving_models import MODELS
 
 
@@ -28,6 +28,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def test_oversized_request(served: Served, transport: str) -> None:
     with closing(Client(served.endpoints["eval"], transport)) as client:
         check_oversized(client)
+
+
+def test_raw_messages(served: Served) -> None:
+    check_raw_messages(served.endpoints["eval"])
 
 
 def test_compressed_body(served: Served) -> None:

@@ -6,10 +6,15 @@ import asyncio
 import logging
 import os
 import socket
+import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import mlserver.grpc.server
 from mlserver import MLServer, ModelSettings, Settings
+from mlserver.errors import MLServerError
+from mlserver.grpc.servicers import InferenceServicer
 from mlserver.settings import ModelParameters
 
 from ort_rrelu.serving.body_limit import BodyLimit
@@ -73,6 +78,16 @@ def _check_port(host: str, port: int) -> None:
             raise OSError(error.errno, f"{error.strerror}, port {port}", host) from error
 
 
+class _Servicer(InferenceServicer):
+    """Answers INVALID_ARGUMENT where MLServer 1.7.1 fails over a message that contradicts itself."""
+
+    def _InsertHeaders(self, request: Any, context: Any) -> Any:  # noqa: N802
+        try:
+            return super()._InsertHeaders(request, context)
+        except (struct.error, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+            raise MLServerError(f"not a request of the Open Inference Protocol: {error!r}") from error
+
+
 async def _serve(settings: ModelSettings, options: Options) -> None:
     server = MLServer(
         Settings(
@@ -84,7 +99,8 @@ async def _serve(settings: ModelSettings, options: Options) -> None:
             metrics_endpoint=None,
         )
     )
-    # MLServer 1.7.1 has no limit on HTTP bodies, and no public way to its app.
+    # MLServer 1.7.1 has no limit on HTTP bodies, and no public way to its app and servicer.
+    mlserver.grpc.server.InferenceServicer = _Servicer
     server._rest_server._app.add_middleware(BodyLimit, max_bytes=options.max_bytes)
     for name in ("mlserver.grpc", "uvicorn.access"):
         logging.getLogger(name).setLevel(logging.WARNING)  # a line for each request
