@@ -215,7 +215,7 @@ def _test_serving(session: nox.Session, server: str) -> None:
     # Servers and clients share two cores: threads that wait in a loop would take them away.
     env = {"OMP_NUM_THREADS": "1"}
     arguments = session.posargs or ["tests/serving"]
-    session.run("python", "-m", "pytest", "-q", "--server", server, *arguments, env=env)
+    session.run("python", "-m", "pytest", "-q", "--disable-warnings", "--server", server, *arguments, env=env)
 
 
 @nox.session
