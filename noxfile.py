@@ -230,6 +230,30 @@ def training_long(session: nox.Session) -> None:
         session.run(python, "tests/training_run.py", "run", str(folder), external=True)
 
 
+_SERVING = ["hypothesis", "pytest"]
+
+
+def _test_serving(session: nox.Session, server: str) -> None:
+    # Servers and clients share two cores: threads that wait in a loop would take them away.
+    env = {"OMP_NUM_THREADS": "1"}
+    arguments = session.posargs or ["tests/serving"]
+    session.run("python", "-m", "pytest", "-q", "--disable-warnings", "--server", server, *arguments, env=env)
+
+
+@nox.session
+def serving(session: nox.Session) -> None:
+    """MLServer, from the library's tests to the README's section as pasted."""
+    session.install(*_CONSTRAINTS, f"{_wheel(session)}[serve,demo]", *_SERVING)
+    _test_serving(session, "mlserver")
+
+
+@nox.session
+def serving_ray(session: nox.Session) -> None:
+    """Ray Serve, which wants another fastapi than MLServer."""
+    session.install(*_CONSTRAINTS, f"{_wheel(session)}[serve-ray]", *_SERVING)
+    _test_serving(session, "ray")
+
+
 def _native_sources(session: nox.Session) -> list[str]:
     """ONNX Runtime's headers and Highway's sources, fetched once for all sessions, as CMake arguments."""
     build = _ROOT / "build" / "native"

@@ -18,6 +18,7 @@ from ort_rrelu.library import get_cmake_dir, get_library_path, get_pkgconfig_dir
 if TYPE_CHECKING:
     from ort_rrelu import evaluator as evaluator
     from ort_rrelu import paddle as paddle
+    from ort_rrelu import serving as serving
     from ort_rrelu import torch as torch
     from ort_rrelu import training as training
     from ort_rrelu.runtime import InferenceSession as InferenceSession
@@ -42,6 +43,7 @@ _LAZY = {
     "register": ("runtime", "onnxruntime"),
     "evaluator": ("evaluator", "onnx"),
     "paddle": ("paddle", "paddle"),
+    "serving": ("serving", "onnx"),
     "torch": ("torch", "torch"),
     "training": ("training", "onnxruntime"),
 }

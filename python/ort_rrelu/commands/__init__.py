@@ -9,7 +9,9 @@ from ort_rrelu.commands import (  # noqa: F401  # each registers itself with the
     lower,
     portable,
     run,
+    serve,
     set_training,
+    triton,
 )
 from ort_rrelu.commands.app import app
 

@@ -1,66 +1,13 @@
-"""Tensors between NumPy and ONNX Runtime, with the types that NumPy itself lacks (bfloat16, float8)."""
+"""Tensors as the verbs need them: those of ort_rrelu.tensors, and what the tables say of one."""
 
 from __future__ import annotations
 
-import ctypes
-import re
-from typing import Any
-
 import numpy as np
-import onnx
 
 from ort_rrelu.arguments import Array
-from ort_rrelu.errors import InvalidTypeError
+from ort_rrelu.tensors import as_array, as_ort_value, element_dtype, is_extension
 
 __all__ = ["as_array", "as_ort_value", "element_dtype", "is_extension", "statistics"]
-
-_TENSOR = re.compile(r"tensor\((\w+)\)")
-
-
-def element_dtype(type_name: str) -> np.dtype[Any] | None:
-    """The dtype of what ONNX Runtime calls tensor(...); None when it is no tensor, or one that is packed."""
-    match = _TENSOR.fullmatch(type_name)
-    code = dict(onnx.TensorProto.DataType.items()).get(match[1].upper()) if match else None
-    if code is None:
-        return None
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(code)
-    packed = _from_ml_dtypes(dtype) and not is_extension(dtype)
-    return None if packed else dtype
-
-
-def _from_ml_dtypes(dtype: np.dtype[Any]) -> bool:
-    return dtype.type.__module__.startswith("ml_dtypes")
-
-
-def is_extension(dtype: np.dtype[Any]) -> bool:
-    """Whether NumPy's file format and ONNX Runtime's Python interface lack the type."""
-    return dtype.name.startswith(("bfloat16", "float8"))
-
-
-def as_ort_value(array: Array) -> Any:
-    """An onnxruntime.OrtValue on the array's memory, which must outlive it."""
-    from onnxruntime import OrtValue
-
-    if not is_extension(array.dtype):
-        return OrtValue.ortvalue_from_numpy(array)
-    if not hasattr(OrtValue, "ortvalue_from_numpy_with_onnx_type"):
-        raise InvalidTypeError(f"this onnxruntime is too old to be fed {array.dtype} from Python")
-    bits = array.view(np.dtype(f"u{array.dtype.itemsize}"))
-    return OrtValue.ortvalue_from_numpy_with_onnx_type(
-        bits, onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
-    )
-
-
-def as_array(value: Any) -> Array | None:
-    """The tensor in an onnxruntime.OrtValue in CPU memory; None when it holds something else."""
-    if not value.has_value() or not value.is_tensor():
-        return None
-    dtype = element_dtype(value.data_type())
-    if dtype is None or not is_extension(dtype):
-        return None if dtype is None else np.asarray(value.numpy())
-    shape = tuple(value.shape())
-    data = ctypes.string_at(value.data_ptr(), dtype.itemsize * int(np.prod(shape)))
-    return np.ndarray(shape, dtype, data)
 
 
 def statistics(array: Array) -> dict[str, float | None]:

@@ -1,0 +1,60 @@
+"""`ort-rrelu serve`: a model behind MLServer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ort_rrelu.commands import terminal
+from ort_rrelu.commands.app import app
+from ort_rrelu.errors import MissingPackageError
+
+__all__ = ["serve"]
+
+_EXAMPLE = terminal.example("ort-rrelu serve model.onnx --http-port 8080")
+
+
+@app.command(epilog=f"Example: {_EXAMPLE}")
+def serve(
+    model: Annotated[Path, typer.Argument(help="An ONNX model.", show_default=False)],
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of the model in URLs; its file's name without it.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    http_port: Annotated[int, typer.Option(min=1, max=65535, help="HTTP port.")] = 8080,
+    grpc_port: Annotated[int, typer.Option(min=1, max=65535, help="gRPC port.")] = 8081,
+    max_batch_size: Annotated[
+        int, typer.Option(min=1, help="Requests in a run. Models that draw slopes never share runs.")
+    ] = 32,
+    max_batch_time: Annotated[
+        float, typer.Option(min=0, help="Seconds that a request waits for others.")
+    ] = 0.002,
+    max_bytes: Annotated[int, typer.Option(min=1, help="Largest body of a request.")] = 64 * 2**20,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="For train nodes that have no seed of their own.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="ONNX Runtime's, for one run.")
+    ] = None,
+) -> None:
+    """Serve MODEL with the Open Inference Protocol, over HTTP and gRPC, until Ctrl-C."""
+    try:
+        from ort_rrelu.serving import mlserver_process
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(
+            f"{error.name}, which serving needs, is not installed: pip install 'ort-rrelu[serve]'"
+        ) from error
+    options = mlserver_process.Options(
+        name=name or model.stem,
+        host=host,
+        http_port=http_port,
+        grpc_port=grpc_port,
+        max_batch_size=max_batch_size,
+        max_batch_time=max_batch_time,
+        max_bytes=max_bytes,
+        seed=seed,
+        threads=threads,
+    )
+    mlserver_process.serve(model, options)

@@ -1,0 +1,149 @@
+"""A model as a server holds it: session, inputs and outputs, and whether requests share runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+import ort_rrelu
+from ort_rrelu.arguments import Array
+from ort_rrelu.errors import InvalidValueError, MissingPackageError
+from ort_rrelu.graph.file import read_model
+from ort_rrelu.serving.batching import obstacles
+from ort_rrelu.serving.errors import RequestError
+from ort_rrelu.serving.image_guard import EXTENSIONS_DOMAINS, image_inputs
+from ort_rrelu.serving.requests import DTYPES, Answer, Tensor, TensorSpec, as_arrays
+from ort_rrelu.tensors import as_array, as_ort_value
+
+__all__ = ["ServedModel", "inputs_of", "outputs_of"]
+
+_DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
+
+
+def inputs_of(model: onnx.ModelProto, *, guarded: bool = True) -> tuple[TensorSpec, ...]:
+    """The inputs of a request. Raises InvalidValueError for one that the protocol cannot carry.
+
+    guarded: an input that the model decodes as an image is BYTES, which image_guard checks, else UINT8.
+    """
+    weights = {tensor.name for tensor in model.graph.initializer}
+    images = image_inputs(model) if guarded else set()
+    return tuple(
+        TensorSpec(value.name, "BYTES", (1,), image=True) if value.name in images else _spec("input", value)
+        for value in model.graph.input
+        if value.name not in weights
+    )
+
+
+def outputs_of(model: onnx.ModelProto) -> tuple[TensorSpec, ...]:
+    """The outputs. Raises InvalidValueError for one that the protocol cannot carry."""
+    return tuple(_spec("output", value) for value in model.graph.output)
+
+
+def _spec(kind: str, value: onnx.ValueInfoProto) -> TensorSpec:
+    tensor = value.type.tensor_type
+    if not value.type.HasField("tensor_type") or not tensor.HasField("shape"):
+        raise InvalidValueError(f'{kind} "{value.name}" is no tensor with a shape: it cannot be served')
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+    if dtype not in _DATATYPES:
+        raise InvalidValueError(f'{kind} "{value.name}" is {dtype}: the protocol carries {", ".join(DTYPES)}')
+    dims = (d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in tensor.shape.dim)
+    return TensorSpec(value.name, _DATATYPES[dtype], tuple(dims))
+
+
+class ServedModel:
+    """A model with its session, ready to answer requests from several threads at once.
+
+    Args:
+        path: the model file. Nodes of onnxruntime-extensions are registered too.
+        seed: as in ort_rrelu.register.
+        threads: of ONNX Runtime for one run; None leaves the number to it.
+        providers: as in onnxruntime.InferenceSession.
+
+    Raises:
+        ModelFileError, InvalidValueError: as ort_rrelu.InferenceSession; also for an input or output that the
+            Open Inference Protocol cannot carry.
+        MissingPackageError: onnxruntime-extensions is needed and missing.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        seed: int | None = None,
+        threads: int | None = None,
+        providers: Sequence[str] | None = None,
+    ) -> None:
+        model = read_model(path)
+        self.inputs = inputs_of(model)
+        self.outputs = outputs_of(model)
+        self.obstacles = tuple(obstacles(model))
+        # NumPy's interface of ONNX Runtime lacks bfloat16, OrtValues lack strings.
+        datatypes = {spec.datatype for spec in (*self.inputs, *self.outputs)}
+        self._by_value = "BF16" in datatypes
+        if self._by_value and any(spec.datatype == "BYTES" and not spec.image for spec in self.inputs):
+            raise InvalidValueError("a model with strings and bfloat16 among its inputs cannot be served")
+        self._session = ort_rrelu.InferenceSession(
+            os.fspath(Path(path)), _options(model, seed, threads), list(providers or ["CPUExecutionProvider"])
+        )
+
+    @property
+    def batches(self) -> bool:
+        """Whether requests may share a run."""
+        return not self.obstacles
+
+    def arrays(self, tensors: Iterable[Tensor]) -> dict[str, Array]:
+        """A request's tensors as the model takes them. Raises RequestError."""
+        return as_arrays(self.inputs, tensors)
+
+    def names(self, wanted: Sequence[str]) -> list[str]:
+        """The outputs that a request gets: those that it names, else all. Raises RequestError."""
+        names = [spec.name for spec in self.outputs]
+        for name in wanted:
+            if name not in names:
+                raise RequestError(f'there is no output "{name}": the outputs are {", ".join(names)}')
+        return list(wanted) or names
+
+    def run(self, arrays: dict[str, Array]) -> Answer:
+        """The outputs by name. Raises RequestError when ONNX Runtime refuses the inputs."""
+        names = [spec.name for spec in self.outputs]
+        try:
+            values = self._run(names, arrays)
+        except Exception as error:  # ONNX Runtime's have no other base class
+            raise RequestError(f"ONNX Runtime refused these inputs: {error}") from error
+        return dict(zip(names, values, strict=True))
+
+    def _run(self, names: list[str], arrays: dict[str, Array]) -> list[Array]:
+        if not self._by_value:
+            return [np.asarray(array) for array in self._session.run(names, arrays)]
+        feeds = {name: as_ort_value(array) for name, array in arrays.items()}
+        values = map(as_array, self._session.run_with_ort_values(names, feeds))
+        return [array for array in values if array is not None]
+
+    def run_together(self, requests: Sequence[dict[str, Array]]) -> list[Answer]:
+        """One run for several requests: joined along the first dimension, and taken apart again."""
+        joined = {name: np.concatenate([r[name] for r in requests]) for name in requests[0]}
+        first = next(iter(joined))
+        ends = np.cumsum([len(r[first]) for r in requests])[:-1]
+        parts = {name: np.split(array, ends) for name, array in self.run(joined).items()}
+        return [{name: parts[name][i] for name in parts} for i in range(len(requests))]
+
+
+def _options(model: onnx.ModelProto, seed: int | None, threads: int | None) -> Any:
+    options = ort_rrelu.register(seed=seed)
+    options.log_severity_level = 4  # errors come as exceptions, too
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    if any(opset.domain in EXTENSIONS_DOMAINS for opset in model.opset_import):
+        try:
+            import onnxruntime_extensions
+        except ImportError as error:
+            raise MissingPackageError(
+                "the model has operators of onnxruntime-extensions: pip install onnxruntime-extensions"
+            ) from error
+        options.register_custom_ops_library(onnxruntime_extensions.get_library_path())
+    return options

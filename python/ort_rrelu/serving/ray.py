@@ -1,0 +1,192 @@
+"""An application for Ray Serve: replicas of a model behind the Open Inference Protocol, over HTTP and gRPC.
+
+In Serve's configuration: "import_path: ort_rrelu.serving.ray:app" with "args: {model: /net.onnx}"; for gRPC
+"grpc_servicer_functions" with add_GRPCInferenceServiceServicer_to_server of ort_rrelu.serving.grpc_protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import grpc
+from pydantic import BaseModel, ConfigDict
+from ray import serve
+from ray.serve.grpc_util import RayServegRPCContext
+from starlette.requests import Request
+from starlette.responses import Response
+from tritonclient.grpc import service_pb2
+
+import ort_rrelu
+from ort_rrelu.arguments import Array
+from ort_rrelu.serving import grpc_protocol, http_protocol
+from ort_rrelu.serving.errors import RequestError
+from ort_rrelu.serving.model import ServedModel
+from ort_rrelu.serving.requests import Answer, Tensor
+
+__all__ = ["Arguments", "Served", "app"]
+
+_GRPC_CODES = {
+    404: grpc.StatusCode.NOT_FOUND,
+    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+
+
+class Arguments(BaseModel):
+    """The application's `args`: those of ServedModel, and more.
+
+    name: the model's in the protocol, its file's name by default. max_batch_size: requests of one run;
+    max_batch_time: seconds that a request waits for others. Both count only where the model may batch.
+    max_bytes: of a request's body.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    name: str = ""
+    max_batch_size: int = 32
+    max_batch_time: float = 0.002
+    max_bytes: int = 64 * 2**20
+    seed: int | None = None
+    threads: int | None = None
+    providers: list[str] | None = None
+
+
+@serve.deployment(max_ongoing_requests=64)
+class Served:
+    """One replica: a session, and the protocol's routes."""
+
+    def __init__(self, arguments: Arguments) -> None:
+        self._name = arguments.name or Path(arguments.model).stem
+        self._max_bytes = arguments.max_bytes
+        self._served = ServedModel(
+            arguments.model, seed=arguments.seed, threads=arguments.threads, providers=arguments.providers
+        )
+        self._batches = self._served.batches and arguments.max_batch_size > 1
+        self._together.set_max_batch_size(arguments.max_batch_size)
+        self._together.set_batch_wait_timeout_s(arguments.max_batch_time)
+
+    @serve.batch(max_batch_size=1, max_concurrent_batches=2)
+    async def _together(self, requests: list[dict[str, Array]]) -> list[Answer]:
+        return await asyncio.to_thread(self._served.run_together, requests)
+
+    async def _answer(self, tensors: list[Tensor], wanted: list[str]) -> Answer:
+        names = self._served.names(wanted)
+        arrays = self._served.arrays(tensors)
+        if self._batches:
+            answer: Answer = await self._together(arrays)
+        else:
+            answer = await asyncio.to_thread(self._served.run, arrays)
+        return {name: answer[name] for name in names}
+
+    async def __call__(self, request: Request) -> Response:
+        """The protocol over HTTP."""
+        try:
+            return await self._route(request)
+        except RequestError as error:
+            return _json({"error": str(error)}, error.status)
+
+    async def _route(self, request: Request) -> Response:
+        # The application's route prefix is before the protocol's path.
+        path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+        match [request.method, *path.strip("/").split("/")]:
+            case ["GET", "v2"]:
+                return _json(_server())
+            case ["GET", "v2", "health", "live" | "ready"]:
+                return Response()
+            case [method, "v2", "models", name, *rest]:
+                rest = rest[2:] if rest[:2] == ["versions", "1"] else rest
+                self._check_name(name)
+                match [method, *rest]:
+                    case ["GET"]:
+                        return _json(http_protocol.metadata(name, self._served.inputs, self._served.outputs))
+                    case ["GET", "ready"]:
+                        return Response()
+                    case ["POST", "infer"]:
+                        return await self._infer(request)
+        raise RequestError(f"there is no {request.method} {path}", 404)
+
+    async def _infer(self, request: Request) -> Response:
+        body = await self._body(request)
+        header_length = request.headers.get(http_protocol.HEADER_LENGTH)
+        decoded = http_protocol.decode(body, header_length, self._served.outputs)
+        answer = await self._answer(decoded.tensors, decoded.outputs)
+        headers, content = http_protocol.encode(self._name, decoded, self._served.outputs, answer)
+        return Response(content, headers=headers)
+
+    async def _body(self, request: Request) -> bytes:
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise RequestError("content-encoding: send the body uncompressed", 415)
+        body, size = bytearray(), 0
+        async for chunk in request.stream():  # all of it: the client reads no answer before
+            size += len(chunk)
+            body += chunk if size <= self._max_bytes else b""
+        self._check_size(size)
+        return bytes(body)
+
+    def _check_size(self, size: int) -> None:
+        if size > self._max_bytes:
+            raise RequestError(f"the request has {size} bytes: at most {self._max_bytes}", 413)
+
+    def _check_name(self, name: str) -> None:
+        if name != self._name:
+            raise RequestError(f'there is no model "{name}": this application serves "{self._name}"', 404)
+
+    async def ModelInfer(self, request: Any, grpc_context: RayServegRPCContext) -> Any:  # noqa: N802
+        """The protocol over gRPC; the methods have its names."""
+        try:
+            self._check_name(request.model_name)
+            self._check_size(request.ByteSize())
+            answer = await self._answer(
+                grpc_protocol.tensors_of(request), [output.name for output in request.outputs]
+            )
+        except RequestError as error:
+            grpc_context.set_code(_GRPC_CODES.get(error.status, grpc.StatusCode.INVALID_ARGUMENT))
+            grpc_context.set_details(str(error))
+            raise
+        return grpc_protocol.answer_message(self._name, request, self._served, answer)
+
+    async def ModelMetadata(self, request: Any, grpc_context: RayServegRPCContext) -> Any:  # noqa: N802
+        """Names, datatypes and shapes."""
+        try:
+            self._check_name(request.name)
+        except RequestError as error:
+            grpc_context.set_code(grpc.StatusCode.NOT_FOUND)
+            grpc_context.set_details(str(error))
+            raise
+        return grpc_protocol.metadata_message(self._name, self._served)
+
+    async def ModelReady(self, request: Any) -> Any:  # noqa: N802
+        """Whether the model of that name is served."""
+        return service_pb2.ModelReadyResponse(ready=request.name == self._name)
+
+    async def ServerLive(self, request: Any) -> Any:  # noqa: N802
+        """A replica that answers is alive."""
+        return service_pb2.ServerLiveResponse(live=True)
+
+    async def ServerReady(self, request: Any) -> Any:  # noqa: N802
+        """A replica that answers is ready."""
+        return service_pb2.ServerReadyResponse(ready=True)
+
+    async def ServerMetadata(self, request: Any) -> Any:  # noqa: N802
+        """Name and version."""
+        return service_pb2.ServerMetadataResponse(**_server())
+
+
+def _server() -> dict[str, Any]:
+    return {"name": "ort-rrelu", "version": ort_rrelu.__version__, "extensions": ["binary_tensor_data"]}
+
+
+def _json(value: dict[str, Any], status: int = 200) -> Response:
+    return Response(json.dumps(value), status, media_type="application/json")
+
+
+def app(args: dict[str, Any]) -> serve.Application:
+    """The application, from the `args` of Serve's configuration file.
+
+    Replicas and their resources are settings of the deployment "Served". Raises ValidationError (a ValueError
+    of pydantic's) that names an argument which is misspelt, missing or of a wrong type.
+    """
+    return Served.bind(Arguments.model_validate(args))  # type: ignore[attr-defined]

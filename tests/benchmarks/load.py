@@ -1,0 +1,43 @@
+"""Clients that ask a server without a pause, and what they saw."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from threading import Barrier
+
+import numpy as np
+
+from ort_rrelu.arguments import Array
+from tests.serving.clients import Client, Endpoint
+
+__all__ = ["ask", "row"]
+
+
+def ask(endpoint: Endpoint, x: Array, clients: int, seconds: float) -> list[float]:
+    """Milliseconds of each request of all clients, over gRPC."""
+    barrier = Barrier(clients)
+
+    def one(_: int) -> list[float]:
+        taken = []
+        with closing(Client(endpoint, "grpc")) as client:
+            client.infer({"x": ("FP32", x)})
+            barrier.wait(60)
+            end = time.perf_counter() + seconds
+            while (began := time.perf_counter()) < end:
+                client.infer({"x": ("FP32", x)})
+                taken.append((time.perf_counter() - began) * 1e3)
+        return taken
+
+    with ThreadPoolExecutor(clients) as pool:
+        return [value for values in pool.map(one, range(clients)) for value in values]
+
+
+def row(values: list[float], seconds: float) -> dict[str, float]:
+    """Throughput and latencies."""
+    return {
+        "requests_a_second": round(len(values) / seconds, 1),
+        "p50_ms": round(float(np.percentile(values, 50)), 2),
+        "p99_ms": round(float(np.percentile(values, 99)), 2),
+    }

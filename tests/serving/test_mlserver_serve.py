@@ -1,0 +1,70 @@
+"""`ort-rrelu serve`: MLServer with a limit on bodies, and errors before it listens."""
+
+from __future__ import annotations
+
+import gzip
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import onnx
+import pytest
+
+from tests.serving.clients import Client
+from tests.serving.processes import free_ports
+from tests.serving.servers import Served, ort_rrelu_serve
+from tests.serving.test_faults import _post, check_alive, check_oversized, check_raw_messages
+from tests.serving_models import MODELS
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with ort_rrelu_serve({"eval": MODELS["eval"]}, tmp_path_factory.mktemp("serve")) as server:
+        yield server
+
+
+def test_oversized_request(served: Served, transport: str) -> None:
+    with closing(Client(served.endpoints["eval"], transport)) as client:
+        check_oversized(client)
+
+
+def test_raw_messages(served: Served) -> None:
+    check_raw_messages(served.endpoints["eval"])
+
+
+def test_compressed_body(served: Served) -> None:
+    """It could grow beyond any limit."""
+    status, text = _post(served, gzip.compress(bytes(10**6)), {"content-encoding": "gzip"})
+    assert status == 415
+    assert b"uncompressed" in text
+    with closing(Client(served.endpoints["eval"], "json")) as client:
+        check_alive(client)
+
+
+def _serve(*arguments: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "ort_rrelu", "serve", *arguments], capture_output=True, text=True, timeout=120
+    )
+    return done.returncode, " ".join(done.stderr.split())
+
+
+def test_model_that_is_not_there(tmp_path: Path) -> None:
+    code, text = _serve(str(tmp_path / "no.onnx"))
+    assert (code, text) == (2, f"error: there is no model file {tmp_path / 'no.onnx'}")
+
+
+def test_model_that_mlserver_cannot_carry(tmp_path: Path) -> None:
+    onnx.save(MODELS["bfloat16"], tmp_path / "m.onnx")
+    code, text = _serve(str(tmp_path / "m.onnx"))
+    assert code == 2
+    assert 'error: input "x_bfloat16" is BF16, which MLServer does not carry' in text
+
+
+def test_port_that_is_taken(served: Served, tmp_path: Path) -> None:
+    onnx.save(MODELS["eval"], tmp_path / "m.onnx")
+    port = served.endpoints["eval"].http.partition(":")[2]
+    code, text = _serve(str(tmp_path / "m.onnx"), "--http-port", port, "--grpc-port", str(free_ports(1)[0]))
+    assert code == 2
+    assert f"port {port}" in text
