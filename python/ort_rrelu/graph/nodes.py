@@ -9,6 +9,7 @@ import onnx
 from ort_rrelu import schema
 
 __all__ = [
+    "RANDOM_OPS",
     "all_nodes",
     "function_nodes",
     "graph_nodes",
@@ -19,6 +20,18 @@ __all__ = [
     "step_of",
     "subgraphs",
 ]
+
+# ONNX's operators that draw: a session keeps their state to itself.
+RANDOM_OPS = frozenset(
+    {
+        "Bernoulli",
+        "Multinomial",
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+    }
+)
 
 
 def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:

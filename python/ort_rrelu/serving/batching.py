@@ -8,18 +8,9 @@ import onnx
 
 from ort_rrelu import schema
 from ort_rrelu.graph.check import may_train
-from ort_rrelu.graph.nodes import function_nodes, graph_nodes, label
+from ort_rrelu.graph.nodes import RANDOM_OPS, function_nodes, graph_nodes, label
 
 __all__ = ["can_batch", "obstacles"]
-
-_DRAWS = {
-    "Bernoulli",
-    "Multinomial",
-    "RandomNormal",
-    "RandomNormalLike",
-    "RandomUniform",
-    "RandomUniformLike",
-}
 
 
 def can_batch(model: onnx.ModelProto) -> bool:
@@ -58,7 +49,7 @@ def _draws(node: onnx.NodeProto) -> str | None:
         return "is in train mode: slopes depend on the place in the batch" if training else None
     if node.domain not in ("", "ai.onnx"):
         return None
-    if node.op_type in _DRAWS:
+    if node.op_type in RANDOM_OPS:
         return "draws random numbers, which depend on the place in the batch"
     if node.op_type == "BitShift":  # a random stream in standard operators, as graph.lower writes it
         return "shifts bits, as random streams do that are written in standard operators"

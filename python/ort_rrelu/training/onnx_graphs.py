@@ -10,6 +10,7 @@ import torch
 from onnx_ir.passes.common import IdentityEliminationPass
 
 from ort_rrelu.errors import ConversionError
+from ort_rrelu.graph.nodes import RANDOM_OPS
 from ort_rrelu.graph.opset import lower_ir_version
 from ort_rrelu.graph.unused_outputs import remove_unused_outputs
 from ort_rrelu.torch.translation import translation_table
@@ -19,15 +20,6 @@ from ort_rrelu.training.translations import pooling_translations
 __all__ = ["OPSET", "to_onnx"]
 
 OPSET = 18
-
-_RANDOM = [
-    "Bernoulli",
-    "Multinomial",
-    "RandomNormal",
-    "RandomNormalLike",
-    "RandomUniform",
-    "RandomUniformLike",
-]
 
 
 def to_onnx(traced: Traced, seed: int, first_of_batch: int | None) -> onnx.ModelProto:
@@ -87,7 +79,7 @@ def _reason(error: BaseException) -> str:
 def _refuse_other_random_numbers(model: onnx.ModelProto) -> None:
     """A session keeps their state to itself: no checkpoint could have it."""
     for node in model.graph.node:
-        if node.op_type in _RANDOM and not node.domain:
+        if node.op_type in RANDOM_OPS and not node.domain:
             raise ConversionError(
                 f"the step draws random numbers by {node.op_type}, which a resumed training would not "
                 "repeat: RReLU, dropout, rand_like and bernoulli can be trained"
