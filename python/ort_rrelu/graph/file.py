@@ -109,7 +109,9 @@ def _copies(
             )
     for source in files.values():
         if target.exists() and target.samefile(source):
-            raise InvalidValueError(f"{path} holds weights of the model, so the model cannot be written there")
+            raise InvalidValueError(
+                f"{path} holds weights of the model, so the model cannot be written there"
+            )
     return {target.parent / place: source for place, source in files.items()}
 
 
