@@ -73,26 +73,25 @@ def _key(body: Body, opset: int, *, seeded: bool) -> str:
 
 
 def _entropy(body: Body, opset: int) -> str:
-    """64 bits of the runtime's own generator."""
-    return _dropped_bits(body) if opset >= NO_RANDOM_UNIFORM else _uniform_bits(body)
-
-
-def _uniform_bits(body: Body) -> str:
-    """16 of each of four numbers."""
-    drawn = body("RandomUniform", shape=[4], low=0.0, high=65536.0)
+    """64 bits of the runtime's own generator: 16 of each of four numbers."""
+    drawn = _dropped(body) if opset >= NO_RANDOM_UNIFORM else _uniform(body)
     # Rounding may give the upper bound itself.
     words = body("BitwiseAnd", body.to_int64(body("Floor", drawn)), body.constant(0xFFFF, np.int64))
     places = body.constant([1, 2**16, 2**32, -(2**48)], np.int64)
     return body.to_uint64(body("ReduceSum", body("Mul", words, places), keepdims=0))
 
 
-def _dropped_bits(body: Body) -> str:
-    """One for each element that Dropout keeps: the one random op that ONNX Runtime has in every opset."""
+def _uniform(body: Body) -> str:
+    return body("RandomUniform", shape=[4], low=0.0, high=65536.0)
+
+
+def _dropped(body: Body) -> str:
+    """By Dropout, the one random op that ONNX Runtime has in every opset: it doubles what it keeps."""
+    # ONNX Runtime 1.24 refuses constants of more than 127 bytes in branches: hence four of 64.
+    bits = body.constant(2.0 ** np.arange(-1, 15), np.float32)
     half, always = body.constant(0.5, np.float32), body.constant(True, np.bool_)
-    kept = body("Dropout", body.constant(np.ones(64), np.float32), half, always)
-    bits = body.to_int64(body("Greater", kept, body.constant(0.0, np.float32)))
-    places = body.constant(np.uint64(1) << np.arange(64, dtype=np.uint64), np.int64)
-    return body.to_uint64(body("ReduceSum", body("Mul", bits, places), keepdims=0))
+    drawn = (body("Dropout", bits, half, always) for _ in range(4))
+    return body("Concat", *(body("ReduceSum", each) for each in drawn), axis=0)
 
 
 def _words(body: Body, value: str) -> tuple[str, str]:
