@@ -253,6 +253,18 @@ def test_info_without_nodes_of_ours() -> None:
     assert "no nodes of the domain ort_rrelu" in call("info strings.onnx")
 
 
+def test_control_characters_of_names_do_not_reach_the_terminal() -> None:
+    named = one_node()
+    named.graph.node[0].name = "a\x1b[31mb\x07é"
+    onnx.save(named, "control.onnx")
+    shown = call("info control.onnx")
+    assert "a\\x1b[31mb\\x07é" in shown
+    named.graph.node[0].attribute.add(name="sed", type=onnx.AttributeProto.INT, i=1)
+    onnx.save(named, "control.onnx")
+    message = refused("run control.onnx")
+    assert "a\\x1b[31mb\\x07é" in message and "\x1b" not in shown + message
+
+
 def test_seeds_of_exporters_stay_on_one_line() -> None:
     assert str(2**62 + 1) in call("info stepped.onnx")
 

@@ -259,6 +259,14 @@ def test_weights_that_cannot_be_carried(
     assert _listing(tmp_path) == before
 
 
+def test_model_does_not_go_where_its_weights_are(tmp_path: Path) -> None:
+    model = _weights_elsewhere(tmp_path, "a/net.data")
+    before = _listing(tmp_path)
+    with pytest.raises(ort_rrelu.Error, match=r"a/net\.data holds weights of the model"):
+        write_model(model, tmp_path / "a" / "net.data", weights_from=tmp_path)
+    assert _listing(tmp_path) == before
+
+
 def test_missing_weights(tmp_path: Path) -> None:
     model = _weights_elsewhere(tmp_path / "here", "net.data")
     (tmp_path / "here" / "net.data").unlink()

@@ -194,6 +194,28 @@ def test_older_opset_is_converted(opset: int) -> None:
     assert {"first", "scaled", "mean"} <= {node.name for node in made.graph.node}
 
 
+def test_what_is_said_of_values_survives_a_conversion() -> None:
+    model = _parsed(
+        f"""net (float[n] x, int64 step) => (float[n] y) <float[2] w = {{1, 2}}> {{
+            a = {_TRAIN} (x, step) b = Add(a, w) y = Relu(b) }}""",
+        opset=13,
+    )
+    graph = model.graph
+    graph.value_info.append(helper.make_tensor_value_info("b", FLOAT, ["n"]))
+    values = [*graph.input, *graph.output, *graph.value_info]
+    for part in (graph, *values, *graph.initializer):
+        part.doc_string = "said"
+        part.metadata_props.add(key="a", value="b")
+    for value in values:
+        value.type.denotation = "IMAGE"
+    made = ort_rrelu.graph.portable(model).graph
+    assert (made.doc_string, made.metadata_props) == (graph.doc_string, graph.metadata_props)
+    assert (made.input, made.output) == (graph.input, graph.output)
+    assert graph.value_info[0] in made.value_info
+    (made_tensor,), (tensor,) = made.initializer, graph.initializer
+    assert (made_tensor.doc_string, made_tensor.metadata_props) == ("said", tensor.metadata_props)
+
+
 @pytest.mark.parametrize("opset", [17, 18])
 def test_weights_are_kept_and_those_in_other_files_are_not_read(opset: int, tmp_path: Path) -> None:
     weights = {name: np.random.default_rng(1).normal(size=(6, 600)).astype(np.float32) for name in "uv"}

@@ -282,6 +282,16 @@ def test_wiring_again_changes_nothing(model: onnx.ModelProto, _: object) -> None
     assert ort_rrelu.graph.add_step_input(wired, "another") == wired
 
 
+def test_step_that_nothing_reads_is_taken() -> None:
+    """graph.lower leaves one."""
+    wired = ort_rrelu.graph.add_step_input(
+        _model(_rrelu("x", "y"), inputs=[_scalar("step", TensorProto.INT64)])
+    )
+    assert [value.name for value in wired.graph.input].count("step") == 1
+    (y,) = run(session(wired), _X, np.array(7))
+    assert_same_bits(y, _drawn(_X, 7))
+
+
 @pytest.mark.parametrize("name", ["x", "y", "h"])
 def test_name_that_is_taken(name: str) -> None:
     model = _model(_rrelu("x", "h"), _rrelu("h", "y", seed=4))

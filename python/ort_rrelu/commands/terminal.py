@@ -35,6 +35,11 @@ def _console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
 
 
+def _printable(text: str) -> str:
+    """Without control characters, which in a name would reach the terminal; lines stay lines."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
 def example(command: str) -> str:
     """A command as the help texts show it."""
     return f"[bold]{escape(command)}[/bold]"
@@ -51,7 +56,7 @@ def print_error(error: Exception, *, traceback: bool = False) -> None:
     if traceback:
         print_exception(error)
     console.print("error:", style="bold red", end=" ")
-    console.print(" ".join(_message(error).split()), soft_wrap=True)
+    console.print(_printable(" ".join(_message(error).split())), soft_wrap=True)
 
 
 def _message(error: Exception) -> str:
@@ -97,7 +102,7 @@ def print_table(
             header_style="dim",
         )
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(_printable, row))
     print_line()
     print_line(title, style="bold")
     _console().print(table)
@@ -109,7 +114,7 @@ def print_facts(facts: dict[str, str]) -> None:
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in facts.items():
-        grid.add_row(name, value)
+        grid.add_row(name, _printable(value))
     print_line()
     _console().print(grid)
 

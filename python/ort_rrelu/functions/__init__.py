@@ -14,8 +14,10 @@ from ort_rrelu.functions.ops import (
     rrelu_grad,
     rrelu_in_one_mode,
 )
+from ort_rrelu.functions.stream import NO_RANDOM_UNIFORM
 
 __all__ = [
+    "NO_RANDOM_UNIFORM",
     "OLDEST_OPSET",
     "Bounds",
     "Shape",

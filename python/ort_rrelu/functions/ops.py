@@ -56,14 +56,16 @@ def rrelu(shape: Shape, opset: int, usual: Bounds | None = None) -> onnx.Functio
     """
     body = Body("v")
     training = body("Cast", attribute(body, "training"), to=onnx.TensorProto.BOOL)
-    body.either(training, _train(shape), _eval(shape, usual), outs=shape.outputs)
+    body.either(training, _train(shape, opset), _eval(shape, usual), outs=shape.outputs)
     attributes = sorted(schema.schemas()[schema.RRELU].attributes)
     return _function(schema.RRELU, shape.inputs, shape.outputs, body, opset, attributes)
 
 
-def rrelu_in_one_mode(shape: Shape, opset: int, name: str, *, training: bool) -> onnx.FunctionProto:
-    """One branch of RRelu, to be inlined: a function `name`. In train mode the seed is 0 or more."""
-    body = _train(shape, seeded=True) if training else _eval(shape, None)
+def rrelu_in_one_mode(
+    shape: Shape, opset: int, name: str, *, training: bool, seeded: bool
+) -> onnx.FunctionProto:
+    """One branch of RRelu, to be inlined: a function `name`. seeded: the seed is 0 or more."""
+    body = _train(shape, opset, seeded=seeded) if training else _eval(shape, None)
     attributes = sorted(schema.schemas()[schema.RRELU].attributes)
     return _function(name, shape.inputs, body.results, body, opset, attributes)
 
@@ -102,10 +104,10 @@ def factor(body: Body, x: str, slope: str, dtype: DTypeLike) -> str:
     return body("Where", keeps, body.constant(1.0, dtype), slope)
 
 
-def _train(shape: Shape, *, seeded: bool = False) -> Body:
+def _train(shape: Shape, opset: int, *, seeded: bool = False) -> Body:
     body = Body("t")
     x = body.to_double("X")  # of which, unlike of bfloat16, ONNX Runtime can take the size
-    drawn = body.to_double(body("CastLike", slopes(body, x, step=shape.step, seeded=seeded), "X"))
+    drawn = body.to_double(body("CastLike", slopes(body, x, opset, step=shape.step, seeded=seeded), "X"))
     # In double the product of what the other types hold is exact.
     body.results = _times(body, x, drawn, np.float64, shape)
     return body

@@ -12,7 +12,9 @@ import numpy as np
 from ort_rrelu import schema
 from ort_rrelu.functions.body import Body
 
-__all__ = ["attribute", "slopes"]
+__all__ = ["NO_RANDOM_UNIFORM", "attribute", "slopes"]
+
+NO_RANDOM_UNIFORM = 22  # the opset from which on ONNX Runtime (1.31) has no kernels of RandomUniform(Like)
 
 _ROUNDS = 10
 _MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
@@ -24,13 +26,15 @@ def attribute(body: Body, name: str) -> str:
     return body.attribute(name, int(schema.schemas()[schema.RRELU].attributes[name].default_value.type))
 
 
-def slopes(body: Body, x: str, *, step: bool, seeded: bool = False) -> str:
+def slopes(body: Body, x: str, opset: int, *, step: bool, seeded: bool = False) -> str:
     """The float slope of each element of x.
 
     step: the function has an input of that name. seeded: the seed is never negative.
     """
     lower, upper = attribute(body, "lower"), attribute(body, "upper")
-    h = _half_words(body, body("Size", x), _step(body) if step else _entropy(body), seeded=seeded)
+    number = _step(body) if step else _entropy(body, opset)
+    key = _key(body, opset, seeded=seeded)
+    h = _half_words(body, body("Size", x), number, key)
     # (2h + 1) * 2^-17, exact in float.
     odd = body("Add", body("Mul", h, body.constant(2.0, np.float32)), body.constant(1.0, np.float32))
     u = body("Mul", odd, body.constant(2.0**-17, np.float32))
@@ -40,12 +44,11 @@ def slopes(body: Body, x: str, *, step: bool, seeded: bool = False) -> str:
     return body("Reshape", flat, body("Shape", x), allowzero=1)
 
 
-def _half_words(body: Body, size: str, step: str, *, seeded: bool) -> str:
+def _half_words(body: Body, size: str, step: str, key: str) -> str:
     """The 16 bits of elements 0 .. size - 1, as floats."""
     one, eight = (body.constant(n, np.int64) for n in (1, 8))
     blocks = body("Div", body("Add", size, body.constant(7, np.int64)), eight)
     block = body.to_uint64(body("Range", body.constant(0, np.int64), blocks, one))
-    key = body.to_uint64(attribute(body, "seed")) if seeded else _key(body)
     words = _philox(body, (*_words(body, block), *_words(body, step)), key)
     axis = body.constant([1], np.int64)
     columns = [body("Unsqueeze", half, axis) for word in words for half in _halves(body, word)]
@@ -59,21 +62,36 @@ def _step(body: Body) -> str:
     return body.to_uint64(body("Reshape", "step", body.constant([], np.int64)))
 
 
-def _key(body: Body) -> str:
+def _key(body: Body, opset: int, *, seeded: bool) -> str:
     """The seed, or 64 bits of entropy for a negative one."""
     seed = attribute(body, "seed")
+    if seeded:
+        return body.to_uint64(seed)
     given = body("GreaterOrEqual", seed, body.constant(0, np.int64))
     # As int64: ONNX Runtime has no Where of uint64.
-    return body.to_uint64(body("Where", given, seed, body.to_int64(_entropy(body))))
+    return body.to_uint64(body("Where", given, seed, body.to_int64(_entropy(body, opset))))
 
 
-def _entropy(body: Body) -> str:
+def _entropy(body: Body, opset: int) -> str:
     """64 bits of the runtime's own generator: 16 of each of four numbers."""
-    drawn = body("RandomUniform", shape=[4], low=0.0, high=65536.0)
+    drawn = _dropped(body) if opset >= NO_RANDOM_UNIFORM else _uniform(body)
     # Rounding may give the upper bound itself.
     words = body("BitwiseAnd", body.to_int64(body("Floor", drawn)), body.constant(0xFFFF, np.int64))
     places = body.constant([1, 2**16, 2**32, -(2**48)], np.int64)
     return body.to_uint64(body("ReduceSum", body("Mul", words, places), keepdims=0))
+
+
+def _uniform(body: Body) -> str:
+    return body("RandomUniform", shape=[4], low=0.0, high=65536.0)
+
+
+def _dropped(body: Body) -> str:
+    """By Dropout, the one random op that ONNX Runtime has in every opset: it doubles what it keeps."""
+    # ONNX Runtime 1.24 refuses constants of more than 127 bytes in branches: hence four of 64.
+    bits = body.constant(2.0 ** np.arange(-1, 15), np.float32)
+    half, always = body.constant(0.5, np.float32), body.constant(True, np.bool_)
+    drawn = (body("Dropout", bits, half, always) for _ in range(4))
+    return body("Concat", *(body("ReduceSum", each) for each in drawn), axis=0)
 
 
 def _words(body: Body, value: str) -> tuple[str, str]:

@@ -77,7 +77,8 @@ def write_model(
 
     Raises:
         ModelFileError: a file with weights is missing.
-        InvalidValueError: the model names a place for weights that is not in its folder, or the file itself.
+        InvalidValueError: the model names a place for weights that is not in its folder, or the file itself,
+            or `path` is where it has weights now.
         OSError: as the file system does, and FileExistsError when another file is where weights belong.
     """
     if external_data is None:
@@ -105,6 +106,11 @@ def _copies(
         if written in files:
             raise InvalidValueError(
                 f"the model has weights in {written!r}, so it cannot be written to {path}"
+            )
+    for source in files.values():
+        if target.exists() and target.samefile(source):
+            raise InvalidValueError(
+                f"{path} holds weights of the model, so the model cannot be written there"
             )
     return {target.parent / place: source for place, source in files.items()}
 

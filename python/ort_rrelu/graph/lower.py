@@ -39,7 +39,9 @@ def lower(model: onnx.ModelProto | str | os.PathLike[str], *, exact: bool = Fals
     Train nodes become RandomUniformLike and PRelu, or Where and Mul where noise is read and in other types
     than float. The runtime's generator draws: other slopes than the kernel's, whatever `seed` and `step`,
     from [lower, upper] up to the rounding of a float. A seeded node keeps its seed modulo 2^24. PRelu makes
-    NaN of an infinity in ONNX Runtime 1.17 to 1.24.
+    NaN of an infinity in ONNX Runtime 1.17 to 1.24. From opset 22 on ONNX Runtime has no RandomUniformLike:
+    there they become the random stream in standard operators, as with exact=True, which without a seed and a
+    step draws anew in every run.
 
     Args:
         model: a model, which is not changed, or a file; weights in other files stay there.
@@ -71,8 +73,9 @@ def lower(model: onnx.ModelProto | str | os.PathLike[str], *, exact: bool = Fals
     if exact:
         _check_reproducible(lowered)
     steps = {step_of(node) for node in our_nodes(lowered)}
-    raise_opset(lowered, _oldest_opset(lowered, exact))
-    _write_standard_nodes(lowered, exact)
+    by_stream = exact or (opset_of(lowered) or 0) >= functions.NO_RANDOM_UNIFORM
+    raise_opset(lowered, _oldest_opset(lowered, by_stream))
+    _write_standard_nodes(lowered, by_stream)
     _inline_our_functions(lowered)
     _drop_imports(lowered)
     remove_unread_constants(lowered, steps)
@@ -97,11 +100,11 @@ def _check_reproducible(model: onnx.ModelProto) -> None:
             )
 
 
-def _needs_function(node: onnx.NodeProto, element: int, exact: bool) -> bool:
-    """Is it a train node that keeps its bits, or an eval node whose arithmetic depends on an unknown T?"""
+def _needs_function(node: onnx.NodeProto, element: int, by_stream: bool) -> bool:
+    """Does it compute the random stream, or in eval mode what depends on an unknown T?"""
     if node.op_type != schema.RRELU:
         return False
-    return exact if attributes(node)["training"] else element == UNKNOWN
+    return by_stream if attributes(node)["training"] else element == UNKNOWN
 
 
 def _element(node: onnx.NodeProto, types: ElementTypes) -> int:
@@ -117,9 +120,9 @@ def _element(node: onnx.NodeProto, types: ElementTypes) -> int:
     return element
 
 
-def _oldest_opset(model: onnx.ModelProto, exact: bool) -> int:
+def _oldest_opset(model: onnx.ModelProto, by_stream: bool) -> int:
     def needed(node: onnx.NodeProto, element: int) -> int:
-        by_function = _needs_function(node, element, exact)
+        by_function = _needs_function(node, element, by_stream)
         return functions.OLDEST_OPSET if by_function else oldest_opset(node, element)
 
     return max(
@@ -130,13 +133,13 @@ def _oldest_opset(model: onnx.ModelProto, exact: bool) -> int:
     )
 
 
-def _write_standard_nodes(model: onnx.ModelProto, exact: bool) -> None:
+def _write_standard_nodes(model: onnx.ModelProto, by_stream: bool) -> None:
     names = Names(model)
     for graph, types in graphs_with_types(model):
         nodes: list[onnx.NodeProto] = []
         for node in graph.node:
             ours = node.domain == schema.DOMAIN
-            if not ours or _needs_function(node, element := _element(node, types), exact):
+            if not ours or _needs_function(node, element := _element(node, types), by_stream):
                 nodes.append(node)
             else:
                 nodes += standard_nodes(node, element, names.prefix(node.output[0]))
@@ -150,7 +153,7 @@ def _set_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
 
 
 def _inline_our_functions(model: onnx.ModelProto) -> None:
-    """For the nodes that are left: a function for each mode, with noise and without."""
+    """For the nodes that are left: a function for each mode, with a step, a seed and noise and without."""
     nodes, opset = our_nodes(model), opset_of(model)
     if not nodes:
         return
@@ -158,12 +161,17 @@ def _inline_our_functions(model: onnx.ModelProto) -> None:
     originals = [_copy(node) for node in nodes]
     called: dict[str, onnx.FunctionProto] = {}
     for node in nodes:
-        training, noise = bool(attributes(node)["training"]), len(node.output) > 1
+        values, noise = attributes(node), len(node.output) > 1
+        training, seeded = bool(values["training"]), values["seed"] >= 0
+        step = training and bool(step_of(node))
         write_attributes(node)
-        del node.input[1 + training :]
-        node.op_type += f"_{'train' if training else 'eval'}{'_noise' * noise}"
-        shape = Shape(step=training, noise=noise)
-        called[node.op_type] = functions.rrelu_in_one_mode(shape, opset, node.op_type, training=training)
+        del node.input[1 + step :]
+        node.op_type += (
+            f"_{'train' if training else 'eval'}{'_step' * step}{'_seeded' * seeded}{'_noise' * noise}"
+        )
+        called[node.op_type] = functions.rrelu_in_one_mode(
+            Shape(step=step, noise=noise), opset, node.op_type, training=training, seeded=seeded
+        )
     others = list(onnx.ModelProto(functions=model.functions).functions)  # their opsets may differ
     del model.functions[:]
     model.functions.extend(called.values())

@@ -58,9 +58,26 @@ def _convert(model: onnx.ModelProto, version: int, wanted: int) -> None:
     for node in all_nodes(converted):
         node.metadata_props.extend(metadata.get(tuple(node.output), []))
     converted.graph.quantization_annotation.extend(annotations)
+    _return_what_is_said(model.graph, converted.graph)
     oldest = helper.find_min_ir_version_for(converted.opset_import, ignore_unknown=True)
     converted.ir_version = max(converted.ir_version, model.ir_version, oldest)
     model.CopyFrom(converted)
+
+
+def _return_what_is_said(original: onnx.GraphProto, converted: onnx.GraphProto) -> None:
+    """Put back what onnx's converter drops of the values, or infers anew, and of the graph itself."""
+    converted.metadata_props.extend(original.metadata_props)
+    for field in ("input", "output", "value_info"):
+        values = {value.name: value for value in getattr(original, field)}
+        for value in getattr(converted, field):
+            if value.name in values:
+                value.CopyFrom(values[value.name])
+    tensors = {tensor.name: tensor for tensor in original.initializer}
+    for tensor in converted.initializer:
+        if tensor.name in tensors:
+            tensor.doc_string = tensors[tensor.name].doc_string
+            tensor.ClearField("metadata_props")
+            tensor.metadata_props.extend(tensors[tensor.name].metadata_props)
 
 
 def lower_ir_version(model: onnx.ModelProto) -> None:

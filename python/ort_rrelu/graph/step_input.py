@@ -29,7 +29,8 @@ def add_step_input(model: onnx.ModelProto | str | os.PathLike[str], name: str = 
 
     Args:
         model: a model, which is not changed, or a file; weights in other files stay there.
-        name: of the input. One that other RRelu nodes read as their step already serves the rest too.
+        name: of the input. One that other RRelu nodes read as their step already serves the rest too, and so
+            does an int64 scalar that nothing reads.
 
     Returns:
         A new model. One whose train nodes all have a step already, or that has none, is returned as it is,
@@ -57,7 +58,7 @@ def wire_step(model: onnx.ModelProto, name: str = _STEP) -> None:
         return
     _refuse_functions(model)
     _refuse_bodies(model.graph, name, in_loop=False)
-    if name not in step_inputs(model):
+    if name not in step_inputs(model) and not _is_idle_step(model, name):
         if name in _names(model):
             raise InvalidValueError(
                 f"the model has a value named {name!r} already: rename it, or wire it yourself"
@@ -73,6 +74,16 @@ def step_inputs(model: onnx.ModelProto) -> list[str]:
     steps = {step_of(node) for node in our_nodes(model)}
     added = {node.input[0] for node in graph_nodes(model.graph) if _adds_iteration(node, steps)}
     return [value.name for value in model.graph.input if value.name in steps | added]
+
+
+def _is_idle_step(model: onnx.ModelProto, name: str) -> bool:
+    """Is it an int64 scalar input that nothing reads, such as graph.lower leaves?"""
+    idle = helper.make_tensor_value_info(name, TensorProto.INT64, []).type.SerializeToString()
+    inputs = [value for value in model.graph.input if value.name == name]
+    rest = onnx.ModelProto()
+    rest.graph.node.extend(model.graph.node)
+    taken = {value.name for value in (*model.graph.initializer, *model.graph.output)}
+    return any(v.type.SerializeToString() == idle for v in inputs) and name not in taken | _names(rest)
 
 
 def _adds_iteration(node: onnx.NodeProto, steps: set[str]) -> bool:
