@@ -41,8 +41,9 @@ demo-web: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python -m tests.benchmarks
 
+# One thread of torch a worker: there is a worker for each core.
 test: lint
-	$(BIN)/python -m pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 test-all:
 	bash .ci/stage "make test" $(MAKE) test
