@@ -30,11 +30,12 @@ def example(text: str) -> str:
 
 
 def test_all_verbs_are_there() -> None:
-    wanted = "bench compare export fuse info lower portable run set-training"
-    assert set(wanted.split()) <= set(VERBS)
+    wanted = "bench compare export fuse info lower portable run serve set-training triton"
+    assert set(wanted.split()) == set(VERBS)
 
 
-@pytest.mark.parametrize("verb", VERBS)
+# Not serve, which does not end: tests/serving runs it.
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "serve"])
 def test_examples_run(verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_models("other", "stock")
@@ -46,6 +47,10 @@ def test_examples_run(verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     if verb == "export":
         Path("model.onnx").unlink()
     call(command)
+
+
+def test_the_example_of_serve() -> None:
+    assert example(call("serve --help")) == "serve model.onnx --http-port 8080"
 
 
 @pytest.mark.parametrize("command", ["--help", "-h", "run -h"])
