@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 import ort_rrelu
@@ -174,6 +174,57 @@ def test_a_model_that_is_no_step_is_refused(tmp_path: Path) -> None:
         Trainer(tmp_path / "net.onnx")
     with pytest.raises(ort_rrelu.errors.ModelFileError):
         Trainer(tmp_path / "none.onnx")
+
+
+def _one_hot_loss(output: Tensor, y: Tensor) -> Tensor:
+    return (output - torch.zeros_like(output).scatter(1, y[:, None], 1.0)).square().mean()
+
+
+def _picked_loss(output: Tensor, y: Tensor) -> Tensor:
+    return output.index_select(1, y).square().mean()
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+@pytest.mark.parametrize("loss_fn", [functional.cross_entropy, _one_hot_loss, _picked_loss])
+def test_a_label_outside_of_the_classes_is_refused(loss_fn: Any, label: int) -> None:
+    """ONNX would count a negative one from the last class, and train it."""
+    example = torch.from_numpy(_X), torch.from_numpy(_Y)
+    trainer = new_trainer(export_step(nn.Linear(8, 3), loss_fn, example))
+    before = trainer.state_dict()
+    wrong = _Y % 3
+    trainer.evaluate(_X, wrong)
+    wrong[5] = label
+    for call in (trainer.step, trainer.evaluate):
+        with pytest.raises(ort_rrelu.errors.InvalidValueError, match="below 0 or too large"):
+            call(_X, wrong)
+    assert trainer.steps == 0
+    np.testing.assert_equal(trainer.state_dict(), before)
+
+
+def test_ignored_labels_are_no_error() -> None:
+    x, y = torch.from_numpy(_X), torch.from_numpy(_Y % 3)
+    y[::2] = -100
+    module = nn.Linear(8, 3)
+    trainer = new_trainer(export_step(module, functional.cross_entropy, (x, y)))
+    expected = functional.cross_entropy(module(x), y).item()
+    assert trainer.step(_X, y.numpy()) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("index", [-1, 9])
+def test_an_index_outside_of_an_embedding_is_refused(index: int) -> None:
+    words, labels = torch.zeros(4, 5, dtype=torch.int64), torch.zeros(4, dtype=torch.int64)
+    module = nn.Sequential(nn.Embedding(9, 2), nn.Flatten(), nn.Linear(10, 3))
+    trainer = new_trainer(export_step(module, functional.cross_entropy, (words, labels)))
+    trainer.step(words, labels)
+    words[1, 2] = index
+    for call in (lambda: trainer.step(words, labels), lambda: trainer.predict(words)):
+        with pytest.raises(ort_rrelu.errors.InvalidValueError, match="below 0 or too large"):
+            call()
+
+
+def test_a_state_dict_is_a_mapping() -> None:
+    with pytest.raises(ort_rrelu.errors.InvalidTypeError, match="state_dict is a list"):
+        _trained(0).load_state_dict([1])  # type: ignore[arg-type]
 
 
 def test_a_fixed_batch_is_fixed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,7 +107,8 @@ class Trainer:
             The loss of the batch before the update.
 
         Raises:
-            InvalidValueError, InvalidTypeError: a dtype, shape or hyperparameter is not allowed.
+            InvalidValueError, InvalidTypeError: a dtype, shape, hyperparameter, label or other index is not
+                allowed.
             DivergedError: the loss, or an updated parameter or buffer, is infinite or NaN. The state is
                 the one before the step.
         """
@@ -117,7 +119,7 @@ class Trainer:
         binding = self._bindings[0]
         for name, array in batch.items():
             binding.bind_cpu_input(name, array)
-        self._session.run_with_iobinding(binding)
+        _run_bound(self._session, binding)
         *_, loss, finite = binding.get_outputs()
         number = float(loss.numpy())
         if not finite.numpy():
@@ -162,7 +164,7 @@ class Trainer:
             else:
                 binding.bind_cpu_input(value.name, batch[value.name])
         binding.bind_output(output, "cpu")
-        session.run_with_iobinding(binding)
+        _run_bound(session, binding)
         result: Array = binding.get_outputs()[0].numpy()
         return result
 
@@ -176,8 +178,12 @@ class Trainer:
     def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
         """Start from these parameters and buffers, with a new optimizer, at step 0.
 
-        Raises InvalidValueError when a name is missing or unknown, or has another dtype or shape.
+        Raises InvalidValueError when a name is missing or unknown, or has another dtype or shape;
+        InvalidTypeError when it is no mapping.
         """
+        if not isinstance(state_dict, Mapping):
+            kind = type(state_dict).__name__
+            raise InvalidTypeError(f"state_dict is a {kind}: it must be a mapping of names to arrays")
         known = self._model.description.state_dict
         if different := set(known) ^ set(state_dict):
             name = min(different)
@@ -227,6 +233,17 @@ class Trainer:
         if f is not None:
             write_model(model, f)
         return model
+
+
+def _run_bound(session: Any, binding: Any) -> None:
+    try:
+        session.run_with_iobinding(binding)
+    except RuntimeError as error:
+        if not re.search("Gather|Scatter", str(error)):
+            raise
+        raise InvalidValueError(
+            f"a label or another index of the batch is below 0 or too large; the state is as it was ({error})"
+        ) from error
 
 
 def _read(path: str | os.PathLike[str]) -> onnx.ModelProto:
