@@ -73,9 +73,11 @@ def export_step(
     """
     if f is not None:
         check_target(f)
+    _check_loss(loss_fn)
     chosen = make_optimizer(optimizer, hyperparameters)
     x, y = _check_batch(example_batch, dynamic_batch)
     module = _check_model(model)
+    _check_precision(x, module)
     seed = secrets.randbits(63) if seed is None else as_seed(seed)
     with _quiet():
         step = trace_step(module, loss_fn, x, y, dynamic_batch=dynamic_batch)
@@ -105,6 +107,22 @@ def _check_batch(example_batch: Any, dynamic_batch: bool) -> tuple[Tensor, Tenso
     if dynamic_batch and len(x) == 1:  # torch would take a size of 1 for one that never changes
         x, y = torch.cat([x, x]), torch.cat([y, y])
     return x.detach(), y.detach()
+
+
+def _check_loss(loss_fn: Any) -> None:
+    if isinstance(loss_fn, type) or not callable(loss_fn):
+        raise InvalidTypeError(
+            f"loss_fn is {loss_fn!r}: it must be a function of (output, y), such as "
+            "torch.nn.functional.cross_entropy or torch.nn.CrossEntropyLoss()"
+        )
+
+
+def _check_precision(x: Tensor, module: Module) -> None:
+    """Tracing does not notice a layer in another precision than its input; the runtime refuses it."""
+    known = {tensor.dtype for tensor in module.tensors.values() if tensor.is_floating_point()}
+    if x.is_floating_point() and x.dtype not in known:
+        kinds = ", ".join(sorted(map(str, known)))
+        raise InvalidTypeError(f"example_batch: x has dtype {x.dtype}, and the model {kinds}: convert one")
 
 
 def _check_model(model: Any) -> Module:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir
 import torch
 from onnxscript import opset18 as op
 from onnxscript.function_libs.torch_lib.ops import core
@@ -40,7 +41,7 @@ def _from_zero(translation: Callable[..., Any], position: int) -> Callable[..., 
         zero: Any = op.Constant(value_int=0)
         far: Any = op.Constant(value_int=_FAR)
         checked: Any = op.Where(op.Less(index, zero), far, index)
-        checked.shape = arguments[position].shape
+        checked.shape, checked.dtype = arguments[position].shape, onnx_ir.DataType.INT64
         return translation(*arguments[:position], checked, *arguments[position + 1 :], **options)
 
     return translated
