@@ -204,6 +204,12 @@ def test_a_model_with_other_initial_values_takes_it(saved: Path) -> None:
     assert trainer.step(*resumable_batch(1)) == other.step(*resumable_batch(1))
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")
+def test_a_checkpoint_has_the_permissions_of_any_new_file(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    assert saved.stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_a_save_that_fails_leaves_the_last_one(saved: Path, tmp_path: Path, monkeypatch: Any) -> None:
     path = tmp_path / "checkpoint"
     path.write_bytes(saved.read_bytes())

@@ -52,7 +52,10 @@ def write(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
     }
     tensors = {name: np.asarray(value) for name, value in checkpoint.tensors.items()}
     with replacing(path) as written:
+        written.touch()
+        mode = written.stat().st_mode  # as the umask wants it; safetensors makes files for their owner only
         safetensors.numpy.save_file(tensors, written, metadata)
+        written.chmod(mode)
         with written.open("rb") as file:  # before the rename, or a power failure could leave an empty file
             os.fsync(file.fileno())
 
