@@ -54,6 +54,15 @@ MODELS: dict[str, onnx.ModelProto] = {
         "g (float[batch,8] x) => (float[batch,8] y, float[batch,8] sharing) "
         f"{{ y = ort_rrelu.RRelu <training = 1, seed = 7> (x) \n {_ROWS} }}"
     ),
+    "lookup": parse(
+        "g (int64[batch] at) => (float[batch] y) <float[8] w = {0, 1, 2, 3, 4, 5, 6, 7}> "
+        "{ found = Gather (w, at) \n y = ort_rrelu.RRelu (found) }"
+    ),
+    "centred": parse(
+        "g (float[batch,8] x) => (float[batch,8] y) "
+        "{ r = ort_rrelu.RRelu (x) \n axes = Constant <value_ints = [0]> () \n m = ReduceMean (r, axes) "
+        "\n y = Sub (r, m) }"
+    ),
     "numbers": kinds(["float16", "double"]),
     "bfloat16": kinds(["bfloat16"]),
     "strings": kinds(["string"]),

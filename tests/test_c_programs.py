@@ -117,6 +117,34 @@ def test_cpp_program_refuses_what_is_no_image(
     assert not (tmp_path / "logits").exists()
 
 
+@pytest.mark.parametrize(
+    ("body", "step", "message"),
+    [
+        ("(float x) => (float y) { y = ort_rrelu.RRelu (x) }", [], "first input is a scalar"),
+        (
+            "(float[n,2] x) => (int64[n] y) { y = ArgMax <axis = 1, keepdims = 0> (x) }",
+            [],
+            "y: not an output of float",
+        ),
+        (
+            "(float[n,2] x) => (float[n,2] y) { y = ort_rrelu.RRelu (x) }",
+            ["5x"],
+            "step 5x: not a whole number",
+        ),
+    ],
+)
+def test_cpp_program_refuses_what_it_cannot_do(
+    classify: Path, tmp_path: Path, body: str, step: list[str], message: str
+) -> None:
+    text = f'<ir_version: 8, opset_import: ["": 17, "ort_rrelu": 1]> net {body}'
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "m.onnx")
+    np.zeros(2, np.float32).tofile(tmp_path / "x")
+    result = _call(classify, tmp_path / "m.onnx", tmp_path / "x", tmp_path / "y", *step)
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert not (tmp_path / "y").exists()
+
+
 def _pkgconf(*arguments: str) -> list[str]:
     program = Path(sysconfig.get_path("scripts")) / "pkgconf"
     path = {"PKG_CONFIG_PATH": ort_rrelu.get_pkgconfig_dir()}

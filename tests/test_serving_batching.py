@@ -12,8 +12,36 @@ from tests.serving_models import MODELS, parse
 _RANDOM = "y = RandomUniformLike (x)"
 _SHARED = "(float[batch,8] x) => (float[batch,8] y)"
 
+_ALONG_THE_BATCH = [
+    ("m = ReduceMean <axes = [0]> (x) \n y = Sub (x, m)", 17),
+    ("r = ort_rrelu.RRelu (x) \n m = ReduceMax <axes = [-2]> (r) \n y = Sub (r, m)", 17),
+    ("m = ReduceMean (x) \n y = Sub (x, m)", 18),
+    ("a = Constant <value_ints = [0]> () \n m = ReduceMean (x, a) \n y = Sub (x, m)", 18),
+    ("y = Softmax <axis = 0> (x)", 18),
+    ("y = Softmax <axis = 0> (x)", 11),
+    ("a = Constant <value_int = 0> () \n y = CumSum (x, a)", 18),
+    ("t = Transpose (x) \n s = Softmax (t) \n y = Transpose (s)", 18),
+    ("i = Constant <value_ints = [0]> () \n first = Gather (x, i) \n y = Add (x, first)", 18),
+    ("t = Transpose (x) \n c = MatMul (t, x) \n y = MatMul (x, c)", 18),
+    ("c = Gemm <transA = 1> (x, x) \n y = MatMul (x, c)", 18),
+]
+
+_BESIDE_THE_BATCH = [
+    ("m = ReduceMean <axes = [1]> (x) \n y = Sub (x, m)", 17),
+    ("a = Constant <value_ints = [-1]> () \n m = ReduceMean (x, a) \n y = Sub (x, m)", 18),
+    ("y = Softmax (x)", 18),
+    ("y = Softmax (x)", 11),
+    ("y = ReduceMean <noop_with_empty_axes = 1> (x)", 18),
+    ("n = Shape (x) \n i = Constant <value_int = 0> () \n one = Gather (n, i) \n y = Identity (x)", 18),
+    ("t = Transpose (x) \n u = Transpose (t) \n y = Add (u, x)", 18),
+]
+
 _BATCHES = {
-    **{name: MODELS[name] for name in ("eval", "numbers", "bfloat16", "strings")},
+    **{
+        f"beside the batch: {body}, opset {opset}": parse(f"g {_SHARED} {{ {body} }}", opset=opset)
+        for body, opset in _BESIDE_THE_BATCH
+    },
+    **{name: MODELS[name] for name in ("eval", "numbers", "bfloat16", "strings", "lookup")},
     "portable eval": ort_rrelu.graph.portable(MODELS["eval"]),
     "lowered eval": ort_rrelu.graph.lower(MODELS["eval"]),
     "eval node with a step": parse(f"g {_SHARED} <int64 step = {{3}}> {{ y = ort_rrelu.RRelu (x, step) }}"),
@@ -63,6 +91,13 @@ _REFUSES = {
         ),
         "mixes the requests",
     ),
+    **{
+        f"along the batch: {body}, opset {opset}": (
+            parse(f"g {_SHARED} {{ {body} }}", opset=opset),
+            "works along the batch",
+        )
+        for body, opset in _ALONG_THE_BATCH
+    },
     "fixed batch": (parse("g (float[1,8] x) => (float[1,8] y) { y = Identity (x) }"), 'input "x"'),
     "answer without batch": (
         parse("g (float[batch,8] x) => (float y) { y = ReduceMean <keepdims = 0> (x) }"),

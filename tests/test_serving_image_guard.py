@@ -110,3 +110,20 @@ def test_image_from_elsewhere_is_refused() -> None:
     model.graph.node[1].domain = "ai.onnx.contrib"
     with pytest.raises(InvalidValueError, match='output "y" decodes bytes that are no input'):
         image_inputs(model)
+
+
+def test_grey_of_16_bits_keeps_the_upper_8() -> None:
+    """As DecodeImage has it, and as Pillow does where there is colour; its convert() would clip at 255."""
+    written = io.BytesIO()
+    deep = np.random.default_rng(0).integers(0, 2**16, (24, 20)).astype(np.uint16)
+    Image.fromarray(deep).save(written, "PNG")
+    assert Image.open(io.BytesIO(written.getvalue())).mode.startswith("I")
+    pixels = np.asarray(decoded(checked_image(written.getvalue())))
+    assert np.array_equal(pixels, np.repeat((deep >> 8).astype(np.uint8)[..., None], 3, axis=2))
+
+
+def test_grey_of_16_bits_cut_short() -> None:
+    written = io.BytesIO()
+    Image.fromarray(np.arange(10_000, dtype=np.uint16).reshape(100, 100)).save(written, "PNG")
+    with pytest.raises(RequestError, match="not a whole JPEG or PNG image"):
+        checked_image(written.getvalue()[:-60])

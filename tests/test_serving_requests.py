@@ -153,3 +153,15 @@ def test_any_tensor_is_answered_or_refused(shape: Any, datatype: str, data: Any)
         as_arrays([TensorSpec("x", datatype, (None,))], decoded.tensors)
     except RequestError:
         pass
+
+
+@pytest.mark.parametrize("size", [2**62, 2**63 - 1, 2**70])
+@pytest.mark.parametrize("spec", [TensorSpec("x", "FP32", ("n", "m")), TensorSpec("x", "BYTES", ("n", "m"))])
+def test_empty_and_too_large_for_numpy(spec: TensorSpec, size: int) -> None:
+    with pytest.raises(RequestError, match=rf'input "x": shape \[0, {size}\] is too large'):
+        as_arrays([spec], [Tensor("x", spec.datatype, [0, size], [])])
+
+
+def test_header_length_of_more_digits_than_int_reads() -> None:
+    with pytest.raises(RequestError, match="the body has 2 bytes"):
+        decode(b"{}", "9" * 5000, [])

@@ -46,12 +46,20 @@ Ort::Session OpenSession(const Ort::Env& env, const char* model) {
 // As many images of the model's shape as the values make; the batch is the first dimension.
 std::vector<int64_t> BatchShape(const Ort::Session& session, size_t values) {
   std::vector<int64_t> shape = session.GetInputTypeInfo(0).GetTensorTypeAndShapeInfo().GetShape();
+  if (shape.empty()) throw std::runtime_error("the model's first input is a scalar: it takes no images");
   const int64_t image = std::accumulate(shape.begin() + 1, shape.end(), int64_t{1}, std::multiplies<>());
   if (image <= 0 || values % static_cast<size_t>(image) != 0) {
     throw std::runtime_error(std::to_string(values) + " values are no images of " + std::to_string(image));
   }
   shape[0] = static_cast<int64_t>(values) / image;
   return shape;
+}
+
+int64_t ParseStep(const std::string& text) {
+  size_t end = 0;
+  const int64_t step = std::stoll(text, &end);
+  if (end != text.size()) throw std::runtime_error("step " + text + ": not a whole number");
+  return step;
 }
 
 void Classify(const char* model, const char* images, const char* logits, int64_t step) {
@@ -74,8 +82,12 @@ void Classify(const char* model, const char* images, const char* logits, int64_t
   const auto outputs =
       session.Run(Ort::RunOptions(), input_names, inputs.data(), inputs.size(), output_names, 1);
 
+  const auto info = outputs[0].GetTensorTypeAndShapeInfo();
+  if (info.GetElementType() != ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT) {
+    throw std::runtime_error(std::string(scores_name.get()) + ": not an output of float32 scores");
+  }
   const float* scores = outputs[0].GetTensorData<float>();
-  const size_t size = outputs[0].GetTensorTypeAndShapeInfo().GetElementCount();
+  const size_t size = info.GetElementCount();
   const size_t classes = size / static_cast<size_t>(shape[0]);
   for (size_t i = 0; i < size; i += classes) {
     std::cout << std::max_element(scores + i, scores + i + classes) - (scores + i) << "\n";
@@ -91,7 +103,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
-    Classify(argv[1], argv[2], argv[3], argc > 4 ? std::stoll(argv[4]) : 0);
+    Classify(argv[1], argv[2], argv[3], argc > 4 ? ParseStep(argv[4]) : 0);
   } catch (const std::exception& error) {
     std::cerr << "error: " << error.what() << "\n";
     return 1;

@@ -6,6 +6,7 @@ import http.client
 import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from threading import Barrier
 from typing import Any
 
 import grpc
@@ -87,6 +88,38 @@ def test_bad_request_fails_no_neighbour(served: Served, transport: str) -> None:
 
     with ThreadPoolExecutor(16) as pool:
         assert all(pool.map(ask, range(64)))
+
+
+def test_value_that_a_kernel_refuses_fails_no_neighbour(served: Served, transport: str) -> None:
+    """Found only in the run that the requests share."""
+    together = Barrier(16)
+
+    def ask(index: int) -> None:
+        with closing(Client(served.endpoints["lookup"], transport)) as client:
+            together.wait(60)
+            if index % 8:
+                answer = client.infer({"at": ("INT64", np.array([index % 8]))})
+                assert answer["y"] == [index % 8]
+                return
+            with pytest.raises(InferenceServerException) as caught:
+                client.infer({"at": ("INT64", np.array([77]))})
+            assert refusal(caught.value) == "invalid"
+            assert "idx=77" in caught.value.message()
+
+    with ThreadPoolExecutor(16) as pool:
+        assert len(list(pool.map(ask, range(16)))) == 16
+
+
+@pytest.mark.parametrize("name", ["\u00e9", "\u732b", "a\r\nb: c", " "])
+def test_odd_id(kind: str, served: Served, name: str) -> None:
+    """MLServer puts it into headers, Ray's application only into the answer."""
+    status, text = _post(served, json.dumps({"id": name, "inputs": [_TENSOR]}).encode())
+    if kind == "ray":
+        assert status == 200
+        assert json.loads(text)["id"] == name
+    else:
+        assert status == 400
+        assert b"it must be ASCII" in text
 
 
 def _post(served: Served, body: bytes, headers: dict[str, str] | None = None) -> tuple[int, bytes]:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import onnx
 import pytest
+from tritonclient.utils import InferenceServerException
 
-from tests.serving.clients import Client
+from tests.serving.clients import Client, refusal
 from tests.serving.processes import free_ports
 from tests.serving.servers import Served, ort_rrelu_serve
 from tests.serving.test_faults import _post, check_alive, check_oversized, check_raw_messages
@@ -68,3 +69,27 @@ def test_port_that_is_taken(served: Served, tmp_path: Path) -> None:
     code, text = _serve(str(tmp_path / "m.onnx"), "--http-port", port, "--grpc-port", str(free_ports(1)[0]))
     assert code == 2
     assert f"port {port}" in text
+
+
+@pytest.mark.parametrize("verb", ["load", "unload"])
+def test_no_client_takes_the_model_away(served: Served, transport: str, verb: str) -> None:
+    with closing(Client(served.endpoints["eval"], transport)) as client:
+        with pytest.raises(InferenceServerException) as caught:
+            getattr(client.raw, f"{verb}_model")("eval")
+        assert refusal(caught.value) == "invalid"
+        check_alive(client)
+
+
+def test_ports_that_are_the_same(tmp_path: Path) -> None:
+    onnx.save(MODELS["eval"], tmp_path / "m.onnx")
+    port = str(free_ports(1)[0])
+    code, text = _serve(str(tmp_path / "m.onnx"), "--http-port", port, "--grpc-port", port)
+    assert (code, text) == (2, f"error: HTTP and gRPC port are both {port}: they must differ")
+
+
+@pytest.mark.parametrize("name", ["a/b", "", "\u00e9t\u00e9", "\u732b", "a\nb"])
+def test_name_that_no_request_could_reach(tmp_path: Path, name: str) -> None:
+    onnx.save(MODELS["eval"], tmp_path / "m.onnx")
+    code, text = _serve(str(tmp_path / "m.onnx"), "--name", name)
+    assert code == 2
+    assert text.startswith("error: model name")

@@ -47,6 +47,15 @@ def test_train_request_alone_and_among_others(served: Served, transport: str) ->
         assert (answer["sharing"] == len(rows)).all(), "it shared its run"
 
 
+def test_eval_model_whose_rows_see_each_other(served: Served, transport: str) -> None:
+    def ask(client: Client, index: int) -> dict[str, Array]:
+        return client.infer({"x": ("FP32", ROWS[index])})
+
+    with closing(Client(served.endpoints["centred"], transport)) as client:
+        alone = [ask(client, index)["y"].tobytes() for index in range(OTHERS + 1)]
+    assert [answer["y"].tobytes() for answer in at_once(served.endpoints["centred"], transport, ask)] == alone
+
+
 def test_eval_requests_share_runs(served: Served, transport: str) -> None:
     """The other side: here, where the bits allow it, batching is on, and each gets its own rows back."""
 

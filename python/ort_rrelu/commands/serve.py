@@ -47,7 +47,7 @@ def serve(
             f"{error.name}, which serving needs, is not installed: pip install 'ort-rrelu[serve]'"
         ) from error
     options = mlserver_process.Options(
-        name=name or model.stem,
+        name=model.stem if name is None else name,
         host=host,
         http_port=http_port,
         grpc_port=grpc_port,

@@ -40,16 +40,17 @@ def triton(
 ) -> None:
     """Write MODEL and its config.pbtxt into the model repository DIR."""
     proto = read_model(model)
+    name = model.stem if name is None else name
     text = configuration(
         proto,
-        name or model.stem,
+        name,
         library_path=library,
         max_batch_size=max_batch_size,
         queue_microseconds=queue_delay,
         instances=instances,
         kind=kind,
     )
-    for path in write_repository(model, folder, name or model.stem, text):
+    for path in write_repository(model, folder, name, text):
         terminal.print_line(f"wrote {path}")
     for reason in obstacles(proto):
         terminal.print_line(f"max_batch_size is 0: {reason}")

@@ -9,6 +9,7 @@ import onnx
 from ort_rrelu import schema
 from ort_rrelu.graph.check import may_train
 from ort_rrelu.graph.nodes import RANDOM_OPS, function_nodes, graph_nodes, label
+from ort_rrelu.serving.row_mixing import nodes_across
 
 __all__ = ["can_batch", "obstacles"]
 
@@ -24,12 +25,20 @@ def obstacles(model: onnx.ModelProto) -> Iterator[str]:
     A draw belongs to a place in the tensor. A request would get other slopes beside others than alone, so
     that a model which draws anything runs each request by itself. Requests can be told apart in a run only
     when every input and output begins with the same named dimension, and joined only when the inputs' other
-    dimensions are fixed.
+    dimensions are fixed. Rows that see each other, in a mean over the batch say, get other answers too.
     """
     for node in _running_nodes(model):
         if (reason := _draws(node)) is not None:
             yield f"{_name(node)} {reason}"
+    for node in _across(model):
+        yield f"{_name(node)} works along the batch: a row's answer depends on the others"
     yield from _shapes(model)
+
+
+def _across(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    weights = {tensor.name for tensor in model.graph.initializer}
+    batch = next((_first(value) for value in model.graph.input if value.name not in weights), "")
+    return nodes_across(model, batch) if batch else iter(())
 
 
 def _running_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:

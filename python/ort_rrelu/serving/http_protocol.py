@@ -53,8 +53,9 @@ def decode(body: bytes, header_length: str | None, specs: Sequence[TensorSpec]) 
 def _header_length(body: bytes, header_length: str | None) -> int:
     if header_length is None:
         return len(body)
-    if not header_length.isdecimal() or int(header_length) > len(body):
-        raise RequestError(f"{HEADER_LENGTH} is {header_length}: the body has {len(body)} bytes")
+    # Digits first: int() itself refuses thousands of them.
+    if not header_length.isdecimal() or len(header_length) > 19 or int(header_length) > len(body):
+        raise RequestError(f"{HEADER_LENGTH} is {header_length[:40]}: the body has {len(body)} bytes")
     return int(header_length)
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import warnings
+from typing import Any
 
+import numpy as np
 import onnx
 
 from ort_rrelu.errors import InvalidValueError, MissingPackageError
@@ -45,7 +47,7 @@ def image_inputs(model: onnx.ModelProto) -> set[str]:
 
 
 def checked_image(data: bytes) -> bytes:
-    """The image, as an RGB PNG that is whole; its pixels are those that Pillow decodes.
+    """The image, as an RGB PNG that is whole; its pixels are Pillow's, of 16 bits the upper 8.
 
     Raises RequestError when the bytes are no JPEG or PNG, when the file is damaged or cut short, and when it
     has more than 64 Mi pixels.
@@ -61,7 +63,7 @@ def checked_image(data: bytes) -> bytes:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our limit is below
             image = Image.open(io.BytesIO(data), formats=_FORMATS)
         pixels = image.width * image.height
-        rgb = image.convert("RGB") if pixels <= _MAX_PIXELS else None
+        rgb = _as_rgb(image) if pixels <= _MAX_PIXELS else None
     except Exception as error:  # Pillow's plugins raise what their parsers raise
         raise RequestError(f"not a whole JPEG or PNG image ({error})") from error
     if rgb is None:
@@ -69,3 +71,12 @@ def checked_image(data: bytes) -> bytes:
     written = io.BytesIO()
     rgb.save(written, "PNG", compress_level=1)
     return written.getvalue()
+
+
+def _as_rgb(image: Any) -> Any:
+    if not image.mode.startswith("I"):
+        return image.convert("RGB")
+    from PIL import Image
+
+    # Grey of 16 bits: convert() would clip it at 255. Of 16-bit colours Pillow takes the upper 8 bits itself.
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")

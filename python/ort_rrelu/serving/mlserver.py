@@ -30,6 +30,7 @@ from ort_rrelu.graph.file import read_model
 from ort_rrelu.serving.batching import can_batch
 from ort_rrelu.serving.errors import RequestError
 from ort_rrelu.serving.model import ServedModel, inputs_of, outputs_of
+from ort_rrelu.serving.names import check_name, fits_header
 from ort_rrelu.serving.requests import Answer, Tensor, TensorSpec
 
 __all__ = ["Runtime"]
@@ -49,6 +50,11 @@ class Runtime(MLModel):
         parameters = settings.parameters
         if parameters is None or not parameters.uri:
             raise InvalidValueError(f'model "{settings.name}": parameters.uri must be the model file')
+        if not fits_header(check_name(settings.name)):
+            raise InvalidValueError(
+                f"model name {settings.name!r}: it must be ASCII, without spaces at its ends, since MLServer "
+                "puts it into headers"
+            )
         self._path = parameters.uri
         model = read_model(self._path)
         self.inputs = _metadata("input", inputs_of(model))
@@ -73,6 +79,7 @@ class Runtime(MLModel):
         """Answer a request; MLServerError (400) says what is wrong with one."""
         wanted = [output.name for output in payload.outputs or ()]
         try:
+            _check_id(payload.id)
             names = self._served.names(wanted)
             arrays = self._served.arrays([_tensor(tensor) for tensor in payload.inputs])
             answer = await self._answer(arrays)
@@ -90,7 +97,10 @@ class Runtime(MLModel):
             RequestInput(name=name, shape=list(array.shape), datatype=Datatype.FP32, data=TensorData([array]))
             for name, array in arrays.items()
         ]
-        response = await self._batcher.predict(InferenceRequest(inputs=inputs))
+        try:
+            response = await self._batcher.predict(InferenceRequest(inputs=inputs))
+        except RequestError:  # a value that only a kernel can refuse, perhaps a neighbour's
+            return await asyncio.to_thread(self._served.run, arrays)
         return {
             output.name: np.asarray(output.data.root).reshape(output.shape) for output in response.outputs
         }
@@ -113,6 +123,13 @@ class _Joined(MLModel):
             for name, array in answer.items()
         ]
         return InferenceResponse(model_name=self.name, outputs=outputs)
+
+
+def _check_id(value: str | None) -> None:
+    if value is not None and not fits_header(value):
+        raise RequestError(
+            f"id {value!r}: it must be ASCII, without spaces at its ends, since MLServer puts it into headers"
+        )
 
 
 def _metadata(kind: str, specs: Sequence[TensorSpec]) -> list[MetadataTensor]:

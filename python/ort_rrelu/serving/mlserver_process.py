@@ -17,6 +17,7 @@ from mlserver.errors import MLServerError
 from mlserver.grpc.servicers import InferenceServicer
 from mlserver.settings import ModelParameters
 
+from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.serving.body_limit import BodyLimit
 from ort_rrelu.serving.mlserver import Runtime
 from ort_rrelu.serving.model import ServedModel
@@ -46,12 +47,15 @@ class Options:
 def serve(model: str | os.PathLike[str], options: Options) -> None:
     """Serve until SIGINT or SIGTERM.
 
-    Raises what Runtime and ServedModel raise, and OSError for a port that is taken, before anything listens.
+    Raises what Runtime and ServedModel raise, InvalidValueError for one port asked for twice, and
+    OSError for a port that is taken, before anything listens.
     """
     path = str(Path(model).resolve())
     settings = _model_settings(path, options)
     ServedModel(path, seed=options.seed, threads=options.threads)  # raises what is wrong with the model
     Runtime(settings.model_copy())
+    if options.http_port == options.grpc_port:
+        raise InvalidValueError(f"HTTP and gRPC port are both {options.http_port}: they must differ")
     for port in (options.http_port, options.grpc_port):
         _check_port(options.host, port)
     asyncio.run(_serve(settings, options))
@@ -88,6 +92,10 @@ class _Servicer(InferenceServicer):
             raise MLServerError(f"not a request of the Open Inference Protocol: {error!r}") from error
 
 
+async def _refuse(name: str) -> bool:
+    raise MLServerError(f'model "{name}": this server loads and unloads no models')
+
+
 async def _serve(settings: ModelSettings, options: Options) -> None:
     server = MLServer(
         Settings(
@@ -97,10 +105,13 @@ async def _serve(settings: ModelSettings, options: Options) -> None:
             grpc_max_message_length=options.max_bytes,
             parallel_workers=0,  # ONNX Runtime has threads of its own
             metrics_endpoint=None,
+            debug=False,  # a client is not shown tracebacks
         )
     )
     # MLServer 1.7.1 has no limit on HTTP bodies, and no public way to its app and servicer.
     mlserver.grpc.server.InferenceServicer = _Servicer
+    for verb in ("load", "unload"):  # any client could take the model away, and none could bring it back
+        setattr(server._model_repository_handlers, verb, _refuse)
     server._rest_server._app.add_middleware(BodyLimit, max_bytes=options.max_bytes)
     for name in ("mlserver.grpc", "uvicorn.access"):
         logging.getLogger(name).setLevel(logging.WARNING)  # a line for each request

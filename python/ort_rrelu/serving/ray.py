@@ -24,6 +24,7 @@ from ort_rrelu.arguments import Array
 from ort_rrelu.serving import grpc_protocol, http_protocol
 from ort_rrelu.serving.errors import RequestError
 from ort_rrelu.serving.model import ServedModel
+from ort_rrelu.serving.names import check_name
 from ort_rrelu.serving.requests import Answer, Tensor
 
 __all__ = ["Arguments", "Served", "app"]
@@ -59,7 +60,7 @@ class Served:
     """One replica: a session, and the protocol's routes."""
 
     def __init__(self, arguments: Arguments) -> None:
-        self._name = arguments.name or Path(arguments.model).stem
+        self._name = check_name(arguments.name or Path(arguments.model).stem)
         self._max_bytes = arguments.max_bytes
         self._served = ServedModel(
             arguments.model, seed=arguments.seed, threads=arguments.threads, providers=arguments.providers
@@ -75,11 +76,18 @@ class Served:
     async def _answer(self, tensors: list[Tensor], wanted: list[str]) -> Answer:
         names = self._served.names(wanted)
         arrays = self._served.arrays(tensors)
-        if self._batches:
-            answer: Answer = await self._together(arrays)
-        else:
-            answer = await asyncio.to_thread(self._served.run, arrays)
+        answer = await self._run(arrays)
         return {name: answer[name] for name in names}
+
+    async def _run(self, arrays: dict[str, Array]) -> Answer:
+        if self._batches:
+            try:
+                answer: Answer = await self._together(arrays)
+            except RequestError:  # a value that only a kernel can refuse, perhaps a neighbour's
+                pass
+            else:
+                return answer
+        return await asyncio.to_thread(self._served.run, arrays)
 
     async def __call__(self, request: Request) -> Response:
         """The protocol over HTTP."""

@@ -103,7 +103,12 @@ def _as_array(spec: TensorSpec, tensor: Tensor, sizes: dict[str, int]) -> Array:
         raise RequestError(f'input "{spec.name}": {array.size} values, shape {list(shape)} has {count}')
     if spec.image:
         return np.frombuffer(checked_image(_image_bytes(spec, array.item())), np.uint8)
-    return (_texts(spec, array) if spec.datatype == "BYTES" else array).reshape(shape)
+    if spec.datatype == "BYTES":
+        array = _texts(spec, array)
+    try:
+        return array.reshape(shape)
+    except (ValueError, OverflowError) as error:  # empty, and too large for NumPy all the same
+        raise RequestError(f'input "{spec.name}": shape {list(shape)} is too large') from error
 
 
 def _checked_shape(spec: TensorSpec, tensor: Tensor, sizes: dict[str, int]) -> tuple[int, ...]:

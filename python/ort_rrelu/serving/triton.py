@@ -16,6 +16,7 @@ from ort_rrelu.graph.check import check_model
 from ort_rrelu.graph.file import read_model, write_model
 from ort_rrelu.serving.batching import can_batch
 from ort_rrelu.serving.model import inputs_of, outputs_of
+from ort_rrelu.serving.names import check_name
 from ort_rrelu.serving.requests import TensorSpec
 
 __all__ = ["KINDS", "configuration", "write_repository"]
@@ -49,8 +50,9 @@ def configuration(
         kind: "cpu", "gpu", or "auto" for what Triton finds.
 
     Raises:
-        InvalidValueError: the library's path is not absolute, or an argument or input is not allowed.
+        InvalidValueError: the library's path is not absolute, or a name, an argument or input is not allowed.
     """
+    check_name(name)
     path = library.get_library_path() if library_path is None else library_path
     if not Path(path).is_absolute():
         raise InvalidValueError(f"library path {path}: Triton needs an absolute one")
@@ -91,10 +93,11 @@ def write_repository(
 ) -> list[Path]:
     """Write NAME/config.pbtxt and NAME/1/model.onnx below a folder, and return their paths.
 
-    Weights in other files go into files of the repository. Raises OSError as the file system does, and
-    FileExistsError for a model of that name; nothing is left of what could not be written whole.
+    Weights in other files go into files of the repository. Raises OSError as the file system does,
+    FileExistsError for a model of that name, and InvalidValueError for a name that is no folder's; nothing is
+    left of what could not be written whole.
     """
-    target = Path(folder) / name
+    target = Path(folder) / check_name(name)
     if target.exists():
         raise FileExistsError(f"{target} exists already: remove it, or give another name")
     weights = read_model(model, external_data=True)
