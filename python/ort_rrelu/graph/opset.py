@@ -75,7 +75,8 @@ def _return_what_is_said(original: onnx.GraphProto, converted: onnx.GraphProto) 
     tensors = {tensor.name: tensor for tensor in original.initializer}
     for tensor in converted.initializer:
         if tensor.name in tensors:
-            tensor.doc_string = tensors[tensor.name].doc_string
+            if said := tensors[tensor.name].doc_string:
+                tensor.doc_string = said
             tensor.ClearField("metadata_props")
             tensor.metadata_props.extend(tensors[tensor.name].metadata_props)
 
