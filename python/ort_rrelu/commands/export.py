@@ -16,7 +16,7 @@ from ort_rrelu.commands import terminal
 from ort_rrelu.commands.app import app
 from ort_rrelu.commands.describe import model_facts, print_model
 from ort_rrelu.commands.factory import importable_here, is_factory
-from ort_rrelu.commands.options import AsJson, Force
+from ort_rrelu.commands.options import AsJson, DerivedSeed, Force, StepInput
 from ort_rrelu.commands.outputs import check_output
 from ort_rrelu.errors import ConversionError, InvalidValueError
 from ort_rrelu.graph.file import write_model
@@ -69,13 +69,8 @@ def export(
             "they are, which in a saved Paddle model is eval.",
         ),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Give each train node a seed derived from this one.")
-    ] = None,
-    step_input: Annotated[
-        bool,
-        typer.Option("--step-input", help="Add the input step, the number of the draw, for train nodes."),
-    ] = False,
+    seed: DerivedSeed = None,
+    step_input: StepInput = False,
     opset: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Opset; without it the exporter's own choice.")
     ] = None,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["AsJson", "Dims", "Files", "Force", "Model", "Output", "Seed", "Step"]
+__all__ = ["AsJson", "DerivedSeed", "Dims", "Files", "Force", "Model", "Output", "Seed", "Step", "StepInput"]
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="An ONNX model.", show_default=False)]
 
@@ -51,3 +51,11 @@ Step = Annotated[
 ]
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+DerivedSeed = Annotated[
+    int | None, typer.Option("--seed", metavar="N", help="Give each train node a seed derived from this one.")
+]
+
+StepInput = Annotated[
+    bool, typer.Option("--step-input", help="Add the input step, the number of the draw, for train nodes.")
+]

@@ -10,7 +10,7 @@ import typer
 from ort_rrelu import graph
 from ort_rrelu.commands import terminal
 from ort_rrelu.commands.app import app
-from ort_rrelu.commands.options import AsJson, Force, Model, Output
+from ort_rrelu.commands.options import AsJson, DerivedSeed, Force, Model, Output, StepInput
 from ort_rrelu.commands.transform import transform
 from ort_rrelu.errors import InvalidValueError
 
@@ -32,13 +32,8 @@ def set_training(
             metavar="GLOB", help="Only nodes with such a name, as in '/encoder/*', change their mode."
         ),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Give each train node a seed derived from this one.")
-    ] = None,
-    step_input: Annotated[
-        bool,
-        typer.Option("--step-input", help="Add the input step, the number of the draw, for train nodes."),
-    ] = False,
+    seed: DerivedSeed = None,
+    step_input: StepInput = False,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
