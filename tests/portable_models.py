@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +40,24 @@ def _write_fresh(path: Path, model: onnx.ModelProto, x: Array) -> None:
     np.savez(path.with_suffix(".npz"), **values)
 
 
-def _write_nodes(folder: Path) -> None:
+def _one_node_models() -> Iterator[tuple[str, onnx.ModelProto, Array, int, bool]]:
+    """What it is, the model, its X, training, and whether it has a step: every dtype, mode and interface."""
     for dtype, training, noise, step in itertools.product(DTYPES, [0, 1], [False, True], [False, True]):
         outputs = ["y", "noise"] if noise else ["y"]
         model = rrelu_model(
             dtype, outputs=outputs, with_step=step, step_shape=[], training=training, seed=42, **_BOUNDS
         )
-        path = folder / f"{DTYPES[dtype]} training={training} {' '.join(outputs)}{' step' * step}.onnx"
         x = special_values(dtype).astype(np.float32 if dtype == BFLOAT16 else DTYPES[dtype])
+        yield f"{DTYPES[dtype]} training={training} {' '.join(outputs)}", model, x, training, step
+
+
+def _write_nodes(folder: Path) -> None:
+    for name, model, x, training, step in _one_node_models():
+        path, made = folder / f"{name}{' step' * step}.onnx", ort_rrelu.graph.portable(model)
         if step or not training:
-            _write(path, ort_rrelu.graph.portable(model), x, *([_STEP] if step else []))
+            _write(path, made, x, *([_STEP] if step else []))
         else:
-            _write_fresh(path, ort_rrelu.graph.portable(model), _X.astype(x.dtype))
+            _write_fresh(path, made, _X.astype(x.dtype))
     for opset in (13, 17):
         model = onnx.parser.parse_model(f"""<ir_version: 7, opset_import: ["": {opset}, "ort_rrelu": 1]>
             net (float[2,3,8,8] x, int64 step) => (float[2,3,8,1] y) {{
@@ -80,18 +87,13 @@ def _write_draws(folder: Path) -> None:
 
 
 def _write_lowered(folder: Path) -> None:
-    lower = ort_rrelu.graph.lower
-    for dtype, training, noise, exact in itertools.product(DTYPES, [0, 1], [False, True], [False, True]):
-        outputs = ["y", "noise"] if noise else ["y"]
-        model = rrelu_model(
-            dtype, outputs=outputs, with_step=exact, step_shape=[], training=training, seed=42, **_BOUNDS
-        )
-        path = folder / f"{DTYPES[dtype]} training={training} {' '.join(outputs)}{' exact' * exact}.onnx"
-        x = special_values(dtype).astype(np.float32 if dtype == BFLOAT16 else DTYPES[dtype])
+    """Those with a step exactly, the others not."""
+    for name, model, x, training, exact in _one_node_models():
+        path, made = folder / f"{name}{' exact' * exact}.onnx", ort_rrelu.graph.lower(model, exact=exact)
         if exact or not training:
-            _write(path, lower(model, exact=exact), x, *([_STEP] if exact else []), by=model)
+            _write(path, made, x, *([_STEP] if exact else []), by=model)
         else:
-            _write_fresh(path, lower(model), _X.astype(x.dtype))
+            _write_fresh(path, made, _X.astype(x.dtype))
     for opset in (11, 13, 17):
         model = onnx.parser.parse_model(f"""<ir_version: 6, opset_import: ["": {opset}, "ort_rrelu": 1]>
             net (float[2,3,8,8] x, int64 step, bool c) => (float[2,3,8,8] y) {{
@@ -100,7 +102,7 @@ def _write_lowered(folder: Path) -> None:
                             else_branch = e () => (float[2,3,8,8] v) {{ v = ort_rrelu.RRelu (a) }}> }}""")
         for condition in (True, False):
             path = folder / f"opset {opset} {condition}.onnx"
-            _write(path, lower(model, exact=True), _X, _STEP, np.array(condition), by=model)
+            _write(path, ort_rrelu.graph.lower(model, exact=True), _X, _STEP, np.array(condition), by=model)
 
 
 def _write_torch(folder: Path) -> None:
