@@ -32,6 +32,7 @@ _TESTS = [
     "tests/test_denormals.py",
     "tests/test_known_answers.py",
     "tests/test_functions.py",
+    "tests/test_golden.py",
     "tests/test_graph_tools.py",
     "tests/test_lower.py",
     "tests/test_parity.py",
