@@ -37,6 +37,7 @@ _TESTS = [
     "tests/test_lower.py",
     "tests/test_parity.py",
     "tests/test_portable.py",
+    "tests/test_recognition.py",
     "tests/test_reserve.py",
     "tests/test_session.py",
     "tests/test_set_training.py",

@@ -44,6 +44,21 @@ def test_what_is_written_is_what_the_function_gives(command: str, expected: onnx
     assert source.read_bytes() == before
 
 
+def test_functions_that_a_merging_tool_renamed_are_ours() -> None:
+    """Every verb shows and runs the nodes as what they are."""
+    renamed = onnx.compose.add_prefix(ort_rrelu.graph.portable(MODELS["model"]), "a/")
+    onnx.save(renamed, "renamed.onnx")
+    facts = call_json("info renamed.onnx")
+    assert [node["op"] for node in facts["nodes"]] == ["RRelu", "RRelu"]
+    assert facts["portable"] is True
+    call("lower renamed.onnx --exact -o lowered.onnx")
+    call("portable renamed.onnx -o named.onnx")
+    assert {function.name for function in onnx.load("named.onnx").functions} == {"RRelu"}
+    for other in ("lowered.onnx", "named.onnx"):
+        assert call_json(f"compare renamed.onnx {other} --dim batch=50")["outputs"][0]["other_bits"] == 0
+    call("run renamed.onnx --dim batch=5")
+
+
 def test_exactly_lowered_models_draw_the_same_slopes() -> None:
     call("lower model.onnx --exact -o lowered.onnx")
     assert call_json("info lowered.onnx")["nodes"] == []

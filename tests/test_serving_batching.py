@@ -136,3 +136,13 @@ def test_mode_alone_decides(name: str) -> None:
     training = next(a for a in model.graph.node[0].attribute if a.name == "training")
     training.i = int(name == "train")
     assert can_batch(model) == (name == "eval")
+
+
+@pytest.mark.parametrize("name", ["eval", "train"])
+def test_functions_that_a_merging_tool_renamed_are_ours(name: str) -> None:
+    """Their bodies, which draw in another branch, are not what runs."""
+    portable = ort_rrelu.graph.portable(MODELS[name])
+    renamed = onnx.compose.add_prefix(portable, "a/", rename_inputs=False, rename_outputs=False)
+    assert can_batch(renamed) is (name == "eval")
+    (reason, *_) = [*obstacles(renamed), "none"]
+    assert name == "eval" or reason.startswith('ort_rrelu:RRelu node with output "y" is in train mode')

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.message import EncodeError
+
 from ort_rrelu import library
 from ort_rrelu.arguments import as_seed
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, LibraryError, MissingPackageError
 from ort_rrelu.graph.check import check_model
-from ort_rrelu.graph.file import read_model
+from ort_rrelu.graph.file import read_as_written, read_model
+from ort_rrelu.graph.recognition import with_our_names
 
 try:
     import onnxruntime
@@ -82,6 +85,9 @@ def register(
 class InferenceSession(onnxruntime.InferenceSession):  # type: ignore[misc]  # onnxruntime has no types
     """onnxruntime.InferenceSession with the library registered and the model's RRelu nodes checked.
 
+    A portable model whose functions have other names, as onnx.compose gives them, is run with ours, so that
+    the kernels do the work.
+
     Args:
         path_or_bytes: a model file, or its bytes.
         sess_options: registered in place, as by `register`; None makes new ones.
@@ -106,8 +112,26 @@ class InferenceSession(onnxruntime.InferenceSession):  # type: ignore[misc]  # o
         if not isinstance(path_or_bytes, bytes):
             path_or_bytes = os.fspath(path_or_bytes)
         if not _is_ort_format(path_or_bytes):
-            check_model(read_model(path_or_bytes))
+            path_or_bytes = _checked(path_or_bytes)
         super().__init__(path_or_bytes, register(sess_options, seed=seed), providers, **kw)
+
+
+def _checked(path_or_bytes: str | bytes) -> str | bytes:
+    """What ONNX Runtime is to open: the model itself unless nodes of ours need their names back."""
+    written = read_as_written(path_or_bytes)
+    model = with_our_names(written)
+    check_model(model)
+    if model is written:
+        return path_or_bytes
+    if isinstance(path_or_bytes, str):  # weights in other files would be looked for elsewhere
+        model = read_model(path_or_bytes, external_data=True)
+    try:
+        return bytes(model.SerializeToString())
+    except EncodeError as error:
+        raise InvalidValueError(
+            f"{path_or_bytes!r}: its RRelu functions have other names, and it is too large to be changed in "
+            "memory: `ort-rrelu portable` writes a file with their own names"
+        ) from error
 
 
 def _is_ort_format(path_or_bytes: str | bytes) -> bool:

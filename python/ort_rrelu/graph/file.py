@@ -10,9 +10,10 @@ from google.protobuf.message import DecodeError
 
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, ModelFileError
 from ort_rrelu.files import check_target, copied, replacing
+from ort_rrelu.graph.recognition import give_names_back
 from ort_rrelu.graph.weights import weight_files
 
-__all__ = ["new_model", "read_model", "write_model"]
+__all__ = ["new_model", "read_as_written", "read_model", "write_model"]
 
 
 def read_model(
@@ -20,8 +21,19 @@ def read_model(
 ) -> onnx.ModelProto:
     """The model in a file or in bytes; weights in other files stay there unless external_data=True.
 
+    Functions of ours that have other names, and their nodes, get ours back.
+
     Raises ModelFileError when there is no such file, InvalidValueError when it holds no ONNX model.
     """
+    model = read_as_written(path_or_bytes, external_data=external_data)
+    give_names_back(model)
+    return model
+
+
+def read_as_written(
+    path_or_bytes: str | os.PathLike[str] | bytes, *, external_data: bool = False
+) -> onnx.ModelProto:
+    """As read_model, with the names that the model has."""
     if isinstance(path_or_bytes, bytes):
         return _parse(path_or_bytes, "the bytes given")
     path = Path(path_or_bytes)
@@ -36,11 +48,14 @@ def read_model(
 def new_model(model: onnx.ModelProto | str | os.PathLike[str]) -> onnx.ModelProto:
     """A copy of a model, or the model in a file; weights in other files stay there.
 
+    Functions of ours that have other names, and their nodes, get ours back.
+
     Raises as read_model does, and InvalidTypeError when it is neither a model nor a path.
     """
     if isinstance(model, onnx.ModelProto):
         copy = onnx.ModelProto()
         copy.CopyFrom(model)
+        give_names_back(copy)
         return copy
     if not isinstance(model, str | os.PathLike):
         raise InvalidTypeError(f"model is a {type(model).__name__}: it must be an onnx.ModelProto or a path")

@@ -62,9 +62,9 @@ def lower(model: onnx.ModelProto | str | os.PathLike[str], *, exact: bool = Fals
     """
     check_switch("exact", exact)
     lowered = new_model(model)
+    check_model(lowered)
     if not any(our_nodes(lowered, op) for op in _OPS):
         return lowered
-    check_model(lowered)
     check_bounds_in_type(lowered)
     drop_functions(lowered)
     inline_our_nodes(lowered)

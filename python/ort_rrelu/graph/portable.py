@@ -43,10 +43,10 @@ def portable(model: onnx.ModelProto | str | os.PathLike[str]) -> onnx.ModelProto
             train node without `step` beside a node with one, or a reserve that more than RReluGrad reads.
     """
     embedded = new_model(model)
+    check_model(embedded)
     nodes, gradients = our_nodes(embedded), our_nodes(embedded, schema.RRELU_GRAD)
     if not nodes and not gradients:
         return embedded
-    check_model(embedded)
     check_bounds_in_type(embedded)
     drop_functions(embedded)
     remove_unused_outputs(embedded)

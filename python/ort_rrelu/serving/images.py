@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, compose, helper
 
 from ort_rrelu.errors import InvalidValueError, MissingPackageError
-from ort_rrelu.graph.file import read_model
+from ort_rrelu.graph.file import new_model, read_model
 from ort_rrelu.graph.opset import opset_of, raise_opset
 
 __all__ = ["image_classifier"]
@@ -47,8 +47,7 @@ def image_classifier(
         ModelFileError, InvalidValueError: no model, or one that is not as above.
         MissingPackageError: onnxruntime-extensions is not installed.
     """
-    model = onnx.ModelProto()
-    model.CopyFrom(
+    model = new_model(
         network if isinstance(network, onnx.ModelProto) else read_model(network, external_data=True)
     )
     pixels, shape = _pixels(model)

@@ -14,6 +14,7 @@ from ort_rrelu import library
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.check import check_model
 from ort_rrelu.graph.file import read_model, write_model
+from ort_rrelu.graph.recognition import with_our_names
 from ort_rrelu.serving.batching import can_batch
 from ort_rrelu.serving.model import inputs_of, outputs_of
 from ort_rrelu.serving.names import check_name
@@ -58,6 +59,7 @@ def configuration(
         raise InvalidValueError(f"library path {path}: Triton needs an absolute one")
     if kind not in KINDS:
         raise InvalidValueError(f"kind={kind!r}: it must be one of {', '.join(KINDS)}")
+    model = with_our_names(model)
     check_model(model)
     batches = can_batch(model) and max_batch_size > 1
     lines = [

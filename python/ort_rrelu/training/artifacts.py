@@ -15,6 +15,7 @@ from ort_rrelu import library
 from ort_rrelu.errors import ConversionError, InvalidTypeError, InvalidValueError
 from ort_rrelu.graph.file import read_model
 from ort_rrelu.graph.nodes import label
+from ort_rrelu.graph.recognition import with_our_names
 from ort_rrelu.training.eval_model import deterministic
 from ort_rrelu.training.gradients import check_gradients
 from ort_rrelu.training.package import artifacts_module, register_gradient
@@ -115,7 +116,7 @@ def generate_artifacts(
 
 def _loaded(model: onnx.ModelProto | str | os.PathLike[str]) -> onnx.ModelProto:
     if isinstance(model, onnx.ModelProto):
-        return model
+        return with_our_names(model)
     if not isinstance(model, str | os.PathLike):
         raise InvalidTypeError(
             f"model is of type {type(model).__name__}: it must be an onnx.ModelProto or a path"
