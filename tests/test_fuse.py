@@ -325,3 +325,13 @@ def test_two_in_a_row(nodes: str) -> None:
     made, _ = fused(_form(nodes))
     assert ops(made) == ["RRelu", "RRelu"]
     assert [list(node.input) for node in nodes_of(made)] == [["x"], ["a"]]
+
+
+def test_functions_that_a_merging_tool_renamed_are_ours() -> None:
+    """What is fused beside them shares one function with them."""
+    form = _form(_FORMS["PRelu"])
+    first, _ = fused(form)
+    made, _ = fused(onnx.compose.merge_models(first, form, [("y", "x")], prefix1="a/", prefix2="b/"))
+    assert ops(made) == ["RRelu", "RRelu"]
+    assert [function.name for function in made.functions] == ["RRelu"]
+    assert values_of(made)[0] == values_of(first)[0]
