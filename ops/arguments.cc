@@ -26,18 +26,27 @@ std::string CheckRange(Range range, uint64_t size) {
          " elements: end must be a multiple of 8, or the number of elements";
 }
 
-// The part of an argument that a call may touch.
+// A number of bytes that starts again at 0 would make the largest arrays look empty.
+std::string CheckElements(Range range, int32_t dtype) {
+  const uint64_t size = SizeOf(dtype);
+  if (range.end <= UINTPTR_MAX / size) return "";
+  return RangeText(range) + " of elements of " + std::to_string(size) + " bytes: end must be at most " +
+         std::to_string(UINTPTR_MAX / size) + ", where addresses end";
+}
+
+// The part of an argument that a call may touch. Its range has passed CheckElements.
 struct Array {
   const char* name;
   const void* data;
   uint64_t offset, bytes;
-  uintptr_t Begin() const { return reinterpret_cast<uintptr_t>(data) + offset; }
-  uintptr_t End() const { return Begin() + bytes; }
+  uint64_t Address() const { return reinterpret_cast<uintptr_t>(data); }
+  bool Fits() const { return offset + bytes <= UINTPTR_MAX - Address(); }
+  uint64_t Begin() const { return Address() + offset; }
+  uint64_t End() const { return Begin() + bytes; }
 };
 
-// dtype has passed CheckDtype.
 Array Elements(const char* name, const void* data, Range range, int32_t dtype) {
-  const uint64_t size = WithElement(dtype, [](auto element) { return sizeof(element); });
+  const uint64_t size = SizeOf(dtype);
   return {name, data, range.begin * size, (range.end - range.begin) * size};
 }
 
@@ -49,10 +58,20 @@ Array PartOfReserve(const void* data, Range range) {
   return {"reserve", data, offset, ReserveBytes(range.end) - offset};
 }
 
-std::string CheckPresent(const Array& array) {
-  if (array.data != nullptr || array.bytes == 0) return "";
-  return std::string(array.name) + " is null";
+std::string CheckAddress(const Array& array) {
+  if (array.bytes == 0 || array.Fits()) return "";
+  return std::string(array.name) + " has " + std::to_string(array.offset + array.bytes) +
+         " bytes from address " + std::to_string(array.Address()) + " on: they must end before 2^" +
+         std::to_string(8 * sizeof(uintptr_t));
 }
+
+std::string CheckPresent(const Array& array) {
+  if (array.bytes == 0) return "";
+  return array.data == nullptr ? std::string(array.name) + " is null" : CheckAddress(array);
+}
+
+// One that may be null.
+std::string CheckOptional(const Array& array) { return array.data == nullptr ? "" : CheckAddress(array); }
 
 bool Overlap(const Array& a, const Array& b) {
   if (a.data == nullptr || b.data == nullptr || a.bytes == 0 || b.bytes == 0) return false;
@@ -91,19 +110,21 @@ std::string CheckSize(const ort_rrelu_params* params) {
 std::string CheckCall(const ForwardCall& call) {
   const int32_t dtype = call.params.dtype;
   std::string error = FirstError({CheckParams(call.params), CheckRange(call.range, call.size)});
+  if (error.empty()) error = CheckElements(call.range, dtype);
   if (!error.empty()) return error;
   const Array x = Elements("x", call.x, call.range, dtype);
   const Array y = Elements("y", call.y, call.range, dtype);
   const Array noise = Elements("noise", call.noise, call.range, dtype);
   const Array reserve = PartOfReserve(call.reserve, call.range);
-  return FirstError({CheckPresent(x), CheckPresent(y), CheckSameOrApart(y, x), CheckApart(noise, x),
-                     CheckApart(noise, y), CheckApart(reserve, x), CheckApart(reserve, y),
-                     CheckApart(reserve, noise)});
+  return FirstError({CheckPresent(x), CheckPresent(y), CheckOptional(noise), CheckOptional(reserve),
+                     CheckSameOrApart(y, x), CheckApart(noise, x), CheckApart(noise, y),
+                     CheckApart(reserve, x), CheckApart(reserve, y), CheckApart(reserve, noise)});
 }
 
 std::string CheckCall(const BackwardCall& call) {
   const int32_t dtype = call.params.dtype;
   std::string error = FirstError({CheckDtype(dtype), CheckRange(call.range)});
+  if (error.empty()) error = CheckElements(call.range, dtype);
   if (!error.empty()) return error;
   const Array dy = Elements("dy", call.dy, call.range, dtype);
   const Array noise = Elements("noise", call.noise, call.range, dtype);
@@ -115,6 +136,7 @@ std::string CheckCall(const BackwardCall& call) {
 std::string CheckCall(const ReserveBackwardCall& call) {
   const int32_t dtype = call.params.dtype;
   std::string error = FirstError({CheckDtype(dtype), CheckRange(call.range, call.size)});
+  if (error.empty()) error = CheckElements(call.range, dtype);
   if (!error.empty()) return error;
   const Array dy = Elements("dy", call.dy, call.range, dtype);
   const Array dx = Elements("dx", call.dx, call.range, dtype);

@@ -69,4 +69,9 @@ auto WithElement(int32_t dtype, F f) {
   }
 }
 
+// Bytes of an element; dtype has passed CheckDtype.
+inline uint64_t SizeOf(int32_t dtype) {
+  return WithElement(dtype, [](auto element) { return static_cast<uint64_t>(sizeof(element)); });
+}
+
 }  // namespace ort_rrelu

@@ -49,11 +49,6 @@ std::string LaunchOn(const Address& address, uint64_t begin, uint64_t element_si
   return error.empty() ? launch() : error;
 }
 
-// dtype has been checked.
-uint64_t SizeOf(int32_t dtype) {
-  return WithElement(dtype, [](auto element) { return sizeof(element); });
-}
-
 std::string CheckTask(const cuda::Forward& task) {
   const cuda::Elements& e = task.elements;
   const std::string error =

@@ -30,4 +30,8 @@ inline uint64_t Fnv1a(std::string_view text) {
 // 64 bits from the operating system. Throws std::runtime_error when it has none to give.
 uint64_t SystemEntropy();
 
+// Such bits that a process keeps. A forked child draws its own: whatever was drawn before the fork is the
+// same in all children. Throws as SystemEntropy does.
+uint64_t ProcessEntropy();
+
 }  // namespace ort_rrelu

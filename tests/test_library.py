@@ -8,13 +8,18 @@ import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from onnx import TensorProto
 
 import ort_rrelu
 from ort_rrelu import library, reserve_layout
+from tests.models import DOUBLE, DTYPES, FLOAT
 
 
 def _lines(*command: str) -> list[str]:
@@ -202,6 +207,82 @@ def test_bytes_of_a_reserve(size: int, count: int) -> None:
 def test_empty_ranges_need_no_addresses() -> None:
     library.forward(_FLOATS, 0, 0, None, 0, 0)
     library.backward(_FLOATS, 0, 0, 0, 8, 8)
+
+
+_NUMBERS = st.one_of(
+    st.sampled_from([0, 8, 20, 2**64 - 8, 2**64 - 1]),
+    st.builds(lambda power, more: 2**power + more, st.sampled_from([60, 61, 62, 63]), st.sampled_from([-8, 0, 8])),
+)
+_CUDA = library.CudaCall()
+_CALLS_WITH_NULL: dict[str, Callable[[library.Params, int, int, int], None]] = {
+    "forward": lambda p, n, i, j: library.forward(p, 0, 0, None, i, j, size=n),
+    "backward": lambda p, n, i, j: library.backward(p, 0, 0, 0, i, j),
+    "backward from a reserve": lambda p, n, i, j: library.backward_reserve(
+        p, 0, 0, library.reserve_bytes(n), 0, n, i, j
+    ),
+    "forward on CUDA": lambda p, n, i, j: library.cuda_forward(p, _CUDA, 0, 0, None, i, j, size=n),
+    "backward on CUDA": lambda p, n, i, j: library.cuda_backward(p, _CUDA, 0, 0, 0, i, j),
+    "backward from a reserve on CUDA": lambda p, n, i, j: library.cuda_backward_reserve(
+        p, _CUDA, 0, 0, library.reserve_bytes(n), 0, n, i, j
+    ),
+}
+
+
+@pytest.mark.parametrize("call", _CALLS_WITH_NULL.values(), ids=_CALLS_WITH_NULL)
+@given(dtype=st.sampled_from(list(DTYPES)), size=_NUMBERS, begin=_NUMBERS, end=_NUMBERS)
+@example(dtype=FLOAT, size=2**62, begin=0, end=2**62)
+def test_no_range_of_null_is_followed(
+    call: Callable[[library.Params, int, int, int], None], dtype: int, size: int, begin: int, end: int
+) -> None:
+    """Whatever the range is: where it has elements, null is refused."""
+    if begin != end:
+        with pytest.raises(ort_rrelu.Error):
+            call(library.Params(dtype, training=True), size, begin, end)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "end"),
+    [(FLOAT, 2**62), (DOUBLE, 2**61), (TensorProto.FLOAT16, 2**63), (TensorProto.BFLOAT16, 2**63)],
+)
+def test_ranges_beyond_all_addresses(dtype: int, end: int) -> None:
+    size = 2**64 // end
+    message = rf"^range \[0, {end}\) of elements of {size} bytes: end must be at most {end - 1}, where addresses end$"
+    with pytest.raises(ValueError, match=message):
+        library.forward(library.Params(dtype), 0, 0, None, 0, end)
+    with pytest.raises(ValueError, match=message):
+        library.backward(library.Params(dtype), 4096, 8192, 8192, 0, end)
+
+
+def test_arrays_beyond_the_last_address() -> None:
+    last = 2**64 - 32
+    library.check(_FLOATS)
+    message = rf"has 32 bytes from address {last} on: they must end before 2\^64$"
+    for arguments in [(last, 4096, None), (4096, last, None), (4096, 8192, last)]:
+        with pytest.raises(ValueError, match=message):
+            library.forward(_FLOATS, *arguments, 0, 8)
+
+
+@pytest.mark.parametrize("value", [-1, 2**64, 2**64 + 4096])
+@pytest.mark.parametrize("name", ["x", "y", "noise", "begin", "end", "size", "reserve"])
+def test_numbers_that_c_would_cut_off(name: str, value: int) -> None:
+    arguments: dict[str, Any] = {"x": 4096, "y": 8192, "noise": None, "begin": 0, "end": 8, "size": 8}
+    arguments[name] = value
+    with pytest.raises(ort_rrelu.Error, match=rf"^{name}={value}: it must be from 0 to {2**64 - 1}$"):
+        library.forward(_FLOATS, **arguments)
+
+
+@pytest.mark.parametrize("value", [-(2**31) - 1, 2**31, 2**32 + 1])
+@pytest.mark.parametrize("name", ["dtype", "training", "num_threads"])
+def test_parameters_that_c_would_cut_off(name: str, value: int) -> None:
+    params = library.Params(**{"dtype": FLOAT, name: value})
+    with pytest.raises(ort_rrelu.Error, match=rf"^{name}={value}: it must be from {-(2**31)} to {2**31 - 1}$"):
+        library.check(params)
+
+
+@pytest.mark.parametrize("size", [-1, 2**64])
+def test_sizes_that_no_reserve_has(size: int) -> None:
+    with pytest.raises(ort_rrelu.Error, match=rf"^size={size}: it must be from 0 to {2**64 - 1}$"):
+        library.reserve_bytes(size)
 
 
 _ON_CUDA: dict[str, Callable[[library.CudaCall], None]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +79,15 @@ def test_another_seed_is_refused_without_python_too() -> None:
         options.register_custom_ops_library(ort_rrelu.get_library_path())
 
 
-@pytest.mark.parametrize("text", ["-1", "", "five", "1.0", "1 ", str(2**63)])
+@pytest.mark.parametrize(
+    "text",
+    [*("-1", "-0", "+5", "", "five", "1.0", "1e3", "0x5", "5_0", "５"), " 5", "\t5", "1 ", str(2**63), "9" * 400],
+)
 def test_bad_seed_entries(text: str) -> None:
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("ort_rrelu.seed", text)
-    expected = f'entry ort_rrelu.seed="{text}": it must be an integer from 0 to 2\\^63 - 1'
-    with pytest.raises(Exception, match=expected):
+    expected = f'entry ort_rrelu.seed="{text}": it must be an integer from 0 to 2^63 - 1, in decimal digits'
+    with pytest.raises(Exception, match=re.escape(expected)):
         options.register_custom_ops_library(ort_rrelu.get_library_path())
 
 
@@ -147,6 +151,13 @@ def test_seed_of_the_options_reaches_inference_session() -> None:
     options = ort_rrelu.register(seed=5)
     node = ort_rrelu.InferenceSession(rrelu_model(training=1).SerializeToString(), options)
     assert_same_bits(run(node, _X)[1], _derived(5, "y"))
+
+
+@pytest.mark.parametrize("text", ["5", "0005"])
+def test_seed_entries(text: str) -> None:
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("ort_rrelu.seed", text)
+    assert_same_bits(run(_load(ort_rrelu.register(options), training=1), _X)[1], _derived(5, "y"))
 
 
 # InferenceSession

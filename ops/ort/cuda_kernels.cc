@@ -31,7 +31,7 @@ void CudaKernel::Check(const std::string& error) const {
 }
 
 CudaRReluKernel::CudaRReluKernel(const KernelContext& context)
-    : CudaKernel(context, Op::kName), params_(ReadParams(context)) {}
+    : CudaKernel(context, Op::kName), params_(ReadParams(context).params) {}
 
 cuda::Source CudaRReluKernel::SourceOf(const Tensors& tensors, void* stream) {
   cuda::Source source;

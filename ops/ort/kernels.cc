@@ -5,6 +5,7 @@
 #include "ort/node.h"
 #include "ort/node_inputs.h"
 #include "reserve.h"
+#include "seeds.h"
 
 namespace ort_rrelu {
 namespace {
@@ -28,14 +29,19 @@ void RunOn(const Tensors& tensors, const Task& task, uint64_t size) {
 RReluKernel::RReluKernel(const KernelContext& context)
     : api_(context.api),
       label_(Node(context.api, context.info, Op::kName).Label()),
-      params_(ReadParams(context)) {}
+      node_(ReadParams(context)) {}
+
+// A session that was made before a fork must not draw alike in all children.
+uint64_t RReluKernel::Seed() const {
+  return node_.fresh ? node_.params.seed ^ ProcessEntropy() : node_.params.seed;
+}
 
 // A node without `step` counts its own runs, each Compute once.
 uint64_t RReluKernel::Step(const Tensors& tensors) {
   if (const void* step = StepInput(tensors, label_)) {
     return static_cast<uint64_t>(*static_cast<const int64_t*>(step));
   }
-  return params_.training ? runs_.fetch_add(1, std::memory_order_relaxed) : 0;
+  return node_.params.training ? runs_.fetch_add(1, std::memory_order_relaxed) : 0;
 }
 
 // The bits of the reserve, after its header, or nullptr when the node does not have that output.
@@ -48,7 +54,8 @@ uint8_t* RReluKernel::Reserve(const Tensors& tensors, const ort_rrelu_params& pa
 void RReluKernel::Compute(OrtKernelContext* context) {
   const Tensors tensors(api_, context);
   const Tensor x = tensors.Input(0);
-  ForwardTask task{params_, x.data, nullptr, nullptr, nullptr};
+  ForwardTask task{node_.params, x.data, nullptr, nullptr, nullptr};
+  task.params.seed = Seed();
   task.params.step = Step(tensors);
   task.y = tensors.Output(0, x.shape);
   task.noise = tensors.Output(1, x.shape);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "ort/kernel_context.h"
+#include "ort/node_inputs.h"
 #include "ort/tensors.h"
 #include "rrelu.h"
 #include "schema.h"
@@ -22,12 +23,13 @@ class RReluKernel {
   const OrtApi& api() const { return api_; }
 
  private:
+  uint64_t Seed() const;
   uint64_t Step(const Tensors& tensors);
   uint8_t* Reserve(const Tensors& tensors, const ort_rrelu_params& params, uint64_t size);
 
   const OrtApi& api_;
   const std::string label_;
-  ort_rrelu_params params_;
+  const NodeParams node_;
   std::atomic<uint64_t> runs_{0};
 };
 

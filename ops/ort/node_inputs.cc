@@ -1,5 +1,7 @@
 #include "ort/node_inputs.h"
 
+#include <optional>
+
 #include "check.h"
 #include "ort/node.h"
 #include "seeds.h"
@@ -7,17 +9,17 @@
 namespace ort_rrelu {
 namespace {
 
-uint64_t NodeSeed(const KernelContext& context, const Node& node) {
+std::optional<uint64_t> GivenSeed(const KernelContext& context, const Node& node) {
   const int64_t seed = node.Int("seed", schema::RRelu::kDefaultSeed);
   if (seed >= 0) return static_cast<uint64_t>(seed);
-  if (!context.session_seed) return SystemEntropy();
+  if (!context.session_seed) return std::nullopt;
   return static_cast<uint64_t>(
       DeriveSeed(static_cast<uint64_t>(*context.session_seed), Fnv1a(node.FirstOutput())));
 }
 
 }  // namespace
 
-ort_rrelu_params ReadParams(const KernelContext& context) {
+NodeParams ReadParams(const KernelContext& context) {
   using Op = schema::RRelu;
   const Node node(context.api, context.info, Op::kName);
   ort_rrelu_params params{};
@@ -29,9 +31,10 @@ ort_rrelu_params ReadParams(const KernelContext& context) {
   if (training != static_cast<int32_t>(training))
     node.Refuse("training=" + std::to_string(training) + ": it must be 0 or 1");
   params.training = static_cast<int32_t>(training);
-  params.seed = NodeSeed(context, node);
+  const std::optional<uint64_t> seed = GivenSeed(context, node);
+  params.seed = seed ? *seed : SystemEntropy();
   if (const std::string error = CheckParams(params); !error.empty()) node.Refuse(error);
-  return params;
+  return {params, !seed};
 }
 
 const void* StepInput(const Tensors& tensors, const std::string& label) {

@@ -10,8 +10,14 @@
 
 namespace ort_rrelu {
 
-// Those of an RRelu node, checked, with the seed that it shall have.
-ort_rrelu_params ReadParams(const KernelContext& context);
+// Those of an RRelu node, checked, with the seed that it shall have. `fresh`: neither node nor session gave
+// one, so that it is entropy of this process.
+struct NodeParams {
+  ort_rrelu_params params;
+  bool fresh;
+};
+
+NodeParams ReadParams(const KernelContext& context);
 
 // The one element of input `step`, wherever its memory is; nullptr when the node does not have it.
 const void* StepInput(const Tensors& tensors, const std::string& label);

@@ -82,16 +82,15 @@ std::optional<std::string> ConfigEntry(const OrtApi& api, const OrtSessionOption
   return value;
 }
 
+// strtoll would take blanks and signs before the digits, too.
 std::optional<int64_t> ParseSeed(const std::optional<std::string>& text) {
   if (!text) return std::nullopt;
-  char* end = nullptr;
+  const bool is_number = !text->empty() && text->find_first_not_of("0123456789") == std::string::npos;
   errno = 0;
-  const long long seed = std::strtoll(text->c_str(), &end, 10);
-  if (text->empty() || *end != '\0' || errno != 0 || seed < 0) {
-    throw InvalidArgument{std::string("session config entry ") + kSeedEntry + "=\"" + *text +
-                          "\": it must be an integer from 0 to 2^63 - 1"};
-  }
-  return seed;
+  const long long seed = is_number ? std::strtoll(text->c_str(), nullptr, 10) : -1;
+  if (is_number && errno == 0) return seed;
+  throw InvalidArgument{std::string("session config entry ") + kSeedEntry + "=\"" + *text +
+                        "\": it must be an integer from 0 to 2^63 - 1, in decimal digits and nothing else"};
 }
 
 // The minor number of "1.19.2"; a later major version has every API of this one.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from typing import Any, cast
 
 from onnx.reference.op_run import OpRun
@@ -22,7 +23,18 @@ class RRelu(OpRun):
     def __init__(self, *args: Any, **kw: Any) -> None:
         super().__init__(*args, **kw)
         self._runs = itertools.count()
-        self._entropy = as_seed(None)
+        self._draw_seed()
+
+    def _draw_seed(self) -> None:
+        """The seed of a node that has none; a forked child draws its own."""
+        self._own_seed, self._process = as_seed(None), os.getpid()
+
+    def _seed(self, given: int) -> int:
+        if given >= 0:
+            return given
+        if self._process != os.getpid():
+            self._draw_seed()
+        return self._own_seed
 
     def _run(
         self,
@@ -43,7 +55,7 @@ class RRelu(OpRun):
             lower,
             upper,
             cast("bool", training),  # any int, which is then refused
-            seed=seed if seed >= 0 else self._entropy,
+            seed=self._seed(seed),
             step=draw,
             return_noise=True,
             return_reserve=True,

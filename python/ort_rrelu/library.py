@@ -185,30 +185,47 @@ def _bound(name: str, value: float) -> float:
     return rounded
 
 
+def _fitting(name: str, value: int, lowest: int, highest: int) -> int:
+    """A number that its C type holds: ctypes itself would cut the others off."""
+    if not lowest <= value <= highest:
+        raise InvalidValueError(f"{name}={value}: it must be from {lowest} to {highest}")
+    return value
+
+
+def _int32(name: str, value: int) -> int:
+    return _fitting(name, value, -(2**31), 2**31 - 1)
+
+
+def _unsigned(**values: int | None) -> list[int | None]:
+    """Sizes and addresses, in the order of the call. None is an address, null."""
+    return [v if v is None else _fitting(name, v, 0, 2**64 - 1) for name, v in values.items()]
+
+
 def _c_params(params: Params) -> _CParams:
     return _CParams(
         ctypes.sizeof(_CParams),
-        params.dtype,
+        _int32("dtype", params.dtype),
         _bound("lower", params.lower),
         _bound("upper", params.upper),
-        params.training,
-        params.num_threads,
+        _int32("training", params.training),
+        _int32("num_threads", params.num_threads),
         params.seed,
         params.step,
     )
 
 
-def _call(name: str, params: Params, *arguments: Any) -> None:
+def _call(name: str, params: Params, *cuda: Any, **arguments: int | None) -> None:
     message = ctypes.create_string_buffer(_MESSAGE_BYTES)
-    c_params = _c_params(params)
-    code = getattr(_load(), name)(ctypes.byref(c_params), *arguments, message, _MESSAGE_BYTES)
+    c_params, numbers = _c_params(params), _unsigned(**arguments)
+    code = getattr(_load(), name)(ctypes.byref(c_params), *cuda, *numbers, message, _MESSAGE_BYTES)
     if code:
         raise (LibraryError if code == _FAILED else InvalidValueError)(message.value.decode())
 
 
-def _call_on_cuda(name: str, params: Params, call: CudaCall, *arguments: int | None) -> None:
-    c_call = _CCudaCall(ctypes.sizeof(_CCudaCall), 0, call.stream, call.seed, call.step, call.fault)
-    _call(name, params, ctypes.byref(c_call), *arguments)
+def _call_on_cuda(name: str, params: Params, call: CudaCall, **arguments: int | None) -> None:
+    addresses = _unsigned(stream=call.stream, seed=call.seed, step=call.step, fault=call.fault)
+    c_call = _CCudaCall(ctypes.sizeof(_CCudaCall), 0, *addresses)
+    _call(name, params, ctypes.byref(c_call), **arguments)
 
 
 def check(params: Params) -> None:
@@ -218,7 +235,7 @@ def check(params: Params) -> None:
 
 def reserve_bytes(size: int) -> int:
     """Bytes of the reserve of a tensor of `size` elements."""
-    return int(_load().ort_rrelu_reserve_bytes(size))
+    return int(_load().ort_rrelu_reserve_bytes(_fitting("size", size, 0, 2**64 - 1)))
 
 
 def forward(
@@ -237,12 +254,14 @@ def forward(
     begin is a multiple of 8; so is end, unless it is the tensor's size, which it is when none is given. The
     call whose range begins at 0 writes the header of the reserve.
     """
-    _call("ort_rrelu_forward", params, x, y, noise, reserve, end if size is None else size, begin, end)
+    number = end if size is None else size
+    arrays = {"x": x, "y": y, "noise": noise, "reserve": reserve}
+    _call("ort_rrelu_forward", params, **arrays, size=number, begin=begin, end=end)
 
 
 def backward(params: Params, dy: int, noise: int, dx: int, begin: int, end: int) -> None:
     """Elements [begin, end) of dx = dy * noise, on addresses of element 0; begin is a multiple of 8."""
-    _call("ort_rrelu_backward", params, dy, noise, dx, begin, end)
+    _call("ort_rrelu_backward", params, dy=dy, noise=noise, dx=dx, begin=begin, end=end)
 
 
 def backward_reserve(
@@ -252,7 +271,8 @@ def backward_reserve(
 
     Of params, dtype and num_threads count. begin and end are as in `forward`.
     """
-    _call("ort_rrelu_backward_reserve", params, dy, reserve, reserve_bytes, dx, size, begin, end)
+    saved = {"reserve": reserve, "reserve_bytes": reserve_bytes}
+    _call("ort_rrelu_backward_reserve", params, dy=dy, **saved, dx=dx, size=size, begin=begin, end=end)
 
 
 def cuda_forward(
@@ -272,12 +292,13 @@ def cuda_forward(
     Raises LibraryError where the library has no CUDA kernels, or the driver cannot run them.
     """
     number = end if size is None else size
-    _call_on_cuda("ort_rrelu_cuda_forward", params, call, x, y, noise, reserve, number, begin, end)
+    arrays = {"x": x, "y": y, "noise": noise, "reserve": reserve}
+    _call_on_cuda("ort_rrelu_cuda_forward", params, call, **arrays, size=number, begin=begin, end=end)
 
 
 def cuda_backward(params: Params, call: CudaCall, dy: int, noise: int, dx: int, begin: int, end: int) -> None:
     """`backward` on addresses of CUDA memory, queued on a stream."""
-    _call_on_cuda("ort_rrelu_cuda_backward", params, call, dy, noise, dx, begin, end)
+    _call_on_cuda("ort_rrelu_cuda_backward", params, call, dy=dy, noise=noise, dx=dx, begin=begin, end=end)
 
 
 def cuda_backward_reserve(
@@ -296,14 +317,15 @@ def cuda_backward_reserve(
     Of the reserve the host sees its length alone. Where the device finds something else wrong, dx becomes NaN
     and call.fault is raised.
     """
+    saved = {"reserve": reserve, "reserve_bytes": reserve_bytes}
     _call_on_cuda(
-        "ort_rrelu_cuda_backward_reserve",
-        *(params, call, dy, reserve, reserve_bytes, dx, size, begin, end),
+        *("ort_rrelu_cuda_backward_reserve", params, call),
+        **{"dy": dy, **saved, "dx": dx, "size": size, "begin": begin, "end": end},
     )
 
 
 def cuda_fault(fault: int) -> str:
     """What was wrong with a reserve, told once, or nothing; the fault's address on the host."""
     message = ctypes.create_string_buffer(_MESSAGE_BYTES)
-    _load().ort_rrelu_cuda_fault(fault, message, _MESSAGE_BYTES)
+    _load().ort_rrelu_cuda_fault(*_unsigned(fault=fault), message, _MESSAGE_BYTES)
     return message.value.decode()

@@ -100,7 +100,8 @@ def _reserve_type(x: onnx.TypeProto) -> onnx.TypeProto:
     dimensions = x.tensor_type.shape.dim
     known = x.tensor_type.HasField("shape") and all(d.HasField("dim_value") for d in dimensions)
     size = math.prod(d.dim_value for d in dimensions) if known else None
-    length = None if size is None else reserve_layout.byte_count(size)
+    # A size that no tensor has, which a malformed model may declare, is as good as none.
+    length = None if size is None or not 0 <= size < 2**63 else reserve_layout.byte_count(size)
     return onnx.helper.make_tensor_type_proto(onnx.TensorProto.UINT8, [length])
 
 
