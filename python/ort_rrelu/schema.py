@@ -1,11 +1,13 @@
 """The signature of the ops, read from schema.json, and its onnx OpSchemas.
 
 Importing this module registers the schemas with onnx, so that onnx.checker, onnx.shape_inference and
-onnxscript know the ops (a misspelt attribute is then an error there). The C++ build reads the same file.
+onnxscript know the ops (a misspelt attribute is then an error there); Python's exit takes them out again. The C++
+build reads the same file.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import math
 from importlib import resources
@@ -138,6 +140,19 @@ def _register() -> None:
     for name in _SPEC["ops"]:
         if not onnx.defs.has(name, VERSION, DOMAIN):
             onnx.defs.register_schema(_schema(name))
+            atexit.register(_deregister, name)
+
+
+def _deregister(name: str) -> None:
+    """At exit, unless somebody has put another schema in its place.
+
+    onnx keeps schemas until its library is unloaded, which is after Python's end. Its releases before 1.23 then
+    let go of a shape inference that is a Python function: a segmentation fault, or an exit that never ends.
+    """
+    if not onnx.defs.has(name, VERSION, DOMAIN):
+        return
+    if onnx.defs.get_schema(name, VERSION, DOMAIN).doc == _SPEC["ops"][name]["doc"]:
+        onnx.defs.deregister_schema(name, VERSION, DOMAIN)
 
 
 _register()
