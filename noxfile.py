@@ -15,15 +15,16 @@ nox.options.default_venv_backend = "venv"
 nox.options.stop_on_first_error = False
 
 _ROOT = Path(__file__).parent
-_CONSTRAINTS = ("-q", "-c", "constraints.txt")
-_NUMPY_1 = "numpy <2"  # what the oldest releases were built with
+_NUMPY_1 = ("numpy ==1.26.4", "ml_dtypes ==0.5.4")  # what the oldest releases were built with
 
 # Version -> what else it needs. The oldest that works, two on the way (custom shape inference is off in the
-# first and on in the second), the newest.
-_ONNX_RUNTIMES = {"1.17.3": (_NUMPY_1,), "1.19.2": (), "1.24.4": (), "1.31.1": ()}
+# first and on in the second), the newest, which make test has too.
+_ONNX_RUNTIMES: dict[str, tuple[str, ...]] = {"1.17.3": _NUMPY_1, "1.19.2": (), "1.24.4": (), "1.32.0": ()}
 _TOO_OLD = "1.16.3"
 # Where portable models run without the library: one release more.
 _WITHOUT_LIBRARY = {**_ONNX_RUNTIMES, "1.20.1": ()}
+# The oldest that pyproject.toml allows, and one on the way to that of make test.
+_ONNXES = ("1.19.0", "1.22.0")
 
 # What depends on ONNX Runtime.
 _TESTS = [
@@ -43,6 +44,42 @@ _TESTS = [
     "tests/test_set_training.py",
     "tests/test_step_counter.py",
 ]
+
+
+# What depends on onnx: schemas, shape inference, the graph tools.
+_ONNX_TESTS = [
+    "tests/test_evaluator.py",
+    "tests/test_exit.py",
+    "tests/test_graph_tools.py",
+    "tests/test_lower.py",
+    "tests/test_new_opsets.py",
+    "tests/test_portable.py",
+    "tests/test_schema.py",
+    "tests/test_set_training.py",
+    "tests/test_step_input.py",
+]
+
+
+def _pinned(session: nox.Session, packages: tuple[str, ...]) -> list[str]:
+    """pip's arguments for packages: constraints.txt holds, but for those that are chosen here."""
+    versions = (re.match(r"([\w-]+) ?[<>=]=?", package) for package in packages)
+    chosen = {version[1] for version in versions if version}
+    lines = (_ROOT / "constraints.txt").read_text("utf-8").splitlines(keepends=True)
+    constraints = Path(session.virtualenv.location).resolve() / "constraints.txt"
+    constraints.write_text("".join(line for line in lines if line.partition("==")[0] not in chosen), "utf-8")
+    return ["-q", "-c", str(constraints), *packages]
+
+
+def _install(session: nox.Session, *packages: str, env: dict[str, str] | None = None) -> None:
+    session.install(*_pinned(session, packages), env=env)
+
+
+def _another_python(session: nox.Session, folder: Path, *packages: str) -> str:
+    """The Python of one more environment."""
+    session.run("python", "-m", "venv", str(folder))
+    python = str(folder / "bin" / "python")
+    session.run(python, "-m", "pip", "install", *_pinned(session, packages), external=True)
+    return python
 
 
 def _changed() -> float:
@@ -92,8 +129,16 @@ def _readme_example() -> str:
 def onnxruntime(session: nox.Session, version: str) -> None:
     """The core's tests on one release of ONNX Runtime."""
     packages = [f"onnxruntime=={version}", *_ONNX_RUNTIMES[version], "hypothesis", "pytest"]
-    session.install(*_CONSTRAINTS, _wheel(session), *packages)
+    _install(session, _wheel(session), *packages)
     session.run("python", "-m", "pytest", "-q", *(session.posargs or _TESTS))
+
+
+@nox.session
+@nox.parametrize("version", _ONNXES)
+def onnx(session: nox.Session, version: str) -> None:
+    """What depends on onnx, on its oldest release that is allowed and on one between."""
+    _install(session, f"{_wheel(session)}[cpu,cli]", f"onnx=={version}", "hypothesis", "pytest")
+    session.run("python", "-m", "pytest", "-q", *(session.posargs or _ONNX_TESTS))
 
 
 @nox.session
@@ -101,8 +146,8 @@ def onnxruntime_gpu(session: nox.Session) -> None:
     """CUDA kernels compiled in, registered with the real onnxruntime-gpu, harm nothing where no GPU is."""
     if not (shutil.which("nvcc") or Path("/usr/local/cuda/bin/nvcc").exists()):
         session.skip("there is no nvcc here")
-    packages = ["onnxruntime-gpu==1.31.1", "hypothesis", "pytest"]
-    session.install(*_CONSTRAINTS, _wheel(session, "cuda"), *packages)
+    # Its newest release is often behind onnxruntime's.
+    _install(session, _wheel(session, "cuda"), "onnxruntime-gpu==1.31.1", "hypothesis", "pytest")
     tests = ["tests/onnxruntime_without_gpu.py", *_TESTS, "tests/test_library.py"]
     session.run("python", "-m", "pytest", "-q", *(session.posargs or tests))
 
@@ -110,14 +155,14 @@ def onnxruntime_gpu(session: nox.Session) -> None:
 @nox.session
 def too_old(session: nox.Session) -> None:
     """The last release that does not work says so."""
-    session.install(*_CONSTRAINTS, _wheel(session), f"onnxruntime=={_TOO_OLD}", _NUMPY_1, "pytest")
+    _install(session, _wheel(session), f"onnxruntime=={_TOO_OLD}", *_NUMPY_1, "pytest")
     session.run("python", "-m", "pytest", "-q", "tests/onnxruntime_too_old.py")
 
 
 @nox.session
 def wheel(session: nox.Session) -> None:
     """The wheel and onnxruntime alone run the example of the README, in an empty folder."""
-    session.install(*_CONSTRAINTS, f"{_wheel(session)}[cpu]")
+    _install(session, f"{_wheel(session)}[cpu]")
     example = _readme_example()
     session.chdir(session.create_tmp())
     session.run("python", "-c", example)
@@ -129,10 +174,7 @@ def _run_portable(session: nox.Session, *kinds: str) -> None:
     for kind in kinds:
         session.run("python", "-m", "tests.portable_models", kind, str(folder / kind))
     for version, more in _WITHOUT_LIBRARY.items():
-        python = str(folder / version / "bin" / "python")
-        session.run("python", "-m", "venv", str(folder / version))
-        packages = [f"onnxruntime=={version}", *more]
-        session.run(python, "-m", "pip", "install", *_CONSTRAINTS, *packages, external=True)
+        python = _another_python(session, folder / version, f"onnxruntime=={version}", *more)
         for kind in kinds:
             session.run(python, "tests/portable_run.py", str(folder / kind), external=True)
 
@@ -140,7 +182,7 @@ def _run_portable(session: nox.Session, *kinds: str) -> None:
 @nox.session
 def portable(session: nox.Session) -> None:
     """Portable and lowered models, and those of both of torch's exporters, on ONNX Runtime alone."""
-    session.install(*_CONSTRAINTS, f"{_wheel(session)}[cpu,torch]")
+    _install(session, f"{_wheel(session)}[cpu,torch]")
     _run_portable(session, "nodes", "lowered", "torch")
 
 
@@ -155,7 +197,7 @@ _SAVED = 'onnx.save(ort_rrelu.graph.portable(model), "net.onnx"); y.tofile("y")'
 @nox.session
 def web(session: nox.Session) -> None:
     """Portable models in onnxruntime-node; these and the page of models/web in Chromium."""
-    session.install(*_CONSTRAINTS, f"{_wheel(session)}[cpu,torch,cli]", "scikit-learn", _NODE)
+    _install(session, f"{_wheel(session)}[cpu,torch,cli]", "scikit-learn", _NODE)
     session.run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
     folder = Path(session.create_tmp()).resolve()
     for kind in ("nodes", "draws", "torch"):
@@ -175,12 +217,8 @@ _PADDLE2ONNX = "paddle2onnx==2.1.0"
 
 def _paddle2onnx_by_itself(session: nox.Session, paddle: str) -> str:
     """The Python of an environment that has Paddle2ONNX as it wants to be installed."""
-    folder = Path(session.create_tmp()).resolve() / "paddle2onnx"
-    session.run("python", "-m", "venv", str(folder))
-    python = str(folder / "bin" / "python")
-    packages = [f"paddlepaddle=={paddle}", _PADDLE2ONNX, "packaging", "setuptools"]
-    session.run(python, "-m", "pip", "install", *_CONSTRAINTS, *packages, external=True)
-    return python
+    packages = [f"paddlepaddle=={paddle}", _PADDLE2ONNX, "onnx==1.17.0", "packaging", "setuptools"]
+    return _another_python(session, Path(session.create_tmp()).resolve() / "paddle2onnx", *packages)
 
 
 def _test_paddle(session: nox.Session, env: dict[str, str]) -> None:
@@ -190,7 +228,7 @@ def _test_paddle(session: nox.Session, env: dict[str, str]) -> None:
 
 def _install_paddle(session: nox.Session, version: str) -> None:
     packages = [f"paddlepaddle=={version}", "hypothesis", "pytest", "pytest-xdist", "setuptools"]
-    session.install(*_CONSTRAINTS, f"{_wheel(session)}[demo-paddle]", *packages)
+    _install(session, f"{_wheel(session)}[demo-paddle]", *packages)
 
 
 @nox.session
@@ -213,22 +251,20 @@ def paddle_oldest(session: nox.Session) -> None:
 @nox.session
 def training(session: nox.Session) -> None:
     """Road A of ort_rrelu.training: onnxruntime-training's last release, which takes onnxruntime's place."""
-    session.install(*_CONSTRAINTS, f"{_wheel(session)}[demo-training]", "pytest")
+    _install(session, f"{_wheel(session)}[demo-training]", "pytest")
     session.run("python", "-m", "pytest", "-q", "tests/training_a", *session.posargs)
 
 
 @nox.session(default=False)
 def training_long(session: nox.Session) -> None:
     """Road B: more kinds of layers, accuracies over seeds; the oldest ONNX Runtime. `make test-long`."""
-    session.install(*_CONSTRAINTS, f"{_wheel(session)}[demo]", "pytest")
+    _install(session, f"{_wheel(session)}[demo]", "pytest")
     session.run("python", "-m", "pytest", "-q", "-s", "tests/training_long.py", *session.posargs)
     folder = Path(session.create_tmp()).resolve()
     session.run("python", "-m", "tests.training_run", "make", str(folder))
     for version, more in _ONNX_RUNTIMES.items():
-        python = str(folder / version / "bin" / "python")
-        session.run("python", "-m", "venv", str(folder / version))
         packages = [f"{_wheel(session)}[training]", f"onnxruntime=={version}", *more]
-        session.run(python, "-m", "pip", "install", *_CONSTRAINTS, *packages, external=True)
+        python = _another_python(session, folder / version, *packages)
         session.run(python, "tests/training_run.py", "run", str(folder), external=True)
 
 
@@ -245,14 +281,14 @@ def _test_serving(session: nox.Session, server: str) -> None:
 @nox.session
 def serving(session: nox.Session) -> None:
     """MLServer, from the library's tests to the README's section as pasted."""
-    session.install(*_CONSTRAINTS, f"{_wheel(session)}[serve,demo]", *_SERVING)
+    _install(session, f"{_wheel(session)}[serve,demo]", *_SERVING)
     _test_serving(session, "mlserver")
 
 
 @nox.session
 def serving_ray(session: nox.Session) -> None:
     """Ray Serve, which wants another fastapi than MLServer."""
-    session.install(*_CONSTRAINTS, f"{_wheel(session)}[serve-ray]", *_SERVING)
+    _install(session, f"{_wheel(session)}[serve-ray]", *_SERVING)
     _test_serving(session, "ray")
 
 
@@ -286,7 +322,7 @@ _SANITIZERS = {
 @nox.parametrize("sanitizer", list(_SANITIZERS))
 def sanitizers(session: nox.Session, sanitizer: str) -> None:
     """The C++ tests with what finds bad accesses, undefined behaviour and races."""
-    session.install("-q", "cmake", "ninja")
+    _install(session, "cmake", "ninja")
     flags = f"-O1 -march=x86-64-v3 -DHWY_COMPILE_ONLY_STATIC {_SANITIZERS[sanitizer]}"
     options = f"-DCMAKE_CXX_FLAGS={flags} -fsanitize={sanitizer} -fno-sanitize-recover=all"
     _ctest(session, f"{Path(session.create_tmp()).resolve()}/build", options, "-DCMAKE_BUILD_TYPE=Debug")
@@ -309,12 +345,10 @@ def _clang(session: nox.Session, target: str) -> dict[str, str]:
 @nox.session
 def clang(session: nox.Session) -> None:
     """The library by clang instead of gcc: the core's tests here, a build for each other system."""
-    session.install(
-        *_CONSTRAINTS, "ziglang", "cmake", "ninja", "onnxruntime", "hypothesis", "pytest", "numpy"
-    )
+    _install(session, "ziglang", "cmake", "ninja", "onnxruntime", "hypothesis", "pytest", "numpy")
     folder = Path(session.create_tmp()).resolve()
     settings = _settings(build_dir=f"{folder}/own", ORT_RRELU_WERROR="ON", ORT_RRELU_CUDA="OFF")
-    session.install(*_CONSTRAINTS, *settings, ".", env=_clang(session, "native"))
+    _install(session, *settings, ".", env=_clang(session, "native"))
     session.run("python", "-c", "import ort_rrelu.library as l; assert 'clang' in l.build_info()['compiler']")
     session.run("python", "-m", "pytest", "-q", "tests/test_parity.py", "tests/test_known_answers.py")
     builds = [_cross_configured(session, folder, target) for target in _CROSS_TARGETS]
@@ -341,7 +375,7 @@ def _cross_configured(session: nox.Session, folder: Path, target: str) -> str:
 @nox.session
 def aarch64(session: nox.Session) -> None:
     """The C++ tests on NEON and SVE: cross-compiled by clang, run under QEMU."""
-    session.install("-q", "ziglang", "cmake", "ninja")
+    _install(session, "ziglang", "cmake", "ninja")
     folder = Path(session.create_tmp()).resolve()
     emulator = folder / "qemu" / "usr" / "bin" / "qemu-aarch64"
     if not emulator.exists():

@@ -34,15 +34,15 @@ std::string CheckElements(Range range, int32_t dtype) {
          std::to_string(UINTPTR_MAX / size) + ", where addresses end";
 }
 
-// The part of an argument that a call may touch. Its range has passed CheckElements.
+// The part of an argument that a call may touch. Its range has passed CheckElements. Element 0 may lie
+// anywhere: of a tensor larger than memory a caller has only the range, and counts back from it.
 struct Array {
   const char* name;
   const void* data;
   uint64_t offset, bytes;
-  uint64_t Address() const { return reinterpret_cast<uintptr_t>(data); }
-  bool Fits() const { return offset + bytes <= UINTPTR_MAX - Address(); }
-  uint64_t Begin() const { return Address() + offset; }
-  uint64_t End() const { return Begin() + bytes; }
+  uintptr_t Begin() const { return reinterpret_cast<uintptr_t>(data) + static_cast<uintptr_t>(offset); }
+  uintptr_t End() const { return Begin() + static_cast<uintptr_t>(bytes); }
+  bool Fits() const { return bytes <= UINTPTR_MAX - Begin(); }
 };
 
 Array Elements(const char* name, const void* data, Range range, int32_t dtype) {
@@ -60,8 +60,8 @@ Array PartOfReserve(const void* data, Range range) {
 
 std::string CheckAddress(const Array& array) {
   if (array.bytes == 0 || array.Fits()) return "";
-  return std::string(array.name) + " has " + std::to_string(array.offset + array.bytes) +
-         " bytes from address " + std::to_string(array.Address()) + " on: they must end before 2^" +
+  return std::string(array.name) + " has " + std::to_string(array.bytes) + " bytes from address " +
+         std::to_string(array.Begin()) + " on: they must end before 2^" +
          std::to_string(8 * sizeof(uintptr_t));
 }
 

@@ -1,4 +1,4 @@
-"""What forked processes draw with what was made before the fork. A program: only small processes should fork."""
+"""What forked processes draw, with what was made before: a program, since only small ones should fork."""
 
 from __future__ import annotations
 
@@ -25,7 +25,12 @@ def _in_session(model: onnx.ModelProto, seed: int | None = None) -> Draw:
 
 def _in_evaluator(model: onnx.ModelProto) -> Draw:
     of = ReferenceEvaluator(model, new_ops=ort_rrelu.evaluator.OPS)
-    return lambda: bytes(of.run(["noise"], {"x": _X})[0].tobytes())
+
+    def draw() -> bytes:
+        (noise,) = of.run(["noise"], {"x": _X})
+        return np.asarray(noise).tobytes()
+
+    return draw
 
 
 def _made() -> dict[str, Draw]:
@@ -66,7 +71,7 @@ def _in_child(work: Callable[[], list[dict[str, str]]]) -> list[dict[str, str]]:
 
 
 def _family(made: dict[str, Draw]) -> list[dict[str, str]]:
-    """Of two children, of a grandchild whose parent drew nothing, of a child and its child, of the process itself."""
+    """Of two children, a grandchild whose parent drew nothing, a child and its child, the process itself."""
     return [
         *_in_child(lambda: _draws_of(made)),
         *_in_child(lambda: _draws_of(made)),

@@ -10,9 +10,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import typer
 
 import ort_rrelu
-from tests.command_line import MODELS, parse, refused, write_models
+from ort_rrelu.commands import app
+from ort_rrelu.commands.example_inputs import example_inputs
+from ort_rrelu.commands.options import integer
+from tests.command_line import MODELS, RUNNER, parse, refused, write_models
 
 _NODE = "net (float[n] x) => (float[n] y) {{ [act] y = ort_rrelu.RRelu <{}> (x) }}"
 
@@ -155,3 +159,59 @@ def test_exact_lowering_needs_a_seed_and_a_step(attributes: str, inputs: str, me
 )
 def test_bad_options_are_refused(command: str, message: str) -> None:
     assert message in refused(f"{command} -o out.onnx")
+
+
+_NO_INTEGERS = ["5_0", " 5", "5 ", "+5", "1e3", "5.0", "0x5", "\uff15", "\u0665", "", "9" * 5000]
+_INTEGER_OPTIONS = [
+    "run model.onnx --seed",
+    "run model.onnx --step",
+    "run model.onnx --repeat",
+    "bench model.onnx --threads",
+    "bench model.onnx --repeat",
+    "set-training model.onnx -o out.onnx --train --seed",
+    "export net:network -o out.onnx --seed",
+    "export net:network -o out.onnx --opset",
+    "serve model.onnx --seed",
+]
+
+
+@pytest.mark.parametrize("text", _NO_INTEGERS, ids=lambda text: repr(text[:9]))
+def test_what_python_takes_for_an_integer_and_people_do_not(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="is not an integer in decimal digits"):
+        integer()(text)
+
+
+@pytest.mark.parametrize("option", _INTEGER_OPTIONS)
+def test_options_that_take_integers(option: str) -> None:
+    result = RUNNER.invoke(app, [*option.split(), "5_0"])
+    assert result.exit_code == 2
+    assert "'5_0' is not an integer in decimal" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "lowest"), [("run --repeat", 1), ("bench --repeat", 1), ("bench --threads", 0)]
+)
+def test_integers_below_the_lowest(option: str, lowest: int) -> None:
+    result = RUNNER.invoke(app, [*option.split(), str(lowest - 1), "model.onnx"])
+    assert result.exit_code == 2
+    assert f"{lowest - 1}: it must be at least {lowest}" in result.stderr
+
+
+@pytest.mark.parametrize("size", ["4_0", " 4", "+4", "-4", "4.0", "\uff14", "\u00b2", "", "9" * 5000])
+def test_sizes_of_dimensions(size: str) -> None:
+    write_models("eval")
+    result = RUNNER.invoke(app, ["run", "eval.onnx", "--dim", f"batch={size}"])
+    assert result.exit_code == 2
+    assert f"error: --dim batch={size}: write NAME=SIZE" in result.stderr
+
+
+@pytest.mark.parametrize("sizes", ["1 3,4", "1,3 4", "1_0,3", "+1,3", "1,\uff13", "1,,3", " ", "9" * 5000])
+def test_sizes_of_example_inputs(sizes: str) -> None:
+    with pytest.raises(ort_rrelu.Error, match=r"^--input-shape .*: write sizes with commas, as in 1,3,32,32"):
+        example_inputs([sizes], [], dynamic_batch=False)
+
+
+@pytest.mark.parametrize("sizes", ["1,3", " 1 , 3 ", "float32 : 1, 3"])
+def test_blanks_beside_commas(sizes: str) -> None:
+    (x,) = example_inputs([sizes], [], dynamic_batch=False)
+    assert x.shape == (1, 3)

@@ -46,6 +46,6 @@ def test_python_ends_without_our_schemas(use: str) -> None:
 
 def test_a_schema_of_somebody_else_stays() -> None:
     """One that was there before ours, and one that has taken its place."""
-    assert _printed(f"{_FIND}{_FOREIGN}import ort_rrelu") == "[\"Somebody's\"]"
+    assert _printed(f"{_FIND}{_FOREIGN}import ort_rrelu") == '["Somebody\'s"]'
     replaced = "onnx.defs.deregister_schema('RRelu', 1, 'ort_rrelu')"
-    assert _printed(f"{_FIND}import ort_rrelu\n{replaced}{_FOREIGN}") == "[\"Somebody's\"]"
+    assert _printed(f"{_FIND}import ort_rrelu\n{replaced}{_FOREIGN}") == '["Somebody\'s"]'

@@ -81,7 +81,14 @@ def test_another_seed_is_refused_without_python_too() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [*("-1", "-0", "+5", "", "five", "1.0", "1e3", "0x5", "5_0", "５"), " 5", "\t5", "1 ", str(2**63), "9" * 400],
+    [
+        *("-1", "-0", "+5", "", "five", "1.0", "1e3", "0x5", "5_0", "\uff15"),
+        " 5",
+        "\t5",
+        "1 ",
+        str(2**63),
+        "9" * 400,
+    ],
 )
 def test_bad_seed_entries(text: str) -> None:
     options = onnxruntime.SessionOptions()

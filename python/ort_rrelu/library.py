@@ -318,10 +318,8 @@ def cuda_backward_reserve(
     and call.fault is raised.
     """
     saved = {"reserve": reserve, "reserve_bytes": reserve_bytes}
-    _call_on_cuda(
-        *("ort_rrelu_cuda_backward_reserve", params, call),
-        **{"dy": dy, **saved, "dx": dx, "size": size, "begin": begin, "end": end},
-    )
+    elements = {"size": size, "begin": begin, "end": end}
+    _call_on_cuda("ort_rrelu_cuda_backward_reserve", params, call, dy=dy, **saved, dx=dx, **elements)
 
 
 def cuda_fault(fault: int) -> str:

@@ -38,7 +38,9 @@ def unpack(reserve: Array, dtype: int, size: int) -> tuple[library.Params, Array
         dtype,
         float(header["lower"]),
         float(header["upper"]),
-        cast("bool", int(header["training"])),  # any number, which is then refused
+        cast(
+            "bool", int(header["training"].view(np.int32))
+        ),  # as the kernels read it; any number, which is then refused
         int(header["seed"]),
         int(header["step"]),
     )

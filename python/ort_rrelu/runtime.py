@@ -53,7 +53,7 @@ def register(
         session_options: changed in place; None makes new ones.
         seed: 0 .. 2^63 - 1. Train nodes without a seed of their own (seed < 0) then get one derived from it
             and from the name of their first output, so that every session repeats. None: fresh entropy for
-            each session.
+            each session, and on the CPU again in each forked child.
 
     Returns:
         The session options.

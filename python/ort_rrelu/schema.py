@@ -1,8 +1,8 @@
 """The signature of the ops, read from schema.json, and its onnx OpSchemas.
 
 Importing this module registers the schemas with onnx, so that onnx.checker, onnx.shape_inference and
-onnxscript know the ops (a misspelt attribute is then an error there); Python's exit takes them out again. The C++
-build reads the same file.
+onnxscript know the ops (a misspelt attribute is then an error there); Python's exit takes them out again. The
+C++ build reads the same file.
 """
 
 from __future__ import annotations
@@ -146,8 +146,9 @@ def _register() -> None:
 def _deregister(name: str) -> None:
     """At exit, unless somebody has put another schema in its place.
 
-    onnx keeps schemas until its library is unloaded, which is after Python's end. Its releases before 1.23 then
-    let go of a shape inference that is a Python function: a segmentation fault, or an exit that never ends.
+    onnx keeps schemas until its library is unloaded, which is after Python's end. Its releases before 1.23
+    then let go of a shape inference that is a Python function: a segmentation fault, or an exit that never
+    ends.
     """
     if not onnx.defs.has(name, VERSION, DOMAIN):
         return

@@ -26,12 +26,15 @@ struct Part {
   bool optional;
   bool IsLeftOut() const { return optional && address == 0; }
   bool IsEmpty() const { return begin == end; }
-  bool IsSound() const { return IsEmpty() || IsLeftOut() || (address != 0 && address + end < kAddresses); }
+  // Of a tensor larger than memory element 0 may lie anywhere: only what is touched counts.
+  Wide128 First() const { return (address + begin) % kAddresses; }
+  Wide128 Last() const { return First() + (end - begin); }
+  bool IsSound() const { return IsEmpty() || IsLeftOut() || (address != 0 && Last() < kAddresses); }
 };
 
 bool Meet(const Part& a, const Part& b) {
   if (a.address == 0 || b.address == 0 || a.IsEmpty() || b.IsEmpty()) return false;
-  return a.address + a.begin < b.address + b.end && b.address + b.begin < a.address + a.end;
+  return a.First() < b.Last() && b.First() < a.Last();
 }
 
 bool MeetPartly(const Part& a, const Part& b) { return a.address != b.address && Meet(a, b); }

@@ -14,7 +14,7 @@ from ort_rrelu.arguments import Array
 from ort_rrelu.commands import terminal
 from ort_rrelu.commands.app import app
 from ort_rrelu.commands.feed import Input, feeds
-from ort_rrelu.commands.options import AsJson, Dims, Files, Seed, Step
+from ort_rrelu.commands.options import AsJson, Dims, Files, Seed, Step, integer
 from ort_rrelu.commands.session import open_session, timed_run
 
 __all__ = ["bench"]
@@ -44,9 +44,12 @@ def bench(
     without_library: Annotated[
         bool, typer.Option("--without-library", help="Time each model a second time without the library.")
     ] = False,
-    repeat: Annotated[int, typer.Option(min=1, metavar="N", help="How often each runs.")] = 50,
+    repeat: Annotated[int, typer.Option(parser=integer(1), metavar="N", help="How often each runs.")] = 50,
     threads: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Threads of one operator; 0 is ONNX Runtime's choice.")
+        int,
+        typer.Option(
+            parser=integer(0), metavar="N", help="Threads of one operator; 0 is ONNX Runtime's choice."
+        ),
     ] = 0,
     files: Files = None,
     dims: Dims = None,

@@ -16,7 +16,7 @@ __all__ = ["DTYPES", "example_inputs"]
 _FLOATS = ("float32", "float64", "float16", "bfloat16")
 _INTEGERS = ("int64", "int32", "int16", "int8", "uint8", "bool")
 DTYPES = (*_FLOATS, *_INTEGERS)
-_SHAPE = re.compile(r"(?:(?P<dtype>\w+):)?(?P<dims>(?:\d+(?:,\d+)*)?)")
+_SHAPE = re.compile(r" *(?:(?P<dtype>\w+) *: *)?(?P<dims>(?:[0-9]{1,18}(?: *, *[0-9]{1,18})*)?) *")
 
 
 def example_inputs(
@@ -39,8 +39,8 @@ def example_inputs(
 
 
 def _random(text: str) -> torch.Tensor:
-    match = _SHAPE.fullmatch(text.replace(" ", ""))
-    if match is None or not text:
+    match = _SHAPE.fullmatch(text)
+    if match is None or not text.strip():
         raise InvalidValueError(
             f"--input-shape {text}: write sizes with commas, as in 1,3,32,32, or with a dtype, int64:1,128"
         )

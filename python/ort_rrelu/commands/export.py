@@ -16,7 +16,7 @@ from ort_rrelu.commands import terminal
 from ort_rrelu.commands.app import app
 from ort_rrelu.commands.describe import model_facts, print_model
 from ort_rrelu.commands.factory import importable_here, is_factory
-from ort_rrelu.commands.options import AsJson, DerivedSeed, Force, StepInput
+from ort_rrelu.commands.options import AsJson, DerivedSeed, Force, StepInput, integer
 from ort_rrelu.commands.outputs import check_output
 from ort_rrelu.errors import ConversionError, InvalidValueError
 from ort_rrelu.graph.file import write_model
@@ -72,7 +72,8 @@ def export(
     seed: DerivedSeed = None,
     step_input: StepInput = False,
     opset: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Opset; without it the exporter's own choice.")
+        int | None,
+        typer.Option(parser=integer(1), metavar="N", help="Opset; without it the exporter's own choice."),
     ] = None,
     no_portable: Annotated[
         bool, typer.Option("--no-portable", help="Write a model that runs only where the library is.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -195,7 +196,7 @@ def _sizes(inputs: Sequence[Input], dims: Sequence[str]) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for text in dims:
         name, separator, size = text.rpartition("=")
-        if not separator or not size.isdecimal():
+        if not separator or re.fullmatch(r"[0-9]{1,18}", size) is None:
             raise InvalidValueError(f"--dim {text}: write NAME=SIZE, as in --dim batch=4")
         if name not in known:
             raise InvalidValueError(

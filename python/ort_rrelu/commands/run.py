@@ -16,7 +16,7 @@ from ort_rrelu.arguments import Array
 from ort_rrelu.commands import terminal, values
 from ort_rrelu.commands.app import app
 from ort_rrelu.commands.feed import Input, feeds
-from ort_rrelu.commands.options import AsJson, Dims, Files, Force, Model, Seed, Step
+from ort_rrelu.commands.options import AsJson, Dims, Files, Force, Model, Seed, Step, integer
 from ort_rrelu.commands.outputs import check_output
 from ort_rrelu.commands.session import open_session, timed_run
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
@@ -43,7 +43,7 @@ def run(
     dims: Dims = None,
     seed: Seed = None,
     step: Step = None,
-    repeat: Annotated[int, typer.Option(min=1, metavar="N", help="How often to run.")] = 1,
+    repeat: Annotated[int, typer.Option(parser=integer(1), metavar="N", help="How often to run.")] = 1,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE.npz", help="Write the outputs of the last run."),

@@ -9,6 +9,7 @@ import typer
 
 from ort_rrelu.commands import terminal
 from ort_rrelu.commands.app import app
+from ort_rrelu.commands.options import integer
 from ort_rrelu.errors import MissingPackageError
 
 __all__ = ["serve"]
@@ -33,7 +34,8 @@ def serve(
     ] = 0.002,
     max_bytes: Annotated[int, typer.Option(min=1, help="Largest body of a request.")] = 64 * 2**20,
     seed: Annotated[
-        int | None, typer.Option(metavar="N", help="For train nodes that have no seed of their own.")
+        int | None,
+        typer.Option(parser=integer(), metavar="N", help="For train nodes that have no seed of their own."),
     ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="ONNX Runtime's, for one run.")
