@@ -49,6 +49,14 @@ class Sorted(nn.Module):
     def forward(self, x):
         return torch.linalg.eig(x)[0]
 
+class Edges(nn.Module):
+    def forward(self, x, edges):
+        return torch.rrelu(x[edges[0]] + x[edges[1]])
+
+class Tokens(nn.Module):
+    def forward(self, x, mask):
+        return torch.rrelu(x * mask)
+
 instance = Sum().eval()
 number = 3
 
@@ -135,6 +143,28 @@ def test_a_batch_of_one_does_not_fix_the_size(net: str) -> None:
     assert facts["inputs"] == {"x": "float32 [batch, 4]"}
 
 
+@pytest.mark.parametrize("exporter", ["", "--torchscript"])
+def test_axes_that_are_named(net: str, exporter: str) -> None:
+    """The first axis of a list of edges is no batch, though the rows of x are one."""
+    command = f"export {net}:Edges --input-shape 1,4 --input-shape int64:2,1 --dynamic-batch {exporter}"
+    facts = call_json(f"{command} -o net.onnx")
+    assert facts["inputs"] == {"x": "float32 [batch, 4]", "edges": "int64 [2, 1]"}
+    facts = call_json(f"{command} --dynamic-axis edges:-1=E -o net.onnx --force")
+    assert facts["inputs"] == {"x": "float32 [batch, 4]", "edges": "int64 [2, E]"}
+    x, edges = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4), np.array([[0, 1, 2, 0], [2, 1, 0, 0]])
+    (found,) = ort_rrelu.InferenceSession("net.onnx").run(None, {"x": x, "edges": edges})
+    np.testing.assert_array_equal(found, ort_rrelu.rrelu(x[edges[0]] + x[edges[1]]))
+
+
+@pytest.mark.parametrize("exporter", ["", "--torchscript"])
+def test_axes_of_one_name_have_one_size(net: str, exporter: str) -> None:
+    named = ("x:0=rows", "mask:0=rows", "x:1=length", "mask:1=length")
+    axes = " ".join(f"--dynamic-axis {axis}" for axis in named)
+    command = f"export {net}:Tokens --input-shape 1,3 --input-shape 1,3 --dynamic-batch {exporter}"
+    facts = call_json(f"{command} {axes} -o net.onnx")
+    assert facts["inputs"] == {"x": "float32 [rows, length]", "mask": "float32 [rows, length]"}
+
+
 def test_an_output_that_exists_needs_force(net: str) -> None:
     Path("net.onnx").write_text("mine")
     command = f"export {net}:network --input-shape 1,4 -o net.onnx"
@@ -171,6 +201,20 @@ ERRORS = {
     "nope.pt2": "there is no model file nope.pt2",
     "junk.pt2": "junk.pt2: torch.export.load cannot read it: not a zip archive",
     "junk.pt2 --dynamic-batch": "--dynamic-batch: junk.pt2 is a saved model",
+    "junk.pt2 --dynamic-axis x:0=n": "--dynamic-axis: junk.pt2 is a saved model",
+    "{net}:network --input-shape 1,4 --dynamic-axis input=n": "input=n: write INPUT:AXIS=NAME, as in input:",
+    "{net}:network --input-shape 1,4 --dynamic-axis x:0=n": "the model has no input 'x', only input",
+    "{net}:network --input-shape 1,4 --dynamic-axis input:2=n": "input has 2 axes, from -2 to 1",
+    "{net}:Scaled --input-shape 2,4 --input-shape float32: --dynamic-axis scale:0=n": "scale is a scalar",
+    "{net}:network --input-shape 1,4 --dynamic-axis input:0=a-b": "'a-b' must be a name, of letters",
+    "{net}:network --input-shape 1,4 --dynamic-axis input:0=class": "'class' must be a name",
+    "{net}:Tokens --input-shape 2,4 --input-shape 2,1 --dynamic-axis x:1=n --dynamic-axis mask:1=n": (
+        "axis 1 of x and axis 1 of mask are both named n, and their example sizes differ, 4 and 1"
+    ),
+    "{net}:network --input-shape 2,4 --dynamic-axis input:0=n --dynamic-axis input:-2=m": (
+        "input:0 has another name, n"
+    ),
+    "{net}:network --input-shape 2,4 --dynamic-axis input:1=n": "size of its input 'input' only, in axis 1",
     "junk.pt2 --input-shape 1,3": "--input-shape: junk.pt2 is a saved model",
 }
 

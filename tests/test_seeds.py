@@ -14,7 +14,7 @@ from torch import nn
 
 import ort_rrelu
 from ort_rrelu import reference
-from ort_rrelu.seeds import NodeSeeds
+from ort_rrelu.seeds import NodeSeeds, seed_of_place
 from tests.bits import assert_same_bits
 from tests.models import run, session
 from tests.torch_arrays import array
@@ -61,13 +61,26 @@ def test_seeds_differ_whatever_the_modules_bring(base: int | None, owns: list[in
     assert len(set(taken)) == len(owns)
 
 
-def test_repeated_seed_warns_and_is_derived() -> None:
+def test_places_of_a_module_warn_and_are_derived_in_its_own_count() -> None:
     seeds = NodeSeeds(None)
-    assert seeds.take(5) == 5
-    with pytest.warns(
-        UserWarning, match="seed=5 is used at several places of the model: from train node 1 on"
-    ):
+    assert [seeds.take(own) for own in (None, 5, None)] == [-1, 5, -3]
+    with pytest.warns(UserWarning, match=r"a module with seed=5 is called .*: from train node 3 on, place j"):
         assert seeds.take(5) == reference.derive_seed(5, 1)
+    assert seeds.take(5) == reference.derive_seed(5, 2)  # and warns no more: warnings are errors here
+
+
+def test_modules_with_equal_seeds_count_their_own_places() -> None:
+    seeds = NodeSeeds(None)
+    with pytest.warns(UserWarning) as warned:
+        taken = [(module, seeds.take(5, module)) for module in "abbaabc"]
+    assert [seed for module, seed in taken if module == "a"] == [
+        seed_of_place(5, place) for place in range(3)
+    ]
+    assert len({seed for _, seed in taken}) == len(taken)
+    assert [str(each.message)[:40] for each in warned] == [
+        "seed=5 belongs to several modules of the",
+        "a module with seed=5 is called at severa",
+    ]
 
 
 @pytest.mark.parametrize("seed", [-1, 2**63, 1.5, "7"])

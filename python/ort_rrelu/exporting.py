@@ -9,7 +9,7 @@ from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.nodes import our_nodes
 from ort_rrelu.graph.step_input import wire_step
 
-__all__ = ["finished"]
+__all__ = ["check_portable_opset", "finished"]
 
 
 def finished(
@@ -23,14 +23,19 @@ def finished(
         wire_step(model)
     if not portable or not our_nodes(model):
         return model
-    if opset_version is not None and opset_version < functions.OLDEST_OPSET:
-        raise InvalidValueError(
-            f"opset_version={opset_version}: a portable model needs {functions.OLDEST_OPSET} or newer; "
-            "portable=False exports one that runs only where the library is registered"
-        )
+    check_portable_opset(opset_version)
     try:
         return graph.portable(model)
     except InvalidValueError as error:
         raise InvalidValueError(
             f"{error}; portable=False exports a model that runs only where the library is registered"
         ) from error
+
+
+def check_portable_opset(opset_version: int | None) -> None:
+    """Raise InvalidValueError when a model of this opset, which was asked for, cannot be portable."""
+    if opset_version is not None and opset_version < functions.OLDEST_OPSET:
+        raise InvalidValueError(
+            f"opset_version={opset_version}: a portable model needs {functions.OLDEST_OPSET} or newer; "
+            "portable=False exports one that runs only where the library is registered"
+        )

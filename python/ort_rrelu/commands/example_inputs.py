@@ -19,13 +19,8 @@ DTYPES = (*_FLOATS, *_INTEGERS)
 _SHAPE = re.compile(r" *(?:(?P<dtype>\w+) *: *)?(?P<dims>(?:[0-9]{1,18}(?: *, *[0-9]{1,18})*)?) *")
 
 
-def example_inputs(
-    shapes: Sequence[str], files: Sequence[str], *, dynamic_batch: bool
-) -> tuple[torch.Tensor, ...]:
+def example_inputs(shapes: Sequence[str], files: Sequence[str]) -> tuple[torch.Tensor, ...]:
     """Tensors in the order of forward's arguments, from shapes or from .npy files.
-
-    dynamic_batch: a first dimension of 1 becomes 2, since torch fixes 1 where a model looks at it, as
-    attention does.
 
     Raises InvalidValueError, InvalidTypeError or OSError that name what was given.
     """
@@ -34,8 +29,7 @@ def example_inputs(
             "example inputs are needed, one for each argument of forward: "
             "either --input-shape, as in 1,3,32,32, or --input FILE.npy"
         )
-    tensors = [_random(text) for text in shapes] or [_from_file(path) for path in files]
-    return tuple(_two(tensor) if dynamic_batch else tensor for tensor in tensors)
+    return tuple([_random(text) for text in shapes] or [_from_file(path) for path in files])
 
 
 def _random(text: str) -> torch.Tensor:
@@ -66,7 +60,3 @@ def _from_file(path: str) -> torch.Tensor:
         return torch.from_numpy(native)
     except TypeError as error:
         raise InvalidTypeError(f"{path} has dtype {array.dtype}, which torch does not have") from error
-
-
-def _two(tensor: torch.Tensor) -> torch.Tensor:
-    return torch.cat([tensor, tensor]) if tensor.dim() and tensor.shape[0] == 1 else tensor

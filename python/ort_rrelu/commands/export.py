@@ -59,8 +59,21 @@ def export(
         typer.Option("--input", "-i", metavar="FILE.npy", help="The same from files, instead of shapes."),
     ] = None,
     dynamic_batch: Annotated[
-        bool, typer.Option("--dynamic-batch", help="The first dimension of every input may have any size.")
+        bool,
+        typer.Option(
+            "--dynamic-batch",
+            help="The first dimension may have any size, of all inputs where it is that of the first one.",
+        ),
     ] = False,
+    dynamic_axes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dynamic-axis",
+            metavar="INPUT:AXIS=NAME",
+            help="This dimension may have any size, too, as in edges:1=E; equal names are equal sizes. "
+            "Inputs have the names of forward's arguments.",
+        ),
+    ] = None,
     training: Annotated[
         bool | None,
         typer.Option(
@@ -90,6 +103,7 @@ def export(
         "--input-shape": shapes,
         "--input": files,
         "--dynamic-batch": dynamic_batch,
+        "--dynamic-axis": dynamic_axes,
         "--torchscript": torchscript,
     }
     options = {
@@ -102,7 +116,8 @@ def export(
     # What a user's module prints is no part of our output.
     with terminal.working(f"Exporting {source}", quiet=as_json), redirect_stdout(sys.stderr):
         if is_factory(source):
-            model = _from_factory(source, shapes, files, dynamic_batch, torchscript, options)
+            axes = {"dynamic_batch": dynamic_batch, "dynamic_axes": dynamic_axes or ()}
+            model = _from_factory(source, shapes, files, {"dynamo": not torchscript} | axes | options)
         else:
             _refuse(source, for_factories)
             model = _from_file(Path(source), options)
@@ -120,14 +135,10 @@ def _from_factory(
     source: str,
     shapes: list[str] | None,
     files: list[str] | None,
-    dynamic_batch: bool,
-    torchscript: bool,
     options: dict[str, Any],
 ) -> onnx.ModelProto:
     with importable_here():
-        exported: onnx.ModelProto = _torch_source().from_factory(
-            source, shapes or (), files or (), dynamic_batch=dynamic_batch, dynamo=not torchscript, **options
-        )
+        exported: onnx.ModelProto = _torch_source().from_factory(source, shapes or (), files or (), **options)
     return exported
 
 

@@ -15,13 +15,12 @@ import onnx
 import torch
 
 import ort_rrelu.torch  # first: it says what to install where torch is missing
+from ort_rrelu.commands.dynamic_axes import check_dynamic, dynamic_arguments, enlarged, named_axes
 from ort_rrelu.commands.example_inputs import example_inputs
 from ort_rrelu.commands.factory import called, named
 from ort_rrelu.errors import ConversionError, Error, InvalidTypeError, InvalidValueError, ModelFileError
 
 __all__ = ["from_factory", "from_program"]
-
-_BATCH = "batch"
 
 
 def from_factory(
@@ -31,34 +30,23 @@ def from_factory(
     *,
     training: bool | None,
     dynamic_batch: bool,
+    dynamic_axes: Sequence[str],
     dynamo: bool,
     **options: Any,
 ) -> onnx.ModelProto:
     """The model that package.module:factory makes, or is. options: of ort_rrelu.torch.export."""
-    inputs = example_inputs(shapes, files, dynamic_batch=dynamic_batch)
+    inputs = example_inputs(shapes, files)
     model = _made(text)
     if training is False:
         model.eval()
     names = _input_names(model, len(inputs))
     if not dynamo:
         options["input_names"] = names
-    if dynamic_batch:
-        options |= _dynamic(inputs, names, dynamo=dynamo)
-    exported = _exported(text, model, inputs, training=training, dynamo=dynamo, **options)
-    if dynamic_batch:
-        _check_dynamic(text, exported)
+    axes = named_axes(inputs, names, batch=dynamic_batch, wanted=dynamic_axes)
+    options |= dynamic_arguments(axes, names, dynamo=dynamo)
+    exported = _exported(text, model, enlarged(inputs, axes), training=training, dynamo=dynamo, **options)
+    check_dynamic(text, exported, axes)
     return exported
-
-
-def _check_dynamic(text: str, model: onnx.ModelProto) -> None:
-    """torch fixes, without a word, a size that the model compares with a number."""
-    for value in model.graph.input:
-        first = next(iter(value.type.tensor_type.shape.dim), None)
-        if first is not None and first.HasField("dim_value"):
-            raise ConversionError(
-                f"--dynamic-batch: {text} works for one size of its input {value.name!r} only, "
-                f"{first.dim_value}: export it without"
-            )
 
 
 def from_program(path: Path, **options: Any) -> onnx.ModelProto:
@@ -90,15 +78,6 @@ def _input_names(model: torch.nn.Module, count: int) -> list[str]:
     parameters = inspect.signature(model.forward).parameters.values()
     names = [p.name for p in parameters if p.kind in kinds][:count]
     return names + [f"input_{index}" for index in range(len(names), count)]
-
-
-def _dynamic(inputs: Sequence[torch.Tensor], names: Sequence[str], *, dynamo: bool) -> dict[str, Any]:
-    """Exporter's arguments for a first dimension of any size in every input that has dimensions."""
-    axes = [{0: _BATCH} if tensor.dim() else {} for tensor in inputs]
-    if not dynamo:
-        return {"dynamic_axes": dict(zip(names, axes, strict=True))}
-    batch = torch.export.Dim(_BATCH)
-    return {"dynamic_shapes": tuple(dict.fromkeys(axis, batch) for axis in axes)}
 
 
 def _exported(text: str, model: Any, inputs: tuple[torch.Tensor, ...], **options: Any) -> onnx.ModelProto:

@@ -10,7 +10,9 @@ except ImportError as error:
 
 from ort_rrelu.torch.export import export
 from ort_rrelu.torch.module import RReLU
-from ort_rrelu.torch.torchscript import torchscript_symbolics
+from ort_rrelu.torch.patching import patch_onnx_export
 from ort_rrelu.torch.translation import translation_table
 
-__all__ = ["RReLU", "export", "torchscript_symbolics", "translation_table"]
+torchscript_symbolics = patch_onnx_export  # its name when it served one of the exporters
+
+__all__ = ["RReLU", "export", "patch_onnx_export", "torchscript_symbolics", "translation_table"]

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
-import tempfile
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import onnx
 import torch
 
-from ort_rrelu.arguments import check_switch
-from ort_rrelu.errors import Error, InvalidTypeError, InvalidValueError
-from ort_rrelu.exporting import finished
+from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.files import check_target
-from ort_rrelu.graph.file import read_model, write_model
+from ort_rrelu.graph.file import write_model
 from ort_rrelu.graph.nodes import our_nodes
-from ort_rrelu.graph.unused_outputs import remove_unused_outputs
-from ort_rrelu.node_attributes import check_bounds
-from ort_rrelu.torch.lost_writes import counted_calls
-from ort_rrelu.torch.torchscript import torchscript_symbolics
-from ort_rrelu.torch.translation import translation_table
+from ort_rrelu.graph.opset import opset_of
+from ort_rrelu.torch.default_exporter import refuse_verify
+from ort_rrelu.torch.patching import patched
+from ort_rrelu.torch.settings import Settings
 
 __all__ = ["export"]
 
@@ -28,7 +24,7 @@ __all__ = ["export"]
 def export(
     model: torch.nn.Module | torch.export.ExportedProgram | torch.jit.ScriptModule,
     args: tuple[Any, ...] = (),
-    f: str | os.PathLike[str] | None = None,
+    f: str | os.PathLike[str] | BinaryIO | None = None,
     *,
     seed: int | None = None,
     training: bool | None = None,
@@ -45,99 +41,85 @@ def export(
     Args:
         model: a module, or an ExportedProgram (dynamo=True).
         args: example inputs, as for torch.onnx.export.
-        f: where the model goes, written all or nothing; None only returns it.
+        f: where the model goes: a path, written all or nothing, or a binary stream such as io.BytesIO; None
+            only returns it.
         seed: 0 .. 2^63 - 1 seeds train node i with ort_rrelu.reference.derive_seed(seed, i), the same slopes
-            in every session; None: fresh entropy for each session. A module's own seed goes first.
+            in every session; None: fresh entropy for each session. A module's own seed goes first: place j
+            of a module that is called at several places gets ort_rrelu.reference.derive_seed(own, j), from
+            j = 1 on.
         training: None keeps each rrelu's own mode; True or False sets all of them, and nothing else (not
             BatchNorm or Dropout).
         step_input: add one int64 graph input `step`, the number of the draw, wired to every train node.
         portable: embed the functions with which the model also runs where the library is not registered
             (`ort_rrelu.graph.portable`), in opset 18 or newer.
         dynamo: True for torch's default exporter, False for the TorchScript one.
-        opset_version: of the standard operators; None is torch's own choice.
-        **kw: anything else that torch.onnx.export takes: dynamic_shapes, input_names, external_data, ...
+        opset_version: of the standard operators; None is torch's own choice. The default exporter writes 18
+            or newer, and onnx converts that to older ones where it can.
+        **kw: anything else that torch.onnx.export takes: dynamic_shapes, input_names, external_data, ...;
+            but for verify. export_params and keep_initializers_as_inputs act on what is returned, too.
 
     Returns:
-        The model, with its weights.
+        The model, with its weights unless export_params=False.
 
     Raises:
         InvalidValueError (a ValueError), InvalidTypeError (a TypeError): an argument is not allowed, bounds
             are out of range, the model has a value named `step` already, some train nodes have a step and
-            some have none (portable), or the TorchScript exporter dropped an rrelu.
+            some have none (portable), opset_version cannot be had, or the TorchScript exporter dropped an
+            rrelu. What the arguments and the model's modules tell is refused before the export begins.
         torch.onnx.errors.OnnxExporterError: torch cannot export the model.
         OSError: f cannot be written.
     """
-    if f is not None:
-        check_target(f)
-    check_switch("step_input", step_input)
-    check_switch("portable", portable)
-    if kw.pop("verify", False):
-        raise InvalidValueError(
-            "verify=True: torch's check cannot load the library; "
-            "run the model with ort_rrelu.InferenceSession instead"
-        )
+    _check_file(f, kw.get("external_data"))
+    if opset_version is not None and (not isinstance(opset_version, int) or isinstance(opset_version, bool)):
+        raise InvalidTypeError(f"opset_version={opset_version!r}: it must be an integer, or None")
+    refuse_verify(kw.pop("verify", False))
     external_data = kw.pop("external_data", None)
-    _check_modules(model)
+    taken: list[onnx.ModelProto] = []
+    settings = Settings(seed, training, step_input, portable, taken.append)
     run = _export_dynamo if dynamo else _export_torchscript
-    exported = run(model, args, seed=seed, training=training, opset_version=opset_version, **kw)
-    remove_unused_outputs(exported)
-    exported = finished(exported, step_input=step_input, portable=portable, opset_version=opset_version)
-    if f is not None:
+    with patched(settings):
+        run(model, args, opset_version=opset_version, **kw)
+    exported = settings.finished(taken.pop(), opset_version)
+    _check_opset(exported, opset_version)
+    if isinstance(f, str | os.PathLike):
         write_model(exported, f, external_data=external_data)
+    elif f is not None:
+        f.write(exported.SerializeToString())
     return exported
 
 
-def _check_modules(model: Any) -> None:
-    """torch refuses some bounds by itself, and buries what it says under advice on exporting."""
-    for name, module in getattr(model, "named_modules", tuple)():
-        if isinstance(module, torch.nn.RReLU):
-            try:
-                check_bounds(module.lower, module.upper)
-            except InvalidValueError as error:
-                raise InvalidValueError(f"RReLU module {name!r}: {error}") from error
+def _check_file(f: Any, external_data: bool | None) -> None:
+    if isinstance(f, str | os.PathLike):
+        check_target(f)
+    elif isinstance(f, io.RawIOBase | io.BufferedIOBase):
+        if not f.writable():
+            raise InvalidValueError(f"f={f!r} is not open for writing")
+        if external_data:
+            raise InvalidValueError("external_data=True: f is a stream, and the weights need a folder")
+    elif f is not None:
+        raise InvalidTypeError(f"f={f!r}: it must be a path, an io.BytesIO or another binary stream, or None")
 
 
-def _own_error(error: BaseException | None) -> Error | None:
-    """The error of ours that torch's exporter wrapped, if any."""
-    while error is not None and not isinstance(error, Error):
-        error = error.__cause__
-    return error
+def _check_opset(model: onnx.ModelProto, wanted: int | None) -> None:
+    """torch writes the opset that it can, and logs that it is another one."""
+    found = opset_of(model)
+    if wanted is not None and found is not None and found > wanted and our_nodes(model):
+        raise InvalidValueError(
+            f"opset_version={wanted}: torch's default exporter writes opset {found}, and onnx cannot convert "
+            f"this model to {wanted}; dynamo=False writes older opsets"
+        )
 
 
-def _export_dynamo(
-    model: Any,
-    args: tuple[Any, ...],
-    *,
-    seed: int | None,
-    training: bool | None,
-    custom_translation_table: dict[Any, Any] | None = None,
-    **kw: Any,
-) -> onnx.ModelProto:
-    table = translation_table(seed, training=training) | (custom_translation_table or {})
-    try:
-        program = torch.onnx.export(model, args, dynamo=True, custom_translation_table=table, **kw)
-    except torch.onnx.errors.OnnxExporterError as error:
-        if (own := _own_error(error)) is not None:
-            raise type(own)(*own.args) from error
-        raise
-    if program is None:
+def _export_dynamo(model: Any, args: tuple[Any, ...], **kw: Any) -> None:
+    if torch.onnx.export(model, args, dynamo=True, **kw) is None:
         raise InvalidValueError("torch.onnx.export returned no program")
-    return program.model_proto
 
 
-def _export_torchscript(
-    model: Any, args: tuple[Any, ...], *, seed: int | None, training: bool | None, **kw: Any
-) -> onnx.ModelProto:
+def _export_torchscript(model: Any, args: tuple[Any, ...], **kw: Any) -> None:
     if not isinstance(model, torch.nn.Module):  # a ScriptModule is one, too
         raise InvalidTypeError(f"dynamo=False: the TorchScript exporter cannot take a {type(model).__name__}")
     # torch would switch the whole model to eval, and advises against folding constants when it may not.
     in_training = any(module.training for module in model.modules())
     mode = torch.onnx.TrainingMode.PRESERVE if in_training else torch.onnx.TrainingMode.EVAL
     kw.setdefault("do_constant_folding", not in_training)
-    with tempfile.TemporaryDirectory() as folder, torchscript_symbolics(seed, training=training):
-        path = os.fspath(Path(folder) / "model.onnx")  # a Path would be taken for a file in memory
-        with counted_calls() as calls:
-            torch.onnx.export(model, args, path, dynamo=False, training=mode, **kw)
-        exported = read_model(path, external_data=True)
-    calls.check(len(our_nodes(exported)))
-    return exported
+    torch.onnx.export(model, args, dynamo=False, training=mode, **kw)

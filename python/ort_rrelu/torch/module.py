@@ -58,7 +58,7 @@ class RReLU(torch.nn.RReLU):
     at every call. torch.jit.script does not take this class.
 
     Args:
-        lower, upper: finite in float32, lower <= upper.
+        lower, upper: finite in float32, lower <= upper; a tensor of one element is taken as its number.
         inplace: write y into x.
         seed: 0 .. 2^63 - 1, or None.
 
@@ -77,8 +77,7 @@ class RReLU(torch.nn.RReLU):
         *,
         seed: int | None = None,
     ) -> None:
-        super().__init__(lower, upper, inplace)
-        check_bounds(lower, upper)
+        super().__init__(*check_bounds(lower, upper), inplace)
         self.seed = None if seed is None else as_seed(seed)
         counter = None if seed is None else torch.zeros((), dtype=torch.int64)
         self.register_buffer("step", counter, persistent=False)

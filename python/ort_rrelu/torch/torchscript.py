@@ -6,17 +6,24 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import torch
 from torch.onnx import errors, symbolic_helper
+from torch.onnx._internal.torchscript_exporter import registration, utils
 
 from ort_rrelu import schema
 from ort_rrelu.node_attributes import NodeAttributes
 from ort_rrelu.torch import ops  # noqa: F401  # defines torch.ops.ort_rrelu
 
-__all__ = ["torchscript_symbolics"]
+__all__ = ["MODULE", "symbolics"]
 
-# The opset of the built-in symbolic: a registration at a lower one is silently ignored.
-_OPSET = 9
+_OPSET = 9  # the oldest that the exporter has
+_NAMES = (
+    "aten::rrelu",
+    "aten::rrelu_with_noise",
+    "aten::rrelu_with_noise_functional",
+    "aten::copy",
+    "ort_rrelu::rrelu",
+)
+MODULE = "ort_rrelu_module"  # attribute of a traced call
 
 
 def _constant(value: Any, kind: str, name: str) -> Any:
@@ -51,18 +58,31 @@ def _copy(g: Any, x: Any, source: Any, non_blocking: Any = None) -> Any:
 
 
 @contextlib.contextmanager
-def torchscript_symbolics(seed: int | None = None, *, training: bool | None = None) -> Iterator[None]:
-    """Symbolics for torch.onnx.export(..., dynamo=False) inside a `with` block; one export for each block.
-
-    Args:
-        seed, training: as in `translation_table`.
+def symbolics(attributes: NodeAttributes) -> Iterator[None]:
+    """Symbolics for rrelu in torch's registry, in the block, for one export; the registry is as before then.
 
     Raises:
         torch.onnx.errors.SymbolicValueError (from torch's export): bounds, mode or seed are not constant, or
             the noise that rrelu_with_noise writes in place is read.
     """
-    attributes = NodeAttributes(seed, training)
+    utils._trigger_symbolic_function_registration()  # torch's own must not go into what we take away
+    registered: dict[str, Any] = registration.registry._registry
+    before = {name: registered[name] for name in _NAMES if name in registered}
+    for name, symbolic in _symbolics(attributes).items():
+        group = registration._SymbolicFunctionGroup(name)
+        group.add_custom(symbolic, _OPSET)
+        registered[name] = group
+    try:
+        yield
+    finally:
+        for name in _NAMES:
+            if name in before:
+                registered[name] = before[name]
+            else:
+                del registered[name]
 
+
+def _symbolics(attributes: NodeAttributes) -> dict[str, Callable[..., Any]]:
     def emit(
         g: Any,
         inputs: list[Any],
@@ -71,12 +91,14 @@ def torchscript_symbolics(seed: int | None = None, *, training: bool | None = No
         mode: Any,
         outputs: int,
         own_seed: int | None = None,
+        module: int | None = None,
     ) -> Any:
         values = attributes(
             _constant(lower, "f", "lower"),
             _constant(upper, "f", "upper"),
             _constant(mode, "b", "training"),
             own_seed,
+            module,
         )
         suffixed = {f"{k}_{'f' if isinstance(v, float) else 'i'}": v for k, v in values.items()}
         made = g.op(f"{schema.DOMAIN}::{schema.RRELU}", *inputs, outputs=outputs, **suffixed)
@@ -100,21 +122,8 @@ def torchscript_symbolics(seed: int | None = None, *, training: bool | None = No
         # torch leaves its noise argument alone in eval mode.
         return y, drawn if attributes.trains(_constant(mode, "b", "training")) else g.op("Identity", noise)
 
-    def own(g: Any, x: Any, lower: Any, upper: Any, mode: Any, own_seed: Any, step: Any) -> Any:
+    def own(g: Any, x: Any, lower: Any, upper: Any, mode: Any, own_seed: Any, step: Any, **tags: int) -> Any:
         inputs = [x] if symbolic_helper._is_none(step) else [x, step]
-        return emit(g, inputs, lower, upper, mode, 2, _optional_int(own_seed, "seed"))
+        return emit(g, inputs, lower, upper, mode, 2, _optional_int(own_seed, "seed"), tags.get(MODULE))
 
-    symbolics: dict[str, Callable[..., Any]] = {
-        "aten::rrelu": rrelu,
-        "aten::rrelu_with_noise": with_noise,
-        "aten::rrelu_with_noise_functional": functional,
-        "aten::copy": _copy,
-        "ort_rrelu::rrelu": own,
-    }
-    for name, symbolic in symbolics.items():
-        torch.onnx.register_custom_op_symbolic(name, symbolic, _OPSET)  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        for name in symbolics:
-            torch.onnx.unregister_custom_op_symbolic(name, _OPSET)  # type: ignore[attr-defined]
+    return dict(zip(_NAMES, (rrelu, with_noise, functional, _copy, own), strict=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import onnxscript
@@ -12,7 +12,7 @@ from ort_rrelu import schema
 from ort_rrelu.node_attributes import NodeAttributes
 from ort_rrelu.torch import ops  # noqa: F401  # defines torch.ops.ort_rrelu
 
-__all__ = ["translation_table"]
+__all__ = ["Modules", "table", "translation_table"]
 
 _OPSET = onnxscript.values.Opset(schema.DOMAIN, schema.VERSION)
 _RRELU, _RRELU_GRAD = (
@@ -20,6 +20,12 @@ _RRELU, _RRELU_GRAD = (
 )
 
 Table = dict[Callable[..., Any], Callable[..., Any]]
+
+
+class Modules:
+    """Tells which module the call that is being translated comes from; None where nobody knows."""
+
+    current: Hashable = None
 
 
 def _y_and_noise(*inputs: Any, **attributes: Any) -> Any:
@@ -31,7 +37,8 @@ def translation_table(seed: int | None = None, *, training: bool | None = None) 
     """Translations for torch.onnx.export(..., dynamo=True, custom_translation_table=translation_table()).
 
     Make a new one for every export: it numbers the train nodes that it has written. `ort_rrelu.torch.export`
-    does so, and adds what a table cannot (step_input, atomic writing).
+    and `patch_onnx_export` do so, and add what a table cannot: step_input, portable, atomic writing. A table
+    does not know modules either: all nodes of one seed count as places of one module.
 
     Args:
         seed: 0 .. 2^63 - 1, train node i gets ort_rrelu.reference.derive_seed(seed, i); None, fresh entropy
@@ -42,7 +49,11 @@ def translation_table(seed: int | None = None, *, training: bool | None = None) 
         torch overload -> function that writes nodes; covers aten.rrelu, its functional and backward forms
         (which joint forward and backward graphs hold), and the ops of ort_rrelu.torch.RReLU.
     """
-    attributes = NodeAttributes(seed, training)
+    return table(NodeAttributes(seed, training), Modules())
+
+
+def table(attributes: NodeAttributes, modules: Modules) -> Table:
+    """translation_table for nodes with these attributes."""
 
     def rrelu(
         x: Any,
@@ -78,7 +89,7 @@ def translation_table(seed: int | None = None, *, training: bool | None = None) 
         x: Any, lower: float, upper: float, training: bool, seed: int | None = None, step: Any = None
     ) -> Any:
         inputs = (x,) if step is None else (x, step)
-        return _y_and_noise(*inputs, **attributes(lower, upper, training, seed))
+        return _y_and_noise(*inputs, **attributes(lower, upper, training, seed, modules.current))
 
     def own_grad(dy: Any, noise: Any) -> Any:
         return _RRELU_GRAD(dy, noise)

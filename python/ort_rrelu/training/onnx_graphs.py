@@ -13,6 +13,7 @@ from ort_rrelu.errors import ConversionError
 from ort_rrelu.graph.nodes import RANDOM_OPS
 from ort_rrelu.graph.opset import lower_ir_version
 from ort_rrelu.graph.unused_outputs import remove_unused_outputs
+from ort_rrelu.torch.patching import patched
 from ort_rrelu.torch.translation import translation_table
 from ort_rrelu.training.indexing import index_translations
 from ort_rrelu.training.tracing import Traced
@@ -32,7 +33,7 @@ def to_onnx(traced: Traced, seed: int, first_of_batch: int | None) -> onnx.Model
     """
     table = translation_table(seed) | pooling_translations() | index_translations()
     try:
-        with torch.no_grad():
+        with patched(None), torch.no_grad():
             program = torch.onnx.export(
                 traced.graph,
                 traced.arguments,
