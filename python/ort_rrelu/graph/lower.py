@@ -20,8 +20,8 @@ from ort_rrelu.graph.nodes import label, our_nodes, step_of
 from ort_rrelu.graph.opset import lower_ir_version, opset_of, raise_opset
 from ort_rrelu.graph.portable import drop_functions
 from ort_rrelu.graph.reserve_to_noise import reserve_to_noise
-from ort_rrelu.graph.spare_steps import remove_unread_constants
 from ort_rrelu.graph.standard_nodes import UNKNOWN, oldest_opset, standard_nodes
+from ort_rrelu.graph.unread_steps import remove_unread_steps, step_values
 from ort_rrelu.graph.unused_outputs import remove_unused_outputs
 
 __all__ = ["lower"]
@@ -51,8 +51,9 @@ def lower(model: onnx.ModelProto | str | os.PathLike[str], *, exact: bool = Fals
     Returns:
         A new model, with the oldest IR version that its contents allow. Its opset stays unless it is too old:
         below 7 (float), 13 (other types, noise) or 18 (exact, and in eval mode where the element type is
-        unknown; 15 in train mode). The model's own functions that contain such nodes are inlined; the inputs
-        stay, an unread `step` too. A model without RRelu and RReluGrad is returned as it is, copied.
+        unknown; 15 in train mode). The model's own functions that contain such nodes are inlined. An
+        input that was their step, and that nothing reads any more, is gone, and so is what only computed a
+        step; other inputs stay. A model without RRelu and RReluGrad is returned as it is, copied.
 
     Raises:
         ModelFileError, InvalidValueError: not a model, an invalid node, an opset that cannot be converted, a
@@ -72,12 +73,12 @@ def lower(model: onnx.ModelProto | str | os.PathLike[str], *, exact: bool = Fals
     reserve_to_noise(lowered)
     if exact:
         _check_reproducible(lowered)
-    steps = {step_of(node) for node in our_nodes(lowered)}
+    steps = step_values(lowered)
     by_stream = exact or (opset_of(lowered) or 0) >= functions.NO_RANDOM_UNIFORM
     raise_opset(lowered, _oldest_opset(lowered, by_stream))
     _write_standard_nodes(lowered, by_stream)
     _drop_imports(lowered)
-    remove_unread_constants(lowered, steps)
+    remove_unread_steps(lowered, steps)
     lower_ir_version(lowered)
     return lowered
 

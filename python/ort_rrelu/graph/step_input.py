@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 import onnx
 from onnx import TensorProto, helper
@@ -14,7 +14,7 @@ from ort_rrelu.graph.file import new_model
 from ort_rrelu.graph.nodes import function_nodes, graph_nodes, is_rrelu, label, our_nodes, step_of, subgraphs
 from ort_rrelu.graph.portable import is_portable, portable
 
-__all__ = ["add_step_input", "step_inputs", "wire_step"]
+__all__ = ["add_step_input", "adds_iteration", "step_inputs", "wire_step"]
 
 _STEP = "step"
 _LOOPS = {"Loop", "Scan"}
@@ -72,12 +72,12 @@ def wire_step(model: onnx.ModelProto, name: str = _STEP) -> None:
 def step_inputs(model: onnx.ModelProto) -> list[str]:
     """The inputs of the model that RRelu nodes read as their step, or loops add an iteration to."""
     steps = {step_of(node) for node in our_nodes(model)}
-    added = {node.input[0] for node in graph_nodes(model.graph) if _adds_iteration(node, steps)}
+    added = {node.input[0] for node in graph_nodes(model.graph) if adds_iteration(node, steps)}
     return [value.name for value in model.graph.input if value.name in steps | added]
 
 
 def _is_idle_step(model: onnx.ModelProto, name: str) -> bool:
-    """Is it an int64 scalar input that nothing reads, such as graph.lower leaves?"""
+    """Is it an int64 scalar input that nothing reads?"""
     idle = helper.make_tensor_value_info(name, TensorProto.INT64, []).type.SerializeToString()
     inputs = [value for value in model.graph.input if value.name == name]
     rest = onnx.ModelProto()
@@ -86,7 +86,8 @@ def _is_idle_step(model: onnx.ModelProto, name: str) -> bool:
     return any(v.type.SerializeToString() == idle for v in inputs) and name not in taken | _names(rest)
 
 
-def _adds_iteration(node: onnx.NodeProto, steps: set[str]) -> bool:
+def adds_iteration(node: onnx.NodeProto, steps: Set[str]) -> bool:
+    """Does it compute one of the steps as loops do, `step + offset`?"""
     return bool(node.op_type == "Add" and not node.domain and node.output[0] in steps)
 
 
@@ -146,7 +147,7 @@ def _wire(graph: onnx.GraphProto, step: str) -> None:
 
 def _wire_loop(graph: onnx.GraphProto, node: onnx.NodeProto, body: onnx.GraphProto, step: str) -> None:
     steps = {step_of(each) for each in graph_nodes(body)}
-    if wired := next((each.output[0] for each in body.node if _adds_iteration(each, steps)), None):
+    if wired := next((each.output[0] for each in body.node if adds_iteration(each, steps)), None):
         _wire(body, wired)
         return
     own = f"{step}_in_{next(filter(None, node.output))}"
