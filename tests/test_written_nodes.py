@@ -13,7 +13,7 @@ from onnx import helper
 
 import ort_rrelu
 from ort_rrelu.graph.nodes import all_nodes, function_nodes, graph_nodes
-from tests.models import DTYPES, FLOAT, grad_model, rrelu_model
+from tests.models import DTYPES, FLOAT, grad_model, rrelu_model, session
 
 _DRAWS = {"RandomUniform", "RandomUniformLike"}
 _RRELU = "ort_rrelu.RRelu"
@@ -175,3 +175,25 @@ def test_names_of_nodes_are_taken() -> None:
     lowered = ort_rrelu.graph.lower(_MODELS["taken names"], exact=True)
     assert [node.name for node in lowered.graph.node][:2] == ["y_0", "y_t0"]
     assert not {"y_0", "y_t0"} & {name for node in lowered.graph.node for name in node.output}
+
+
+_LOOP = f"""net (float[4] x) => (float[4] y) <int64 n = {{{{3}}}}, bool go = {{{{1}}}}> {{{{
+    {{first}} y = Loop (n, go, x) <body = l (int64 i, bool k, float[4] p) => (bool d, float[4] r) {{{{
+        d = Identity (k) r = {_TRAIN} (p) }}}}> }}}}"""
+_SCAN = f"""net (float[3,4] x) => (float[3,4] y) {{{{
+    {{first}} y = Scan <num_scan_inputs = 1, body = s (float[4] row) => (float[4] out) {{{{
+        out = {_TRAIN} (row) }}}}> (x) }}}}"""
+
+
+@pytest.mark.parametrize("taken", ["step_in_y", "step_in_y_scale", "step_in_y_offset", "step_in_y_next"])
+@pytest.mark.parametrize("text", [_LOOP, _SCAN], ids=["loop", "scan"])
+def test_what_add_step_input_writes(text: str, taken: str) -> None:
+    """In a loop: with names, and with none that is there."""
+    model = _parsed(text.format(first=f"{taken} = Neg (x)"))
+    wired = ort_rrelu.graph.add_step_input(model)
+    values = [name for node in all_nodes(wired) for name in node.output]
+    there = {name for node in all_nodes(model) for name in node.output}
+    _assert_unique(values)
+    _assert_unique(_names(all_nodes(wired), there))
+    _check_constants(all_nodes(wired), in_function=False)
+    session(wired)

@@ -12,7 +12,7 @@ import onnx
 
 from ort_rrelu.graph.nodes import subgraphs
 
-__all__ = ["Container", "read", "read_by", "remove_unread", "replace_node"]
+__all__ = ["Container", "remove_unread", "replace_node"]
 
 Container = onnx.GraphProto | onnx.FunctionProto
 
@@ -35,12 +35,12 @@ def remove_unread(container: Container, names: set[str]) -> None:
     """Remove, in place, what computes or holds these values and nobody reads, and so on backwards."""
     dropped = set(names)
     producers = {name: node for node in container.node for name in node.output if name}
-    while unread := dropped - (names_read := read(container)):
+    while unread := dropped - (read := _read(container)):
         nodes = {id(node): node for name, node in producers.items() if name in unread}.values()
-        useless = [node for node in nodes if not names_read.intersection(node.output)]
+        useless = [node for node in nodes if not read.intersection(node.output)]
         if not useless:
             break
-        dropped |= read_by(useless)
+        dropped |= _read_by(useless)
         for node in useless:
             for name in node.output:
                 producers.pop(name, None)
@@ -63,16 +63,15 @@ def _outputs(container: Container) -> set[str]:
     return {value.name for value in container.output}
 
 
-def read(container: Container) -> set[str]:
-    """All values that its nodes read, those in bodies too, and its outputs."""
-    return read_by(container.node) | _outputs(container)
+def _read(container: Container) -> set[str]:
+    return _read_by(container.node) | _outputs(container)
 
 
-def read_by(nodes: Iterable[onnx.NodeProto]) -> set[str]:
+def _read_by(nodes: Iterable[onnx.NodeProto]) -> set[str]:
     """All values that nodes read, those in bodies too."""
     names: set[str] = set()
     for node in nodes:
         names.update(node.input)
         for body in subgraphs(node):
-            names |= read(body)
+            names |= _read(body)
     return names

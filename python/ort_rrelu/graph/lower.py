@@ -10,7 +10,8 @@ from ort_rrelu import functions, schema
 from ort_rrelu.arguments import check_switch
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.functions import Shape
-from ort_rrelu.graph.check import attributes, check_bounds_in_type, check_model
+from ort_rrelu.graph.check import attributes, check_model
+from ort_rrelu.graph.check_types import check_types
 from ort_rrelu.graph.conform import write_attributes
 from ort_rrelu.graph.element_types import ElementTypes, graphs_with_types
 from ort_rrelu.graph.file import new_model
@@ -66,9 +67,9 @@ def lower(model: onnx.ModelProto | str | os.PathLike[str], *, exact: bool = Fals
     check_model(lowered)
     if not any(our_nodes(lowered, op) for op in _OPS):
         return lowered
-    check_bounds_in_type(lowered)
     drop_functions(lowered)
     inline_our_nodes(lowered)
+    check_types(lowered)
     remove_unused_outputs(lowered)
     reserve_to_noise(lowered)
     if exact:
@@ -109,15 +110,7 @@ def _needs_function(node: onnx.NodeProto, element: int, by_stream: bool) -> bool
 
 def _element(node: onnx.NodeProto, types: ElementTypes) -> int:
     """Its T."""
-    element = next((types[name] for name in (node.input[0], node.output[0]) if name in types), UNKNOWN)
-    allowed = schema.DTYPES.values()
-    if element != UNKNOWN and element not in allowed:
-        names = ", ".join(map(onnx.TensorProto.DataType.Name, allowed))
-        raise InvalidValueError(
-            f'{label(node)}: "{node.input[0]}" is of type {onnx.TensorProto.DataType.Name(element)}: '
-            f"it must be one of {names}"
-        )
-    return element
+    return next((types[name] for name in (node.input[0], node.output[0]) if name in types), UNKNOWN)
 
 
 def _oldest_opset(model: onnx.ModelProto, by_stream: bool) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import onnx
 
-from ort_rrelu.graph.edit import read, read_by, remove_unread
+from ort_rrelu.graph.edit import remove_unread
 from ort_rrelu.graph.nodes import graph_nodes, our_nodes, step_of, subgraphs
 from ort_rrelu.graph.step_input import adds_iteration, step_inputs
 
@@ -48,7 +48,7 @@ def remove_unread_steps(model: onnx.ModelProto, was: StepValues) -> None:
     An input goes if it is int64, as a step is; one that was never read as a step stays.
     """
     _prune(model.graph, was)
-    idle = was.inputs - read(model.graph)
+    idle = was.inputs - _read(model.graph)
     graph = model.graph
     gone = {v.name for v in graph.input if v.name in idle and _is_int64(v)}
     for values in (graph.input, graph.initializer):  # an initializer may be an input's default
@@ -87,12 +87,22 @@ def _remove_counters(graph: onnx.GraphProto, scan: onnx.NodeProto, counters: fro
 def _only_counts(graph: onnx.GraphProto, scan: onnx.NodeProto, body: onnx.GraphProto, place: int) -> bool:
     """Is a state variable read by nothing but the Add that computes its next value?"""
     now, following = body.input[place].name, body.output[place].name
-    readers = [node for node in body.node if now in read_by([node])]
     outputs = [value.name for value in body.output]
+    reads = [name for node in graph_nodes(body) for name in node.input]
     return (
-        [(node.op_type, list(node.output)) for node in readers] == [("Add", [following])]
-        and outputs.count(following) == 1
+        [(node.op_type, list(node.output)) for node in body.node if now in node.input]
+        == [("Add", [following])]
+        and reads.count(now) == 1
         and now not in outputs
-        and following not in read_by(body.node)
-        and scan.output[place] not in read(graph)
+        and following not in reads
+        and outputs.count(following) == 1
+        and scan.output[place] not in _read(graph)
     )
+
+
+def _read(graph: onnx.GraphProto) -> set[str]:
+    """What its nodes read, those of bodies too, and what is an output of one of these graphs."""
+    nodes = list(graph_nodes(graph))
+    graphs = [graph, *(body for node in nodes for body in subgraphs(node))]
+    outputs = {value.name for each in graphs for value in each.output}
+    return outputs | {name for node in nodes for name in node.input}
