@@ -31,6 +31,7 @@ _TESTS = [
     "tests/test_bad_models.py",
     "tests/test_concurrency.py",
     "tests/test_denormals.py",
+    "tests/test_float16_rounding.py",
     "tests/test_known_answers.py",
     "tests/test_functions.py",
     "tests/test_golden.py",

@@ -23,6 +23,7 @@ __all__ = [
     "FLOAT16",
     "Array",
     "Shape",
+    "beside_matmul",
     "grad_model",
     "make_model",
     "rrelu_model",
@@ -120,6 +121,24 @@ def grad_model(
     bytes_of_reserve: Shape = None if shape is None else ["bytes"]
     inputs: dict[str, Shape] = {"dy": shape, saved: bytes_of_reserve if saved == "reserve" else shape}
     return _model_of_node(schema.RRELU_GRAD, inputs, ["dx"], dtype, shape, name)
+
+
+def beside_matmul(op: str, *, training: int) -> tuple[onnx.ModelProto, tuple[Array, Array, Array]]:
+    """x, w, step -> MatMul or Gemm in float16 -> RRelu -> y, noise; its gradient of that -> dx; and inputs.
+
+    The products need more bits than a float16 has, and a float holds their sums exactly, in any order.
+    """
+    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["": 18, "ort_rrelu": 1]>
+        net (float16[n,2] x, float16[2,16] w, int64 step) => (float16[n,16] y, float16[n,16] dx) {{
+            h = {op} (x, w)
+            y, noise = ort_rrelu.RRelu <training = {training}, seed = 3> (h, step)
+            dy = {op} (x, w)
+            dx = ort_rrelu.RReluGrad (dy, noise) }}""")
+    generator = np.random.default_rng(8)
+    x, w = (
+        (generator.integers(-2047, 2048, shape) / 1024).astype(np.float16) for shape in ((32, 2), (2, 16))
+    )
+    return model, (x, w, np.array(5))
 
 
 def session(

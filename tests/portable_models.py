@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import onnx
 
 import ort_rrelu
 from tests.draws import normal, special_values
-from tests.models import BFLOAT16, DTYPES, Array, rrelu_model, step_of
+from tests.models import BFLOAT16, DTYPES, Array, beside_matmul, rrelu_model, step_of
 
 _BOUNDS: dict[str, Any] = {"lower": 0.125, "upper": 0.25}
 _STEP = np.array(2**40 + 3)
@@ -51,6 +51,12 @@ def _one_node_models() -> Iterator[tuple[str, onnx.ModelProto, Array, int, bool]
         yield f"{DTYPES[dtype]} training={training} {' '.join(outputs)}", model, x, training, step
 
 
+def _write_beside_matmul(folder: Path, make: Callable[[onnx.ModelProto], onnx.ModelProto]) -> None:
+    for training in (0, 1):
+        model, inputs = beside_matmul("MatMul", training=training)
+        _write(folder / f"MatMul training={training}.onnx", make(model), *inputs, by=model)
+
+
 def _write_nodes(folder: Path) -> None:
     for name, model, x, training, step in _one_node_models():
         path, made = folder / f"{name}{' step' * step}.onnx", ort_rrelu.graph.portable(model)
@@ -64,6 +70,7 @@ def _write_nodes(folder: Path) -> None:
                 a = ort_rrelu.RRelu <training = 1, seed = 3> (x, step)
                 y = ReduceMax <axes = [3], keepdims = 1> (a) }}""")
         _write(folder / f"opset {opset}.onnx", ort_rrelu.graph.portable(model), _X, _STEP)
+    _write_beside_matmul(folder, ort_rrelu.graph.portable)
 
 
 # Shape, seed, step, bounds: ends of ranges, counters with a high half, lengths around the generator's blocks.
@@ -103,6 +110,7 @@ def _write_lowered(folder: Path) -> None:
         for condition in (True, False):
             path = folder / f"opset {opset} {condition}.onnx"
             _write(path, ort_rrelu.graph.lower(model, exact=True), _X, _STEP, np.array(condition), by=model)
+    _write_beside_matmul(folder, functools.partial(ort_rrelu.graph.lower, exact=True))
 
 
 def _write_torch(folder: Path) -> None:

@@ -13,7 +13,7 @@ import typer
 from ort_rrelu.arguments import Array
 from ort_rrelu.commands import terminal
 from ort_rrelu.commands.app import app
-from ort_rrelu.commands.feed import Input, feeds
+from ort_rrelu.commands.feed import Input, feeds, with_step_of
 from ort_rrelu.commands.options import AsJson, Dims, Files, Seed, Step, integer
 from ort_rrelu.commands.session import open_session, timed_run
 
@@ -59,15 +59,26 @@ def bench(
 ) -> None:
     """Time MODEL... in ONNX Runtime, run by run in turn, so that the machine treats all alike."""
     rounds = _WARM_UP + repeat
-
-    def contender(model: Path, *, library: bool) -> _Contender:
-        session = open_session(model, seed=seed, threads=threads, library=library, in_turn=True)
-        inputs = [Input.of(argument) for argument in session.get_inputs()]
-        arrays = feeds(inputs, files=files or (), dims=dims or (), step=step, repeat=rounds)
-        return _Contender(f"{model}" if library else f"{model} without the library", session, arrays)
-
     kinds = (True, False) if without_library else (True,)
-    contenders = [contender(model, library=library) for model in models for library in kinds]
+    sessions = [
+        (
+            f"{model}" if library else f"{model} without the library",
+            open_session(model, seed=seed, threads=threads, library=library, in_turn=True),
+        )
+        for model in models
+        for library in kinds
+    ]
+    inputs = [[Input.of(argument) for argument in session.get_inputs()] for _name, session in sessions]
+    every = [one for each in inputs for one in each]
+
+    def arrays(own: list[Input]) -> Iterator[dict[str, Array]]:
+        given = with_step_of(own, every)
+        for made in feeds(given, files=files or (), dims=dims or (), step=step, repeat=rounds):
+            yield {i.name: made[i.name] for i in own}
+
+    contenders = [
+        _Contender(name, session, arrays(own)) for (name, session), own in zip(sessions, inputs, strict=True)
+    ]
     for _round in terminal.progress(range(rounds), "Running", quiet=as_json):
         for each in contenders:
             each.run()

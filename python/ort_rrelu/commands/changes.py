@@ -61,12 +61,10 @@ def _is_ours(node: onnx.NodeProto) -> bool:
 
 
 def _name(was: onnx.NodeProto | None, now: onnx.NodeProto | None) -> str:
-    """As the model calls it, or by its output."""
-    named = next((node for node in (was, now) if node is not None and node.name), None)
-    if named is not None:
-        return str(named.name)
-    output = next(node.output[0] for node in (was, now) if node is not None)
-    return f"(output {output})"
+    """As the model calls it, or by its output; a new node as the new model does."""
+    node = now if was is None else was
+    assert node is not None
+    return str(node.name) or f"(output {node.output[0]})"
 
 
 def _node(node: onnx.NodeProto | None) -> _Facts | None:

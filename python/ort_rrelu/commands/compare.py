@@ -77,7 +77,7 @@ def _check_options(second: Path | None, *, without_library: bool, reference: boo
 
 
 def _facts(a: Runner, b: Runner, arrays: dict[str, Array], tolerance: float | None) -> dict[str, Any]:
-    results = [a.run(arrays), b.run(arrays)]
+    results = [each.run({i.name: arrays[i.name] for i in each.inputs}) for each in (a, b)]
     pairs = _pairs(a.name, list(results[0]), b.name, list(results[1]))
     outputs = [_output(x, results[0][x], y, results[1][y], tolerance) for x, y in pairs]
     return {

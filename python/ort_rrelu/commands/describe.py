@@ -10,6 +10,7 @@ import onnx
 from ort_rrelu import schema
 from ort_rrelu.commands import terminal
 from ort_rrelu.graph import check
+from ort_rrelu.graph.check_types import check_types
 from ort_rrelu.graph.nodes import all_nodes, label
 from ort_rrelu.graph.portable import is_portable
 
@@ -30,6 +31,7 @@ _PORTABLE = {
 def model_facts(model: onnx.ModelProto) -> dict[str, Any]:
     """The interface of a model and its nodes of ours. Raises InvalidValueError when one is invalid."""
     check.check_model(model)
+    check_types(model)
     nodes = [node_facts(node) for node in all_nodes(model) if node.domain == schema.DOMAIN]
     return {
         "ir_version": model.ir_version,

@@ -16,7 +16,7 @@ from ort_rrelu.arguments import Array, as_step
 from ort_rrelu.commands.values import element_dtype, is_extension
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 
-__all__ = ["STEP", "Input", "common_inputs", "feeds", "load"]
+__all__ = ["STEP", "Input", "common_inputs", "feeds", "load", "with_step_of"]
 
 STEP = "step"  # the graph input of this name numbers the draws
 _RANDOM_SEED = 0
@@ -102,14 +102,26 @@ def feeds(
 def common_inputs(a: str, inputs: Sequence[Input], b: str, others: Sequence[Input]) -> list[Input]:
     """The inputs of models a and b as one, which both can be fed; a dimension fixed in either is fixed.
 
+    A step may be the input of one alone: what graph.lower made of a model has none.
+
     Raises InvalidValueError that names the input when they differ in names, dtype or shape.
     """
-    by_name = {i.name: i for i in others}
-    if {i.name for i in inputs} != set(by_name):
+    mine, theirs = with_step_of(inputs, others), {i.name: i for i in with_step_of(others, inputs)}
+    if {i.name for i in mine} != set(theirs):
         raise InvalidValueError(
             f"the models cannot be fed alike: of {a} {_listed(inputs)}; of {b} {_listed(others)}"
         )
-    return [_common(a, i, b, by_name[i.name]) for i in inputs]
+    return [_common(a, i, b, theirs[i.name]) for i in mine]
+
+
+def with_step_of(inputs: Sequence[Input], others: Sequence[Input]) -> list[Input]:
+    """The inputs of a model, with the step of another where it has none."""
+    names = {i.name for i in inputs}
+    return [*inputs, *(i for i in others if _is_step(i) and i.name not in names)]
+
+
+def _is_step(given: Input) -> bool:
+    return given.name == STEP and given.dtype == np.int64
 
 
 def _common(a: str, mine: Input, b: str, other: Input) -> Input:
@@ -128,7 +140,7 @@ def _common(a: str, mine: Input, b: str, other: Input) -> Input:
 
 def _counter(inputs: Sequence[Input], given: dict[str, _Given], step: int | None) -> Input | None:
     """The `step` input that the command line counts itself."""
-    found = next((i for i in inputs if i.name == STEP and i.dtype == np.int64), None)
+    found = next(filter(_is_step, inputs), None)
     if step is None:
         return None if STEP in given else found
     if found is None:

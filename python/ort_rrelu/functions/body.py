@@ -19,6 +19,7 @@ _INT64, _UINT64 = onnx.TensorProto.INT64, onnx.TensorProto.UINT64
 class Body:
     """Every method writes one node and returns the names of what it computes; `results` are the body's.
 
+    A node has the name of its output: tools that convert or quantize models know nodes by their names.
     A branch may read the values of the body around it, so its names begin with a prefix of their own.
     """
 
@@ -35,7 +36,7 @@ class Body:
     def __call__(self, op: str, *inputs: str, out: str = "", **attributes: Any) -> str:
         """A standard operator."""
         name = out or self._name()
-        self.nodes.append(helper.make_node(op, inputs, [name], **attributes))
+        self.nodes.append(helper.make_node(op, inputs, [name], name, **attributes))
         return name
 
     def constant(self, value: ArrayLike, dtype: DTypeLike) -> str:
@@ -76,5 +77,5 @@ class Body:
             )
             for word, branch in (("then", then), ("else", otherwise))
         }
-        self.nodes.append(helper.make_node("If", [condition], names, **graphs))
+        self.nodes.append(helper.make_node("If", [condition], names, names[0], **graphs))
         return names

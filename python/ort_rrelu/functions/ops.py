@@ -6,6 +6,7 @@ condition, so that a runtime may drop it with the branches that are not taken.
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ __all__ = [
     "OLDEST_OPSET",
     "Bounds",
     "Shape",
+    "as_stored",
     "factor",
     "mean_slope",
     "rrelu",
@@ -61,20 +63,20 @@ def rrelu(shape: Shape, opset: int, usual: Bounds | None = None) -> onnx.Functio
     return _function(schema.RRELU, shape.inputs, shape.outputs, body, opset, attributes)
 
 
-def rrelu_in_one_mode(
-    shape: Shape, opset: int, name: str, *, training: bool, seeded: bool
-) -> onnx.FunctionProto:
-    """One branch of RRelu, to be inlined: a function `name`. seeded: the seed is 0 or more."""
+@functools.cache
+def rrelu_in_one_mode(shape: Shape, opset: int, *, training: bool, seeded: bool) -> onnx.FunctionProto:
+    """One branch of RRelu, to be copied for a node. seeded: the seed is 0 or more."""
     body = _train(shape, opset, seeded=seeded) if training else _eval(shape, None)
     attributes = sorted(schema.schemas()[schema.RRELU].attributes)
-    return _function(name, shape.inputs, body.results, body, opset, attributes)
+    return _function(schema.RRELU, shape.inputs, body.results, body, opset, attributes)
 
 
 def rrelu_grad(opset: int) -> onnx.FunctionProto:
     """RReluGrad from noise."""
     body = Body("v")
     # In double the product of what the other types hold is exact.
-    product = body("Mul", body.to_double("dY"), body.to_double("saved"))
+    dy, saved = (body.to_double(as_stored(body, value)) for value in ("dY", "saved"))
+    product = body("Mul", dy, saved)
     body("CastLike", product, "dY", out="dX")
     return _function(schema.RRELU_GRAD, ("dY", "saved"), ("dX",), body, opset, [])
 
@@ -104,9 +106,18 @@ def factor(body: Body, x: str, slope: str, dtype: DTypeLike) -> str:
     return body("Where", keeps, body.constant(1.0, dtype), slope)
 
 
+def as_stored(body: Body, value: str) -> str:
+    """A value of a 16-bit type with its rounding, to be cast to a wider type.
+
+    ONNX Runtime's CPU provider casts around what it cannot compute in float16, such as a MatMul before us,
+    and takes its cast to float16 and one that follows for superfluous. It does not look through a Reshape.
+    """
+    return body("Reshape", value, body("Shape", value))
+
+
 def _train(shape: Shape, opset: int, *, seeded: bool = False) -> Body:
     body = Body("t")
-    x = body.to_double("X")  # of which, unlike of bfloat16, ONNX Runtime can take the size
+    x = body.to_double(as_stored(body, "X"))  # of which, unlike of bfloat16, ONNX Runtime can take the size
     drawn = body.to_double(body("CastLike", slopes(body, x, opset, step=shape.step, seeded=seeded), "X"))
     # In double the product of what the other types hold is exact.
     body.results = _times(body, x, drawn, np.float64, shape)
@@ -139,23 +150,35 @@ def _eval(shape: Shape, usual: Bounds | None) -> Body:
 def _eval_in_float(shape: Shape, mean: str, bounds: tuple[str, str], usual: Bounds | None) -> Body:
     """For 16-bit types too, whose product is rounded to float first."""
     body = Body("f")
+    x = _as_stored_unless_float(body)
     # A negative slope changes the sign of +0, which LeakyRelu leaves alone.
     if usual is None or not mean_slope(usual) > 0:
-        body.results = _times(body, body.to_float("X"), body.to_float(mean), np.float32, shape)
+        body.results = _times(body, body.to_float(x), body.to_float(mean), np.float32, shape)
         return body
     equal = (
         body("Equal", value, body.constant(known, np.float32))
         for value, known in zip(bounds, usual, strict=True)
     )
     general = Body("g")
-    general.results = _times(general, general.to_float("X"), general.to_float(mean), np.float32, shape)
-    body.results = body.either(body("And", *equal), _leaky(shape, mean, usual), general)
+    general.results = _times(general, general.to_float(x), general.to_float(mean), np.float32, shape)
+    body.results = body.either(body("And", *equal), _leaky(shape, x, mean, usual), general)
     return body
 
 
-def _leaky(shape: Shape, mean: str, usual: Bounds) -> Body:
+def _as_stored_unless_float(body: Body) -> str:
+    """X; a float comes as it is, for ONNX Runtime fuses a Conv and the LeakyRelu after it."""
+    above_one = body("CastLike", body.constant(np.nextafter(np.float32(1), np.float32(2)), np.float32), "X")
+    is_float = body("Greater", body.to_float(above_one), body.constant(1.0, np.float32))
+    as_it_is, stored = Body("i"), Body("s")
+    as_it_is.results = (as_it_is("Identity", "X"),)
+    stored.results = (as_stored(stored, "X"),)
+    (x,) = body.either(is_float, as_it_is, stored)
+    return x
+
+
+def _leaky(shape: Shape, value: str, mean: str, usual: Bounds) -> Body:
     body = Body("l")
-    x = body.to_float("X")  # in each branch: older optimizers warn when they drop a Cast that several read
+    x = body.to_float(value)  # in each branch: older optimizers warn when they drop a Cast that several read
     y = body("LeakyRelu", x, alpha=mean_slope(usual))
     noise = (factor(body, x, body.to_float(mean), np.float32),) if shape.noise else ()
     body.results = _like_x(body, shape, y, *noise)

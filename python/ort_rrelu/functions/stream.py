@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 
 import numpy as np
+import onnx
 
 from ort_rrelu import schema
 from ort_rrelu.functions.body import Body
@@ -82,7 +83,7 @@ def _entropy(body: Body, opset: int) -> str:
 
 
 def _uniform(body: Body) -> str:
-    return body("RandomUniform", shape=[4], low=0.0, high=65536.0)
+    return body("RandomUniform", shape=[4], low=0.0, high=65536.0, dtype=onnx.TensorProto.FLOAT)
 
 
 def _dropped(body: Body) -> str:

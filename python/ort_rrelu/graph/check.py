@@ -12,9 +12,9 @@ import onnx
 
 from ort_rrelu import library, schema
 from ort_rrelu.errors import InvalidValueError
-from ort_rrelu.graph.nodes import all_nodes, label, our_nodes
+from ort_rrelu.graph.nodes import all_nodes, label
 
-__all__ = ["attributes", "check_bounds_in_type", "check_model", "may_train"]
+__all__ = ["attributes", "check_model", "may_train"]
 
 _TYPE_NAME = onnx.AttributeProto.AttributeType.Name
 
@@ -97,36 +97,9 @@ def check_model(model: onnx.ModelProto) -> None:
     """Check every node of our domain: known op, known attributes, their types and values.
 
     Raises InvalidValueError that names the node, the attribute, its value and what is allowed. What depends
-    on the element type (a bound that float16 cannot hold) is checked by the kernel when a session is created.
+    on the element type (a bound that float16 cannot hold) is checked by the kernel when a session is created,
+    and by check_types.
     """
     for node in all_nodes(model):
         if node.domain == schema.DOMAIN:
             _check_node(node)
-
-
-def check_bounds_in_type(model: onnx.ModelProto) -> None:
-    """Refuse bounds that float16 cannot hold, where X is known to be float16; check_model did so for float.
-
-    For models in which no kernel will look at them.
-    """
-    suspects = [node for node in our_nodes(model) if _float16_error(node) is not None]
-    if not suspects:
-        return
-    inferred = onnx.shape_inference.infer_shapes(model).graph
-    halves = {
-        value.name
-        for value in (*inferred.input, *inferred.value_info, *inferred.output)
-        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT16
-    }
-    for node in suspects:
-        if not halves.isdisjoint((node.input[0], node.output[0])):
-            raise InvalidValueError(f"{label(node)}: {_float16_error(node)}")
-
-
-def _float16_error(node: onnx.NodeProto) -> InvalidValueError | None:
-    values = attributes(node)
-    try:
-        library.check(library.Params(onnx.TensorProto.FLOAT16, values["lower"], values["upper"]))
-    except InvalidValueError as error:
-        return error
-    return None

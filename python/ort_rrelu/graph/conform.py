@@ -57,4 +57,5 @@ def _wire_spare_steps_of_function(function: onnx.FunctionProto, names: Names) ->
         spare = names.new("step")
         for node in waiting:
             node.input[1:] = [spare]
-        function.node.insert(0, helper.make_node("Constant", [], [spare], value_int=0))
+        zero = helper.make_tensor(spare, TensorProto.INT64, [], [0])
+        function.node.insert(0, helper.make_node("Constant", [], [spare], spare, value=zero))

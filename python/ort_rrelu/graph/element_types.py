@@ -1,4 +1,4 @@
-"""The element types of a model's values, as far as shape inference knows them."""
+"""The types of a model's values, as far as shape inference knows them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import onnx
 from ort_rrelu.graph.nodes import subgraphs
 from ort_rrelu.graph.weights import return_weights, take_weights
 
-__all__ = ["ElementTypes", "graphs_with_types"]
+__all__ = ["ElementTypes", "Values", "graphs_with_types", "graphs_with_values"]
 
 ElementTypes = dict[str, int]  # name -> onnx.TensorProto.DataType
+Values = dict[str, onnx.ValueInfoProto]
 
 
 def graphs_with_types(model: onnx.ModelProto) -> list[tuple[onnx.GraphProto, ElementTypes]]:
@@ -19,6 +20,11 @@ def graphs_with_types(model: onnx.ModelProto) -> list[tuple[onnx.GraphProto, Ele
 
     Values are missing that shape inference cannot follow, such as those behind an op of another domain.
     """
+    return [(graph, _element_types(values)) for graph, values in graphs_with_values(model)]
+
+
+def graphs_with_values(model: onnx.ModelProto) -> list[tuple[onnx.GraphProto, Values]]:
+    """The same with what is known of each value, its shape too."""
     weights = take_weights(model)
     try:
         inferred = onnx.shape_inference.infer_shapes(model)
@@ -28,17 +34,24 @@ def graphs_with_types(model: onnx.ModelProto) -> list[tuple[onnx.GraphProto, Ele
 
 
 def _walk(
-    graph: onnx.GraphProto, inferred: onnx.GraphProto, outer: ElementTypes
-) -> Iterator[tuple[onnx.GraphProto, ElementTypes]]:
-    types = outer | _types(inferred)
+    graph: onnx.GraphProto, inferred: onnx.GraphProto, outer: Values
+) -> Iterator[tuple[onnx.GraphProto, Values]]:
+    values = outer | _values(inferred)
     for node, twin in zip(graph.node, inferred.node, strict=True):
         for body, its_twin in zip(subgraphs(node), subgraphs(twin), strict=True):
-            yield from _walk(body, its_twin, types)
-    yield graph, types
+            yield from _walk(body, its_twin, values)
+    yield graph, values
 
 
-def _types(graph: onnx.GraphProto) -> ElementTypes:
-    values = (*graph.input, *graph.value_info, *graph.output)
-    known = {value.name: value.type.tensor_type.elem_type for value in values}
-    known |= {tensor.name: tensor.data_type for tensor in graph.initializer}
+def _values(graph: onnx.GraphProto) -> Values:
+    known = {value.name: value for value in (*graph.input, *graph.value_info, *graph.output)}
+    tensors = {
+        tensor.name: onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        for tensor in graph.initializer
+    }
+    return known | tensors
+
+
+def _element_types(values: Values) -> ElementTypes:
+    known = {name: value.type.tensor_type.elem_type for name, value in values.items()}
     return {name: kind for name, kind in known.items() if kind}

@@ -13,22 +13,27 @@ import onnx
 
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, MissingPackageError
+from ort_rrelu.graph.call_types import declare_call_types
 from ort_rrelu.graph.check import attributes, check_model
 from ort_rrelu.graph.edit import Container, remove_unread, replace_node
 from ort_rrelu.graph.file import new_model
-from ort_rrelu.graph.nodes import all_nodes, our_nodes, set_attribute
+from ort_rrelu.graph.nodes import all_nodes, function_nodes, our_nodes, set_attribute, subgraphs
 from ort_rrelu.graph.portable import is_portable
 from ort_rrelu.graph.portable import portable as made_portable
 from ort_rrelu.reference import derive_seed
 
 if TYPE_CHECKING:
-    from ort_rrelu.graph.fusing.matches import Match, Matches
+    from ort_rrelu.graph.fusing.matches import Match
 
 __all__ = ["Finding", "fuse"]
 
 _DRAWS = {"RandomUniform", "RandomUniformLike"}
 _CANDIDATES = {*_DRAWS, "LeakyRelu"}
 _STANDARD = {"", "ai.onnx"}
+_UNTYPED = (
+    "in a body inside of a function, where ONNX Runtime does not infer the type of a custom op: "
+    "portable=True fuses it"
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Finding:
 
     Args:
         node: the name of the new RRelu node, or of the one that stays (a draw of uniform numbers, a
-            LeakyRelu); where it has none, that of its first output.
+            LeakyRelu, what ends a form); where it has none, that of its first output.
         fused: whether it is an RRelu now.
         reason: one line.
     """
@@ -74,7 +79,9 @@ def fuse(
             stays, in the order of the nodes. None: they go to this module's logger, INFO for what was made,
             else DEBUG.
         portable: embed the functions with which the model also runs where the library is not registered
-            (`ort_rrelu.graph.portable`), in opset 18 or newer. Without, the opset stays.
+            (`ort_rrelu.graph.portable`), in opset 18 or newer. Without, the opset stays, and so does what
+            is in a body inside of a function; outputs of calls of functions with RRelu nodes then get their
+            types written down, without which ONNX Runtime refuses the model.
 
     Returns:
         A new model. One in which nothing is fused is a copy, to the byte.
@@ -82,7 +89,8 @@ def fuse(
     Raises:
         MissingPackageError: onnxscript is not installed.
         ModelFileError, InvalidValueError, InvalidTypeError: not a model, an invalid RRelu node in it, what
-            onnx cannot read, or (portable) what `portable` refuses.
+            onnx cannot read, what `portable` refuses, or without it a call of a function with RRelu nodes
+            whose type onnx cannot infer.
     """
     if not isinstance(portable, bool):
         raise InvalidTypeError(f"portable={portable!r}: it must be True or False")
@@ -99,11 +107,14 @@ def fuse(
     check_model(made)
     found = find_matches(made)
     seeds = _Seeds(made)
-    said = [_seeded(match, seeds) for match in found.matches]
+    bare = not portable and not is_portable(made)
+    matches, untyped = _parted(made, found.matches) if bare else (found.matches, [])
+    said = [_seeded(match, seeds) for match in matches]
+    said += [Finding(_name(match.node), False, _UNTYPED) for match in untyped]
     said += [Finding(_name(left.node), False, left.reason) for left in found.left]
-    if found.matches:
-        _edit(found.matches)
-        made = _finished(made, found, portable)
+    if matches:
+        _edit(matches)
+        made = _finished(made, portable)
     for finding in said:
         tell(finding)
     return made
@@ -146,6 +157,14 @@ def _seeded(match: Match, seeds: _Seeds) -> Finding:
     )
 
 
+def _parted(model: onnx.ModelProto, matches: list[Match]) -> tuple[list[Match], list[Match]]:
+    """Those that may be RRelu in a model without its function, and those in bodies inside of functions."""
+    bodies = [body for f in model.functions for node in function_nodes(f) for body in subgraphs(node)]
+    inside = {id(body) for body in bodies}
+    untyped = [match for match in matches if id(match.container) in inside]
+    return [match for match in matches if id(match.container) not in inside], untyped
+
+
 def _edit(matches: list[Match]) -> None:
     """Put the new nodes in, in place, and remove what was there for the old ones alone."""
     dropped: dict[int, tuple[Container, set[str]]] = {}
@@ -156,17 +175,16 @@ def _edit(matches: list[Match]) -> None:
         remove_unread(container, names)
 
 
-def _finished(model: onnx.ModelProto, found: Matches, portable: bool) -> onnx.ModelProto:
+def _finished(model: onnx.ModelProto, portable: bool) -> onnx.ModelProto:
     """The edited model with what its new nodes need."""
-    containers = (match.container for match in found.matches)
-    functions = [each for each in containers if isinstance(each, onnx.FunctionProto)]
+    functions = [f for f in model.functions if any(n.domain == schema.DOMAIN for n in function_nodes(f))]
     importers: list[onnx.ModelProto | onnx.FunctionProto] = [model, *functions]
     for importer in importers:
         if all(entry.domain != schema.DOMAIN for entry in importer.opset_import):
             importer.opset_import.append(schema.opset_import())
-    if not portable and not is_portable(
-        model
-    ):  # a function that is there already has to fit the new nodes, too
+    # A function that is there already has to fit the new nodes, too.
+    if not portable and not is_portable(model):
+        declare_call_types(model)
         return model
     try:
         return made_portable(model)

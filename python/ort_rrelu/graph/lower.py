@@ -10,18 +10,19 @@ from ort_rrelu import functions, schema
 from ort_rrelu.arguments import check_switch
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.functions import Shape
-from ort_rrelu.graph.check import attributes, check_bounds_in_type, check_model
+from ort_rrelu.graph.check import attributes, check_model
+from ort_rrelu.graph.check_types import check_types
 from ort_rrelu.graph.conform import write_attributes
 from ort_rrelu.graph.element_types import ElementTypes, graphs_with_types
 from ort_rrelu.graph.file import new_model
-from ort_rrelu.graph.inlining import inline_functions, inline_our_nodes
+from ort_rrelu.graph.inlining import call_inlined, inline_our_nodes
 from ort_rrelu.graph.names import Names
-from ort_rrelu.graph.nodes import all_nodes, label, our_nodes, step_of
+from ort_rrelu.graph.nodes import label, our_nodes, step_of
 from ort_rrelu.graph.opset import lower_ir_version, opset_of, raise_opset
 from ort_rrelu.graph.portable import drop_functions
 from ort_rrelu.graph.reserve_to_noise import reserve_to_noise
-from ort_rrelu.graph.spare_steps import remove_unread_constants
 from ort_rrelu.graph.standard_nodes import UNKNOWN, oldest_opset, standard_nodes
+from ort_rrelu.graph.unread_steps import remove_unread_steps, step_values
 from ort_rrelu.graph.unused_outputs import remove_unused_outputs
 
 __all__ = ["lower"]
@@ -51,8 +52,9 @@ def lower(model: onnx.ModelProto | str | os.PathLike[str], *, exact: bool = Fals
     Returns:
         A new model, with the oldest IR version that its contents allow. Its opset stays unless it is too old:
         below 7 (float), 13 (other types, noise) or 18 (exact, and in eval mode where the element type is
-        unknown; 15 in train mode). The model's own functions that contain such nodes are inlined; the inputs
-        stay, an unread `step` too. A model without RRelu and RReluGrad is returned as it is, copied.
+        unknown; 15 in train mode). The model's own functions that contain such nodes are inlined. An
+        input that was their step, and that nothing reads any more, is gone, and so is what only computed a
+        step; other inputs stay. A model without RRelu and RReluGrad is returned as it is, copied.
 
     Raises:
         ModelFileError, InvalidValueError: not a model, an invalid node, an opset that cannot be converted, a
@@ -65,20 +67,19 @@ def lower(model: onnx.ModelProto | str | os.PathLike[str], *, exact: bool = Fals
     check_model(lowered)
     if not any(our_nodes(lowered, op) for op in _OPS):
         return lowered
-    check_bounds_in_type(lowered)
     drop_functions(lowered)
     inline_our_nodes(lowered)
+    check_types(lowered)
     remove_unused_outputs(lowered)
     reserve_to_noise(lowered)
     if exact:
         _check_reproducible(lowered)
-    steps = {step_of(node) for node in our_nodes(lowered)}
+    steps = step_values(lowered)
     by_stream = exact or (opset_of(lowered) or 0) >= functions.NO_RANDOM_UNIFORM
     raise_opset(lowered, _oldest_opset(lowered, by_stream))
     _write_standard_nodes(lowered, by_stream)
-    _inline_our_functions(lowered)
     _drop_imports(lowered)
-    remove_unread_constants(lowered, steps)
+    remove_unread_steps(lowered, steps)
     lower_ir_version(lowered)
     return lowered
 
@@ -109,15 +110,7 @@ def _needs_function(node: onnx.NodeProto, element: int, by_stream: bool) -> bool
 
 def _element(node: onnx.NodeProto, types: ElementTypes) -> int:
     """Its T."""
-    element = next((types[name] for name in (node.input[0], node.output[0]) if name in types), UNKNOWN)
-    allowed = schema.DTYPES.values()
-    if element != UNKNOWN and element not in allowed:
-        names = ", ".join(map(onnx.TensorProto.DataType.Name, allowed))
-        raise InvalidValueError(
-            f'{label(node)}: "{node.input[0]}" is of type {onnx.TensorProto.DataType.Name(element)}: '
-            f"it must be one of {names}"
-        )
-    return element
+    return next((types[name] for name in (node.input[0], node.output[0]) if name in types), UNKNOWN)
 
 
 def _oldest_opset(model: onnx.ModelProto, by_stream: bool) -> int:
@@ -134,15 +127,19 @@ def _oldest_opset(model: onnx.ModelProto, by_stream: bool) -> int:
 
 
 def _write_standard_nodes(model: onnx.ModelProto, by_stream: bool) -> None:
-    names = Names(model)
+    names, opset = Names(model), opset_of(model)
+    assert opset is not None
     for graph, types in graphs_with_types(model):
         nodes: list[onnx.NodeProto] = []
         for node in graph.node:
-            ours = node.domain == schema.DOMAIN
-            if not ours or _needs_function(node, element := _element(node, types), by_stream):
+            if node.domain != schema.DOMAIN:
                 nodes.append(node)
-            else:
-                nodes += standard_nodes(node, element, names.prefix(node.output[0]))
+                continue
+            element, prefix = _element(node, types), names.prefix(node.output[0])
+            by_function = _needs_function(node, element, by_stream)
+            nodes += (
+                _by_function(node, opset, prefix) if by_function else standard_nodes(node, element, prefix)
+            )
         _set_nodes(graph, nodes)
 
 
@@ -152,47 +149,17 @@ def _set_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
     graph.node.extend(copies.node)
 
 
-def _inline_our_functions(model: onnx.ModelProto) -> None:
-    """For the nodes that are left: a function for each mode, with a step, a seed and noise and without."""
-    nodes, opset = our_nodes(model), opset_of(model)
-    if not nodes:
-        return
-    assert opset is not None
-    originals = [_copy(node) for node in nodes]
-    called: dict[str, onnx.FunctionProto] = {}
-    for node in nodes:
-        values, noise = attributes(node), len(node.output) > 1
-        training, seeded = bool(values["training"]), values["seed"] >= 0
-        step = training and bool(step_of(node))
-        write_attributes(node)
-        del node.input[1 + step :]
-        node.op_type += (
-            f"_{'train' if training else 'eval'}{'_step' * step}{'_seeded' * seeded}{'_noise' * noise}"
-        )
-        called[node.op_type] = functions.rrelu_in_one_mode(
-            Shape(step=step, noise=noise), opset, node.op_type, training=training, seeded=seeded
-        )
-    others = list(onnx.ModelProto(functions=model.functions).functions)  # their opsets may differ
-    del model.functions[:]
-    model.functions.extend(called.values())
-    inline_functions(model, [(schema.DOMAIN, name) for name in called])
-    model.functions.extend(others)
-    _name_results(model, originals)
-
-
-def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
-    copy = onnx.NodeProto()
-    copy.CopyFrom(node)
-    return copy
-
-
-def _name_results(model: onnx.ModelProto, originals: list[onnx.NodeProto]) -> None:
-    """What computes Y gets the name of its node."""
-    for original in originals:
-        writer = next(node for node in all_nodes(model) if original.output[0] in node.output)
-        writer.name, writer.doc_string = original.name, original.doc_string
-        del writer.metadata_props[:]
-        writer.metadata_props.extend(original.metadata_props)
+def _by_function(node: onnx.NodeProto, opset: int, prefix: str) -> list[onnx.NodeProto]:
+    """The nodes of one branch of RRelu's function."""
+    values, noise = attributes(node), len(node.output) > 1
+    training = bool(values["training"])
+    step = training and bool(step_of(node))
+    function = functions.rrelu_in_one_mode(
+        Shape(step=step, noise=noise), opset, training=training, seeded=values["seed"] >= 0
+    )
+    write_attributes(node)
+    del node.input[1 + step :]
+    return call_inlined(function, node, prefix)
 
 
 def _drop_imports(model: onnx.ModelProto) -> None:

@@ -12,12 +12,15 @@ __all__ = ["Names"]
 
 
 class Names:
-    """The names of all values, in bodies and functions too: one in a body would hide an outer one from it."""
+    """The names of all values and nodes, in bodies and functions too.
+
+    A value in a body would hide an outer one of its name, and converters know a node by its name alone.
+    """
 
     def __init__(self, model: onnx.ModelProto) -> None:
         graphs = [model.graph, *(body for node in all_nodes(model) for body in subgraphs(node))]
         self._taken = {v.name for g in graphs for v in (*g.input, *g.initializer, *g.output)}
-        self._taken |= {name for node in all_nodes(model) for name in (*node.input, *node.output)}
+        self._taken |= {name for node in all_nodes(model) for name in (node.name, *node.input, *node.output)}
         self._taken |= {name for f in model.functions for name in (*f.input, *f.output)}
 
     def new(self, name: str) -> str:

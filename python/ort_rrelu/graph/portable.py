@@ -10,7 +10,8 @@ import onnx
 from ort_rrelu import functions, schema
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.functions import Bounds, Shape
-from ort_rrelu.graph.check import attributes, check_bounds_in_type, check_model, may_train
+from ort_rrelu.graph.check import attributes, check_model, may_train
+from ort_rrelu.graph.check_types import check_types
 from ort_rrelu.graph.conform import conform
 from ort_rrelu.graph.file import new_model
 from ort_rrelu.graph.nodes import label, our_nodes, step_of
@@ -39,15 +40,16 @@ def portable(model: onnx.ModelProto | str | os.PathLike[str]) -> onnx.ModelProto
         without RRelu and RReluGrad is returned as it is, copied.
 
     Raises:
-        ModelFileError, InvalidValueError: not a model, an invalid node, an opset that cannot be converted, a
-            train node without `step` beside a node with one, or a reserve that more than RReluGrad reads.
+        ModelFileError, InvalidValueError: not a model, an invalid node, one whose X is known to be of a type
+            that RRelu does not take, an opset that cannot be converted, a train node without `step` beside a
+            node with one, or a reserve that more than RReluGrad reads.
     """
     embedded = new_model(model)
     check_model(embedded)
     nodes, gradients = our_nodes(embedded), our_nodes(embedded, schema.RRELU_GRAD)
     if not nodes and not gradients:
         return embedded
-    check_bounds_in_type(embedded)
+    check_types(embedded)
     drop_functions(embedded)
     remove_unused_outputs(embedded)
     reserve_to_noise(embedded)

@@ -6,7 +6,7 @@ import onnx
 
 from ort_rrelu.graph.nodes import all_nodes, graph_nodes, step_of, subgraphs
 
-__all__ = ["remove_spare_steps", "remove_unread_constants"]
+__all__ = ["remove_spare_steps"]
 
 _LOOPS = {"Loop", "Scan"}
 
@@ -32,11 +32,11 @@ def remove_spare_steps(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> b
     removed = {step_of(node) for node in spare} & constants
     for node in spare:
         del node.input[1:]
-    remove_unread_constants(model, removed)
+    _remove_unread_constants(model, removed)
     return bool(spare)
 
 
-def remove_unread_constants(model: onnx.ModelProto, names: set[str]) -> None:
+def _remove_unread_constants(model: onnx.ModelProto, names: set[str]) -> None:
     """Remove, in place, those initializers and Constant nodes of these names that nothing reads."""
     nodes = list(all_nodes(model))
     graphs = [model.graph, *(body for node in nodes for body in subgraphs(node))]

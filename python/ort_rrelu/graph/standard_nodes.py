@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 from onnx import TensorProto
 
 from ort_rrelu import schema
-from ort_rrelu.functions import Bounds, factor, mean_slope
+from ort_rrelu.functions import Bounds, as_stored, factor, mean_slope
 from ort_rrelu.functions.body import Body
 from ort_rrelu.graph.check import attributes
 
@@ -76,6 +76,10 @@ class _Types:
     def widened(self, body: Body, value: str) -> str:
         if self.is_wide:
             return value
+        return self.cast(body, as_stored(body, value))
+
+    def cast(self, body: Body, value: str) -> str:
+        """To the wide type."""
         return body.to_double(value) if self.wide is np.float64 else body.to_float(value)
 
     def rounded(self, body: Body, value: str) -> str:
@@ -137,8 +141,11 @@ def _drawn(body: Body, node: onnx.NodeProto, types: _Types, x: str) -> str:
     lower, upper = _bounds(node)
     seed = attributes(node)["seed"]
     seeded: dict[str, Any] = {} if seed < 0 else {"seed": float(seed % _SEEDS)}
-    slope = body("RandomUniformLike", x, low=lower, high=upper, **seeded)
-    return types.widened(body, types.rounded(body, slope))
+    # In float even where T is double: the bounds are floats, and OpenVINO takes no others with a double.
+    slope = body("RandomUniformLike", x, dtype=TensorProto.FLOAT, low=lower, high=upper, **seeded)
+    if types.element == TensorProto.FLOAT:
+        return slope
+    return types.cast(body, slope if types.is_wide else types.rounded(body, slope))
 
 
 def _finish(body: Body, results: list[str], node: onnx.NodeProto) -> None:
@@ -148,5 +155,5 @@ def _finish(body: Body, results: list[str], node: onnx.NodeProto) -> None:
         written.input[:] = [names.get(value, value) for value in written.input]
         written.output[:] = [names.get(value, value) for value in written.output]
         if written.output[0] == node.output[0]:
-            written.name, written.doc_string = node.name, node.doc_string
+            written.name, written.doc_string = node.name or written.name, node.doc_string
             written.metadata_props.extend(node.metadata_props)

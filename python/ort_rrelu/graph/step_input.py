@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 import onnx
 from onnx import TensorProto, helper
@@ -11,10 +11,11 @@ from onnx import TensorProto, helper
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.graph.check import check_model, may_train
 from ort_rrelu.graph.file import new_model
+from ort_rrelu.graph.names import Names
 from ort_rrelu.graph.nodes import function_nodes, graph_nodes, is_rrelu, label, our_nodes, step_of, subgraphs
 from ort_rrelu.graph.portable import is_portable, portable
 
-__all__ = ["add_step_input", "step_inputs", "wire_step"]
+__all__ = ["add_step_input", "adds_iteration", "step_inputs", "wire_step"]
 
 _STEP = "step"
 _LOOPS = {"Loop", "Scan"}
@@ -64,7 +65,7 @@ def wire_step(model: onnx.ModelProto, name: str = _STEP) -> None:
                 f"the model has a value named {name!r} already: rename it, or wire it yourself"
             )
         model.graph.input.append(helper.make_tensor_value_info(name, TensorProto.INT64, []))
-    _wire(model.graph, name)
+    _wire(model.graph, name, Names(model))
     if is_portable(model):  # its function may have no step yet
         model.CopyFrom(portable(model))
 
@@ -72,12 +73,12 @@ def wire_step(model: onnx.ModelProto, name: str = _STEP) -> None:
 def step_inputs(model: onnx.ModelProto) -> list[str]:
     """The inputs of the model that RRelu nodes read as their step, or loops add an iteration to."""
     steps = {step_of(node) for node in our_nodes(model)}
-    added = {node.input[0] for node in graph_nodes(model.graph) if _adds_iteration(node, steps)}
+    added = {node.input[0] for node in graph_nodes(model.graph) if adds_iteration(node, steps)}
     return [value.name for value in model.graph.input if value.name in steps | added]
 
 
 def _is_idle_step(model: onnx.ModelProto, name: str) -> bool:
-    """Is it an int64 scalar input that nothing reads, such as graph.lower leaves?"""
+    """Is it an int64 scalar input that nothing reads?"""
     idle = helper.make_tensor_value_info(name, TensorProto.INT64, []).type.SerializeToString()
     inputs = [value for value in model.graph.input if value.name == name]
     rest = onnx.ModelProto()
@@ -86,7 +87,8 @@ def _is_idle_step(model: onnx.ModelProto, name: str) -> bool:
     return any(v.type.SerializeToString() == idle for v in inputs) and name not in taken | _names(rest)
 
 
-def _adds_iteration(node: onnx.NodeProto, steps: set[str]) -> bool:
+def adds_iteration(node: onnx.NodeProto, steps: Set[str]) -> bool:
+    """Does it compute one of the steps as loops do, `step + offset`?"""
     return bool(node.op_type == "Add" and not node.domain and node.output[0] in steps)
 
 
@@ -132,33 +134,41 @@ def _names(model: onnx.ModelProto) -> set[str]:
     return names | {name for graph in graphs for node in graph.node for name in (*node.input, *node.output)}
 
 
-def _wire(graph: onnx.GraphProto, step: str) -> None:
+def _wire(graph: onnx.GraphProto, step: str, names: Names) -> None:
     bodies = list(_waiting_bodies(graph))
     for node in filter(_is_waiting, graph.node):
         del node.input[1:]
         node.input.append(step)
     for node, body in bodies:
         if node.op_type in _LOOPS:
-            _wire_loop(graph, node, body, step)
+            _wire_loop(graph, node, body, step, names)
         else:
-            _wire(body, step)
+            _wire(body, step, names)
 
 
-def _wire_loop(graph: onnx.GraphProto, node: onnx.NodeProto, body: onnx.GraphProto, step: str) -> None:
+def _wire_loop(
+    graph: onnx.GraphProto, node: onnx.NodeProto, body: onnx.GraphProto, step: str, names: Names
+) -> None:
     steps = {step_of(each) for each in graph_nodes(body)}
-    if wired := next((each.output[0] for each in body.node if _adds_iteration(each, steps)), None):
-        _wire(body, wired)
+    if wired := next((each.output[0] for each in body.node if adds_iteration(each, steps)), None):
+        _wire(body, wired, names)
         return
-    own = f"{step}_in_{next(filter(None, node.output))}"
-    iteration = body.input[0].name if node.op_type == "Loop" else _count_iterations(graph, node, body, own)
-    scale = helper.make_tensor(f"{own}_scale", TensorProto.INT64, [], [1 << _ITERATION_SHIFT])
-    _wire(body, own)
+    own = names.new(f"{step}_in_{next(filter(None, node.output))}")
+    scale, offset = names.new(f"{own}_scale"), names.new(f"{own}_offset")
+    is_loop = node.op_type == "Loop"
+    iteration = body.input[0].name if is_loop else _count_iterations(graph, node, body, own, names)
+    _wire(body, own, names)
     _prepend(
         body,
-        helper.make_node("Constant", [], [f"{own}_scale"], value=scale),
-        helper.make_node("Mul", [iteration, f"{own}_scale"], [f"{own}_offset"]),
-        helper.make_node("Add", [step, f"{own}_offset"], [own]),
+        _constant(scale, 1 << _ITERATION_SHIFT),
+        helper.make_node("Mul", [iteration, scale], [offset], offset),
+        helper.make_node("Add", [step, offset], [own], own),
     )
+
+
+def _constant(name: str, number: int) -> onnx.NodeProto:
+    tensor = helper.make_tensor(name, TensorProto.INT64, [], [number])
+    return helper.make_node("Constant", [], [name], name, value=tensor)
 
 
 def _prepend(body: onnx.GraphProto, *nodes: onnx.NodeProto) -> None:
@@ -167,11 +177,15 @@ def _prepend(body: onnx.GraphProto, *nodes: onnx.NodeProto) -> None:
     body.node.extend([*nodes, *rest])
 
 
-def _count_iterations(graph: onnx.GraphProto, node: onnx.NodeProto, body: onnx.GraphProto, own: str) -> str:
+def _count_iterations(
+    graph: onnx.GraphProto, node: onnx.NodeProto, body: onnx.GraphProto, own: str, names: Names
+) -> str:
     """A Scan body does not know its iteration: give it one more state variable, which counts from 0."""
     scanned = next(a.i for a in node.attribute if a.name == "num_scan_inputs")
     place = len(body.input) - scanned
-    first, now, following, last = (f"{own}_{word}" for word in ("first", "iteration", "next", "last"))
+    first, now, following, last, one = (
+        names.new(f"{own}_{word}") for word in ("first", "iteration", "next", "last", "one")
+    )
     graph.initializer.append(helper.make_tensor(first, TensorProto.INT64, [], [0]))
     node.input.insert(place, first)
     node.output.insert(place, last)
@@ -179,10 +193,5 @@ def _count_iterations(graph: onnx.GraphProto, node: onnx.NodeProto, body: onnx.G
         moved = [*values[:place], helper.make_tensor_value_info(name, TensorProto.INT64, []), *values[place:]]
         del values[:]
         values.extend(moved)
-    one = helper.make_tensor(f"{own}_one", TensorProto.INT64, [], [1])
-    _prepend(
-        body,
-        helper.make_node("Constant", [], [f"{own}_one"], value=one),
-        helper.make_node("Add", [now, f"{own}_one"], [following]),
-    )
+    _prepend(body, _constant(one, 1), helper.make_node("Add", [now, one], [following], following))
     return now

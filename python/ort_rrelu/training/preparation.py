@@ -9,7 +9,8 @@ from onnx import inliner
 
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidValueError
-from ort_rrelu.graph.check import check_bounds_in_type, check_model, may_train
+from ort_rrelu.graph.check import check_model, may_train
+from ort_rrelu.graph.check_types import check_types
 from ort_rrelu.graph.names import Names
 from ort_rrelu.graph.nodes import graph_nodes, label, our_nodes, subgraphs
 from ort_rrelu.graph.opset import lower_ir_version, opset_of
@@ -31,7 +32,7 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
     check_model(model)
     _check_opset(model)
     plain = _without_functions(model)
-    check_bounds_in_type(plain)
+    check_types(plain)
     _check_modes(plain)
     _check_bodies(plain)
     _name_noise(plain)

@@ -65,12 +65,19 @@ def origin(value: ir.Value) -> ir.Value:
     return passed_through(value, "Identity")[-1]
 
 
+def _is_reshaped_to_itself(value: ir.Value) -> ir.Node | None:
+    """Reshape(x, Shape(x)), which graph.lower writes before a Cast."""
+    node = is_op(value, "Reshape")
+    x = operand(node)
+    return node if x is not None and _measured(operand(node, 1)) is x else None
+
+
 def _without_widening(value: ir.Value) -> Iterator[ir.Value]:
     """The value, and those before it with the same numbers: before Identity, and lossless Casts."""
     current: ir.Value | None = value
     while current is not None:
         yield current
-        node = is_op(current, "Identity", "Cast")
+        node = is_op(current, "Identity", "Cast") or _is_reshaped_to_itself(current)
         before = operand(node)
         loses = (
             node is not None and node.op_type == "Cast" and before is not None and not holds(current, before)
@@ -79,7 +86,7 @@ def _without_widening(value: ir.Value) -> Iterator[ir.Value]:
 
 
 def before_casts(value: ir.Value) -> ir.Value:
-    """The value as it was before Identity nodes and Casts that keep every float as it is."""
+    """The value as it was before Identity nodes and Casts that keep every float as it is, and the like."""
     *_, first = _without_widening(value)
     return first
 
@@ -148,7 +155,8 @@ def _shape_sources(value: ir.Value) -> Iterator[ir.Value]:
             continue
         node = current.producer()
         ours = node is not None and node.domain == schema.DOMAIN and current is node.outputs[0]
-        current = operand(node) if ours or is_op(current, *_KEEP_SHAPE) else None
+        keeps = ours or is_op(current, *_KEEP_SHAPE) or _is_reshaped_to_itself(current)
+        current = operand(node) if keeps else None
 
 
 def _measured(shape: ir.Value | None) -> ir.Value | None:
