@@ -49,8 +49,8 @@ def portable(model: onnx.ModelProto | str | os.PathLike[str]) -> onnx.ModelProto
     nodes, gradients = our_nodes(embedded), our_nodes(embedded, schema.RRELU_GRAD)
     if not nodes and not gradients:
         return embedded
-    check_types(embedded)
     drop_functions(embedded)
+    check_types(embedded)
     remove_unused_outputs(embedded)
     reserve_to_noise(embedded)
     shape = _shape(our_nodes(embedded))
