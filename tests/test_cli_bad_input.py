@@ -208,10 +208,10 @@ def test_sizes_of_dimensions(size: str) -> None:
 @pytest.mark.parametrize("sizes", ["1 3,4", "1,3 4", "1_0,3", "+1,3", "1,\uff13", "1,,3", " ", "9" * 5000])
 def test_sizes_of_example_inputs(sizes: str) -> None:
     with pytest.raises(ort_rrelu.Error, match=r"^--input-shape .*: write sizes with commas, as in 1,3,32,32"):
-        example_inputs([sizes], [], dynamic_batch=False)
+        example_inputs([sizes], [])
 
 
 @pytest.mark.parametrize("sizes", ["1,3", " 1 , 3 ", "float32 : 1, 3"])
 def test_blanks_beside_commas(sizes: str) -> None:
-    (x,) = example_inputs([sizes], [], dynamic_batch=False)
+    (x,) = example_inputs([sizes], [])
     assert x.shape == (1, 3)

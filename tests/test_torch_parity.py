@@ -79,7 +79,8 @@ def test_a_seed_at_several_places_warns_and_is_derived(two_modules: bool, dynamo
     first = RReLU(seed=3)
     module = Parallel(first, RReLU(seed=3) if two_modules else first)
     x = -np.ones((4, 4), np.float32)
-    with pytest.warns(UserWarning, match="seed=3 is used at several places"):
+    said = "seed=3 belongs to several modules" if two_modules else "seed=3 is called at several places"
+    with pytest.warns(UserWarning, match=said):
         model = ort_rrelu.torch.export(module, (torch.from_numpy(x),), dynamo=dynamo)
     seeds = train_seeds(model)
     assert seeds[0] == 3
