@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import onnx
 
 from ort_rrelu.graph.nodes import subgraphs
-from ort_rrelu.graph.weights import return_weights, take_weights
+from ort_rrelu.graph.onnx_tools import inferred
 
 __all__ = ["ElementTypes", "graphs_with_types"]
 
@@ -18,22 +18,19 @@ def graphs_with_types(model: onnx.ModelProto) -> list[tuple[onnx.GraphProto, Ele
     """The model's graph and the bodies in it, each before the one around it, with the types seen from there.
 
     Values are missing that shape inference cannot follow, such as those behind an op of another domain.
+
+    Raises InvalidValueError when onnx cannot read the model.
     """
-    weights = take_weights(model)
-    try:
-        inferred = onnx.shape_inference.infer_shapes(model)
-    finally:
-        return_weights(model, weights)
-    return list(_walk(model.graph, inferred.graph, {}))
+    return list(_walk(model.graph, inferred(model).graph, {}))
 
 
 def _walk(
-    graph: onnx.GraphProto, inferred: onnx.GraphProto, outer: ElementTypes
+    graph: onnx.GraphProto, twin: onnx.GraphProto, outer: ElementTypes
 ) -> Iterator[tuple[onnx.GraphProto, ElementTypes]]:
-    types = outer | _types(inferred)
-    for node, twin in zip(graph.node, inferred.node, strict=True):
-        for body, its_twin in zip(subgraphs(node), subgraphs(twin), strict=True):
-            yield from _walk(body, its_twin, types)
+    types = outer | _types(twin)
+    for node, its_twin in zip(graph.node, twin.node, strict=True):
+        for body, inner in zip(subgraphs(node), subgraphs(its_twin), strict=True):
+            yield from _walk(body, inner, types)
     yield graph, types
 
 

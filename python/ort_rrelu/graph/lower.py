@@ -126,10 +126,13 @@ def _oldest_opset(model: onnx.ModelProto, by_stream: bool) -> int:
         return functions.OLDEST_OPSET if by_function else oldest_opset(node, element)
 
     return max(
-        needed(node, _element(node, types))
-        for graph, types in graphs_with_types(model)
-        for node in graph.node
-        if node.domain == schema.DOMAIN
+        (
+            needed(node, _element(node, types))
+            for graph, types in graphs_with_types(model)
+            for node in graph.node
+            if node.domain == schema.DOMAIN
+        ),
+        default=1,  # all were in functions that nobody calls
     )
 
 
@@ -188,8 +191,12 @@ def _copy(node: onnx.NodeProto) -> onnx.NodeProto:
 
 def _name_results(model: onnx.ModelProto, originals: list[onnx.NodeProto]) -> None:
     """What computes Y gets the name of its node."""
+    writers: dict[str, onnx.NodeProto] = {}
+    for node in all_nodes(model):
+        for name in node.output:
+            writers.setdefault(name, node)
     for original in originals:
-        writer = next(node for node in all_nodes(model) if original.output[0] in node.output)
+        writer = writers[original.output[0]]
         writer.name, writer.doc_string = original.name, original.doc_string
         del writer.metadata_props[:]
         writer.metadata_props.extend(original.metadata_props)
