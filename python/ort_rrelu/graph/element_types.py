@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import ChainMap
+from collections.abc import Iterator, Mapping
 
 import onnx
 
@@ -11,7 +12,7 @@ from ort_rrelu.graph.onnx_tools import inferred
 
 __all__ = ["ElementTypes", "graphs_with_types"]
 
-ElementTypes = dict[str, int]  # name -> onnx.TensorProto.DataType
+ElementTypes = Mapping[str, int]  # name -> onnx.TensorProto.DataType
 
 
 def graphs_with_types(model: onnx.ModelProto) -> list[tuple[onnx.GraphProto, ElementTypes]]:
@@ -21,20 +22,20 @@ def graphs_with_types(model: onnx.ModelProto) -> list[tuple[onnx.GraphProto, Ele
 
     Raises InvalidValueError when onnx cannot read the model.
     """
-    return list(_walk(model.graph, inferred(model).graph, {}))
+    return list(_walk(model.graph, inferred(model).graph, ChainMap()))
 
 
 def _walk(
-    graph: onnx.GraphProto, twin: onnx.GraphProto, outer: ElementTypes
+    graph: onnx.GraphProto, twin: onnx.GraphProto, outer: ChainMap[str, int]
 ) -> Iterator[tuple[onnx.GraphProto, ElementTypes]]:
-    types = outer | _types(twin)
+    types = ChainMap(_types(twin), *outer.maps)
     for node, its_twin in zip(graph.node, twin.node, strict=True):
         for body, inner in zip(subgraphs(node), subgraphs(its_twin), strict=True):
             yield from _walk(body, inner, types)
     yield graph, types
 
 
-def _types(graph: onnx.GraphProto) -> ElementTypes:
+def _types(graph: onnx.GraphProto) -> dict[str, int]:
     values = (*graph.input, *graph.value_info, *graph.output)
     known = {value.name: value.type.tensor_type.elem_type for value in values}
     known |= {tensor.name: tensor.data_type for tensor in graph.initializer}

@@ -33,6 +33,9 @@ def check_form(model: onnx.ModelProto) -> None:
             computed from its own output; bodies nested too deeply; functions that call themselves, that have
             one name, or that would be more than 10,000,000 nodes in the graph.
     """
+    for importer in (model, *model.functions):
+        for entry in importer.opset_import:
+            _check_text("an opset_import", entry.domain)
     for container in (model.graph, *model.functions):
         _check_depth(container.node, MOST_BODIES)
         _check_texts(container)

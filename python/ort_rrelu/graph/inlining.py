@@ -38,7 +38,7 @@ def inline_our_nodes(model: onnx.ModelProto) -> None:
         inline_functions(model, sorted({(domain, name) for domain, name, _overload in ours}))
     except InvalidValueError as error:
         versions = {function.name: opset_of(function) for function in model.functions}
-        names = ", ".join(name for _domain, name, _overload in ours)
+        names = ", ".join(sorted(name for _domain, name, _overload in ours))
         raise InvalidValueError(
             f"nodes of ours are in functions ({names}), and {error}: the model has opset {opset_of(model)}, "
             f"its functions have {versions}"

@@ -113,9 +113,10 @@ def _element(node: onnx.NodeProto, types: ElementTypes) -> int:
     allowed = schema.DTYPES.values()
     if element != UNKNOWN and element not in allowed:
         names = ", ".join(map(onnx.TensorProto.DataType.Name, allowed))
+        known = element in onnx.TensorProto.DataType.values()
+        its = onnx.TensorProto.DataType.Name(element) if known else f"{element}, which onnx does not know"
         raise InvalidValueError(
-            f'{label(node)}: "{node.input[0]}" is of type {onnx.TensorProto.DataType.Name(element)}: '
-            f"it must be one of {names}"
+            f'{label(node)}: "{node.input[0]}" is of type {its}: it must be one of {names}'
         )
     return element
 

@@ -96,7 +96,11 @@ def _constants(model: onnx.ModelProto) -> dict[str, list[int]]:
     }
     for node in model.graph.node:
         for a in node.attribute if node.op_type == "Constant" and node.domain in ("", "ai.onnx") else ():
-            if not a.ref_attr_name and a.name in ("value", "value_int", "value_ints"):
+            if (
+                not a.ref_attr_name
+                and (a.name != "value" or a.type == a.TENSOR)
+                and a.name in ("value", "value_int", "value_ints")
+            ):
                 value = onnx.helper.get_attribute_value(a)
                 array = numpy_helper.to_array(value) if a.name == "value" else np.asarray(value)
                 if array.dtype.kind == "i" and array.ndim < 2:

@@ -143,6 +143,8 @@ def _number(tensor: ir.TensorProtocol) -> float | None:
 
 def same_shape(like: ir.Value, x: ir.Value) -> bool:
     """Is it certain that both have one shape, whatever the model is fed?"""
+    if any(value is like for value in _shape_sources(x)):  # nearly always the first
+        return True
     sources = set(_shape_sources(x))
     return any(value in sources for value in _shape_sources(like)) or _known_equal(like.shape, x.shape)
 
