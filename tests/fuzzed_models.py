@@ -143,6 +143,7 @@ SEEDS: dict[str, onnx.ModelProto] = {
     ),
 }
 SEEDS["portable"] = ort_rrelu.graph.portable(SEEDS["chain"])
+SEEDS["portable, renamed"] = onnx.compose.add_prefix(SEEDS["portable"], "a/")
 SEEDS["portable in a body"] = ort_rrelu.graph.portable(SEEDS["if"])
 SEEDS["lowered"] = ort_rrelu.graph.lower(SEEDS["chain"])
 

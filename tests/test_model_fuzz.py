@@ -1,4 +1,4 @@
-"""On any model the tools raise but errors of ours, of ONNX Runtime and of the file system, and come to an end."""
+"""On any model the tools come to an end, with no errors but ours, ONNX Runtime's and the file system's."""
 
 from __future__ import annotations
 

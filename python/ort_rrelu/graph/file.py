@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, ModelFileError
 from ort_rrelu.files import check_target, copied, replacing
 from ort_rrelu.graph.form import check_form
+from ort_rrelu.graph.onnx_tools import onnx_errors
 from ort_rrelu.graph.opset import complete_imports
 from ort_rrelu.graph.recognition import give_names_back
 from ort_rrelu.graph.weights import weight_files
@@ -43,7 +44,8 @@ def read_as_written(
         raise ModelFileError(f"there is no model file {path}")
     model = _parse(path.read_bytes(), str(path))
     if external_data:
-        onnx.external_data_helper.load_external_data_for_model(model, os.fspath(path.parent))
+        with onnx_errors(f"{path}: weights in another file cannot be read"):
+            onnx.external_data_helper.load_external_data_for_model(model, os.fspath(path.parent))
     return model
 
 
