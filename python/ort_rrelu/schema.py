@@ -109,7 +109,8 @@ def _reserve_type(x: onnx.TypeProto) -> onnx.TypeProto:
 
 def _pass_types_on(context: Any) -> None:
     """Every output has the type and shape of input 0, but for the reserve."""
-    if (value := context.get_input_type(0)) is None:
+    # Without an input in a function that is called with too few.
+    if not context.get_num_inputs() or (value := context.get_input_type(0)) is None:
         return
     for index in range(context.get_num_outputs()):
         context.set_output_type(index, _reserve_type(value) if index == _RESERVE else value)

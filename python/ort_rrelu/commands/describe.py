@@ -54,6 +54,8 @@ def _type(value: onnx.TypeProto) -> str:
     tensor = value.tensor_type
     if tensor.elem_type == onnx.TensorProto.UNDEFINED:
         return "any"
+    if tensor.elem_type not in onnx.TensorProto.DataType.values():
+        return f"unknown element type {tensor.elem_type}"
     dtype: np.dtype[Any] = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
     if not tensor.HasField("shape"):
         return f"{dtype} of any shape"

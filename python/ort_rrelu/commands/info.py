@@ -16,7 +16,7 @@ from ort_rrelu.commands import terminal
 from ort_rrelu.commands.app import app
 from ort_rrelu.commands.describe import model_facts, print_model
 from ort_rrelu.commands.options import AsJson
-from ort_rrelu.graph.file import read_model
+from ort_rrelu.graph.file import new_model
 
 __all__ = ["info"]
 
@@ -34,7 +34,7 @@ def info(
         facts = _installation()
         terminal.print_json(facts) if as_json else _print_installation(facts)
         return
-    facts = {"model": str(model), **model_facts(read_model(model))}
+    facts = {"model": str(model), **model_facts(new_model(model))}
     terminal.print_json(facts) if as_json else print_model(facts)
 
 

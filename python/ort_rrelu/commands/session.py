@@ -54,9 +54,19 @@ def open_session(
     if in_turn:  # else its threads go on spinning for a while, and disturb the next session's run
         options.add_session_config_entry("session.force_spinning_stop", "1")
     with _onnxruntime_errors():
-        if library:
-            return ort_rrelu.InferenceSession(model, options, _PROVIDERS)
-        return _onnxruntime().InferenceSession(model, options, _PROVIDERS)
+        made = (ort_rrelu if library else _onnxruntime()).InferenceSession(model, options, _PROVIDERS)
+    _check_texts(model, made)
+    return made
+
+
+def _check_texts(model: Path, session: Any) -> None:
+    try:
+        for value in (*session.get_inputs(), *session.get_outputs()):
+            _ = value.name, value.shape
+    except UnicodeDecodeError as error:
+        raise InvalidValueError(
+            f"{model}: an input or output has a name that is not UTF-8, and cannot be named here: {error}"
+        ) from error
 
 
 def _plain_options(path: Path) -> Any:

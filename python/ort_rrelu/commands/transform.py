@@ -12,9 +12,9 @@ import onnx
 from ort_rrelu.commands import terminal
 from ort_rrelu.commands.changes import changes, print_changes
 from ort_rrelu.commands.outputs import check_output
-from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.check import check_model
-from ort_rrelu.graph.file import read_model, write_model
+from ort_rrelu.graph.file import new_model, read_model, write_model
+from ort_rrelu.graph.onnx_tools import onnx_errors
 
 __all__ = ["transform"]
 
@@ -49,10 +49,20 @@ def transform(
 
 
 def _checked(path: Path) -> onnx.ModelProto:
-    model = read_model(path)
+    model = new_model(path)
     check_model(model)
-    try:
-        onnx.checker.check_model(os.fspath(path))  # by its path, since weights may lie beside it
-    except onnx.checker.ValidationError as error:
-        raise InvalidValueError(f"{path}: onnx's checker refuses the model: {error}") from error
+    with onnx_errors(f"{path}: onnx's checker refuses the model"):
+        if model == read_model(path):
+            onnx.checker.check_model(os.fspath(path))  # by its path, since weights may lie beside it
+        else:  # it lacks the import of our domain
+            onnx.checker.check_model(_without_weights_elsewhere(model))
     return model
+
+
+def _without_weights_elsewhere(model: onnx.ModelProto) -> onnx.ModelProto:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for tensor in copy.graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            tensor.CopyFrom(onnx.TensorProto(name=tensor.name, data_type=tensor.data_type, dims=[0]))
+    return copy

@@ -6,6 +6,7 @@ A kernel cannot list its node's attributes, so a misspelt one would silently lea
 from __future__ import annotations
 
 import difflib
+import functools
 from typing import Any
 
 import onnx
@@ -21,12 +22,15 @@ _TYPE_NAME = onnx.AttributeProto.AttributeType.Name
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:
     """The attributes of a node of ours; a default stands for one that is absent or refers to a function's."""
-    defaults = {
+    own = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute if not a.ref_attr_name}
+    return {**_defaults(node.op_type), **own}
+
+
+@functools.cache
+def _defaults(op_type: str) -> dict[str, Any]:
+    return {
         name: onnx.helper.get_attribute_value(a.default_value)
-        for name, a in schema.schemas()[node.op_type].attributes.items()
-    }
-    return defaults | {
-        a.name: onnx.helper.get_attribute_value(a) for a in node.attribute if not a.ref_attr_name
+        for name, a in schema.schemas()[op_type].attributes.items()
     }
 
 
@@ -39,7 +43,7 @@ def may_train(node: onnx.NodeProto) -> bool:
 def _check_name(node: onnx.NodeProto, name: str, known: list[str]) -> None:
     if name in known:
         return
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(str(name), known, n=1)  # bytes where it is not UTF-8
     hint = f"; did you mean {close[0]!r}?" if close else ""
     raise InvalidValueError(
         f"{label(node)}: unknown attribute {name!r}: allowed are {', '.join(known) or 'none'}{hint}"

@@ -5,14 +5,15 @@ In the ModelProto itself: a model that went through onnx_ir and back lacks what 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import onnx
 
 from ort_rrelu.graph.nodes import subgraphs
 
-__all__ = ["Container", "remove_unread", "replace_node"]
+__all__ = ["Container", "remove_at", "remove_unread", "replace_node"]
 
 Container = onnx.GraphProto | onnx.FunctionProto
 
@@ -33,45 +34,50 @@ def replace_node(node: onnx.NodeProto, replacement: onnx.NodeProto) -> set[str]:
 
 def remove_unread(container: Container, names: set[str]) -> None:
     """Remove, in place, what computes or holds these values and nobody reads, and so on backwards."""
-    dropped = set(names)
-    producers = {name: node for node in container.node for name in node.output if name}
-    while unread := dropped - (read := _read(container)):
-        nodes = {id(node): node for name, node in producers.items() if name in unread}.values()
-        useless = [node for node in nodes if not read.intersection(node.output)]
-        if not useless:
-            break
-        dropped |= _read_by(useless)
-        for node in useless:
-            for name in node.output:
-                producers.pop(name, None)
-            container.node.remove(node)
-    _remove_named(container.value_info, unread)
+    readers = Counter(_reads(container))
+    writers = {name: place for place, node in enumerate(container.node) for name in node.output if name}
+    waiting = [name for name in names if not readers[name]]
+    unread: set[str] = set()
+    useless: set[int] = set()
+    while waiting:
+        name = waiting.pop()
+        unread.add(name)
+        place = writers.get(name)
+        if place is None or place in useless or any(readers[each] for each in container.node[place].output):
+            continue
+        useless.add(place)
+        for read in _read_by(container.node[place]):
+            readers[read] -= 1
+            if not readers[read]:
+                waiting.append(read)
+    remove_at(container.node, useless)
+    remove_at(container.value_info, _places(container.value_info, unread))
     if isinstance(container, onnx.GraphProto):
         inputs = {value.name for value in container.input}
-        _remove_named(container.initializer, unread - inputs)
+        remove_at(container.initializer, _places(container.initializer, unread - inputs))
 
 
-def _remove_named(values: Any, names: set[str]) -> None:
-    for place in reversed(range(len(values))):
-        if values[place].name in names:
-            del values[place]
+def remove_at(items: Any, places: Iterable[int]) -> None:
+    """Remove, in place, the items of a protobuf at these places."""
+    for place in sorted(places, reverse=True):
+        del items[place]
 
 
-def _outputs(container: Container) -> set[str]:
+def _places(values: Any, names: set[str]) -> list[int]:
+    return [place for place, value in enumerate(values) if value.name in names]
+
+
+def _reads(container: Container) -> Iterator[str]:
+    """All that its nodes read, those in bodies too, and its outputs: each as often as it is read."""
+    for node in container.node:
+        yield from _read_by(node)
     if isinstance(container, onnx.FunctionProto):
-        return set(container.output)
-    return {value.name for value in container.output}
+        yield from container.output
+    else:
+        yield from (value.name for value in container.output)
 
 
-def _read(container: Container) -> set[str]:
-    return _read_by(container.node) | _outputs(container)
-
-
-def _read_by(nodes: Iterable[onnx.NodeProto]) -> set[str]:
-    """All values that nodes read, those in bodies too."""
-    names: set[str] = set()
-    for node in nodes:
-        names.update(node.input)
-        for body in subgraphs(node):
-            names |= _read(body)
-    return names
+def _read_by(node: onnx.NodeProto) -> Iterator[str]:
+    yield from node.input
+    for body in subgraphs(node):
+        yield from _reads(body)

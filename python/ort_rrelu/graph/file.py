@@ -10,6 +10,9 @@ from google.protobuf.message import DecodeError
 
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, ModelFileError
 from ort_rrelu.files import check_target, copied, replacing
+from ort_rrelu.graph.form import check_form
+from ort_rrelu.graph.onnx_tools import onnx_errors
+from ort_rrelu.graph.opset import complete_imports
 from ort_rrelu.graph.recognition import give_names_back
 from ort_rrelu.graph.weights import weight_files
 
@@ -41,25 +44,40 @@ def read_as_written(
         raise ModelFileError(f"there is no model file {path}")
     model = _parse(path.read_bytes(), str(path))
     if external_data:
-        onnx.external_data_helper.load_external_data_for_model(model, os.fspath(path.parent))
+        with onnx_errors(f"{path}: weights in another file cannot be read"):
+            onnx.external_data_helper.load_external_data_for_model(model, os.fspath(path.parent))
     return model
 
 
 def new_model(model: onnx.ModelProto | str | os.PathLike[str]) -> onnx.ModelProto:
-    """A copy of a model, or the model in a file; weights in other files stay there.
+    """A copy of a model, or the model in a file, of a form that tools can walk through.
 
-    Functions of ours that have other names, and their nodes, get ours back.
+    Weights in other files stay there. Functions of ours that have other names, and their nodes, get ours
+    back. Where the model uses our domain and does not import it, the import is added: ONNX Runtime runs such
+    a model.
 
-    Raises as read_model does, and InvalidTypeError when it is neither a model nor a path.
+    Raises as read_model and check_form do, and InvalidTypeError when it is neither a model nor a path.
     """
     if isinstance(model, onnx.ModelProto):
-        copy = onnx.ModelProto()
-        copy.CopyFrom(model)
-        give_names_back(copy)
-        return copy
-    if not isinstance(model, str | os.PathLike):
+        taken = _copy(model)
+    elif isinstance(model, str | os.PathLike):
+        taken = read_as_written(model)
+    else:
         raise InvalidTypeError(f"model is a {type(model).__name__}: it must be an onnx.ModelProto or a path")
-    return read_model(model)
+    check_form(taken)
+    if give_names_back(taken):
+        check_form(taken)  # of nodes whose operators are only known now
+    complete_imports(taken)
+    return taken
+
+
+def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    copy = onnx.ModelProto()
+    try:
+        copy.CopyFrom(model)
+    except DecodeError as error:  # protobuf copies some messages through their bytes
+        raise InvalidValueError(f"protobuf cannot copy the model ({error})") from error
+    return copy
 
 
 def _parse(data: bytes, origin: str) -> onnx.ModelProto:

@@ -125,10 +125,11 @@ class _Seeds:
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self._taken = {int(attributes(node)["seed"]) for node in our_nodes(model)}
+        self._candidates: dict[int | None, Iterator[int]] = {None: itertools.count(-1, -1)}
 
     def take(self, own: int | None) -> int:
         """The draw's own one or, where that is taken, one derived from it; None for a negative one."""
-        candidates = itertools.count(-1, -1) if own is None else _seed_and_derived(own)
+        candidates = self._candidates.setdefault(own, _seed_and_derived(own or 0))
         seed = next(each for each in candidates if each not in self._taken)
         self._taken.add(seed)
         return seed

@@ -83,7 +83,7 @@ def step_of(node: onnx.NodeProto) -> str:
 
 def label(node: onnx.NodeProto) -> str:
     """How messages call a node; the kernels' messages call it the same."""
-    op = f"{node.domain}:{node.op_type}"
+    op = f"{node.domain}:{node.op_type}" if node.domain else node.op_type
     if node.name:
         return f'{op} node "{node.name}"'
     return f'{op} node with output "{node.output[0] if node.output else ""}"'

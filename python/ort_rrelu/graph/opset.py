@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import onnx
-from onnx import helper, version_converter
+from onnx import helper
 
+from ort_rrelu import schema
 from ort_rrelu.errors import InvalidValueError
-from ort_rrelu.graph.nodes import all_nodes
-from ort_rrelu.graph.weights import return_weights, take_weights
+from ort_rrelu.graph.nodes import all_nodes, graph_nodes, label
+from ort_rrelu.graph.onnx_tools import converted
 
-__all__ = ["lower_ir_version", "opset_of", "raise_opset"]
+__all__ = ["complete_imports", "lower_ir_version", "opset_of", "raise_opset"]
 
 _STANDARD = {"", "ai.onnx"}
 _FUNCTIONS_IR, _OVERLOADS_IR = 8, 10
@@ -21,16 +22,35 @@ def opset_of(model: onnx.ModelProto | onnx.FunctionProto) -> int | None:
     return next((entry.version for entry in model.opset_import if entry.domain in _STANDARD), None)
 
 
+def complete_imports(model: onnx.ModelProto) -> None:
+    """Add, in place, the import of our domain, where nodes of ours are in the graph and it is missing."""
+    imported = any(entry.domain == schema.DOMAIN for entry in model.opset_import)
+    if not imported and any(node.domain == schema.DOMAIN for node in graph_nodes(model.graph)):
+        model.opset_import.append(schema.opset_import())
+
+
 def raise_opset(model: onnx.ModelProto, oldest: int) -> None:
     """Convert, in place, a model of an older opset to `oldest`; weights are left where they are.
 
-    Raises InvalidValueError that names the opset when it cannot be converted; the model is as it was then.
+    Raises InvalidValueError that names the opset when it cannot be converted, or a node when the model has
+    standard operators and no opset; the model is as it was then.
     """
     version = opset_of(model)
     if version is None:
+        _refuse_guess(model)
         model.opset_import.append(helper.make_opsetid("", oldest))
     elif version < oldest:
         _convert(model, version, oldest)
+
+
+def _refuse_guess(model: onnx.ModelProto) -> None:
+    """ONNX Runtime takes its own newest opset, another one in each of its versions."""
+    node = next((node for node in graph_nodes(model.graph) if node.domain in _STANDARD), None)
+    if node is not None:
+        raise InvalidValueError(
+            f"{label(node)}: the model does not say in which opset its operators are: add an opset_import of "
+            'domain "" and that version'
+        )
 
 
 def _convert(model: onnx.ModelProto, version: int, wanted: int) -> None:
@@ -47,21 +67,17 @@ def _convert(model: onnx.ModelProto, version: int, wanted: int) -> None:
             )
     metadata = {tuple(n.output): list(n.metadata_props) for n in all_nodes(model) if n.metadata_props}
     annotations = list(model.graph.quantization_annotation)
-    weights = take_weights(model)
     try:
-        converted = version_converter.convert_version(model, wanted)
-    except Exception as error:  # whatever onnx's adapters raise, of several types
-        raise InvalidValueError(f"{reason}: onnx cannot convert it ({error})") from error
-    finally:
-        return_weights(model, weights)
-    return_weights(converted, weights)
-    for node in all_nodes(converted):
+        made = converted(model, wanted)
+    except InvalidValueError as error:
+        raise InvalidValueError(f"{reason}: {error}") from error
+    for node in all_nodes(made):
         node.metadata_props.extend(metadata.get(tuple(node.output), []))
-    converted.graph.quantization_annotation.extend(annotations)
-    _return_what_is_said(model.graph, converted.graph)
-    oldest = helper.find_min_ir_version_for(converted.opset_import, ignore_unknown=True)
-    converted.ir_version = max(converted.ir_version, model.ir_version, oldest)
-    model.CopyFrom(converted)
+    made.graph.quantization_annotation.extend(annotations)
+    _return_what_is_said(model.graph, made.graph)
+    oldest = helper.find_min_ir_version_for(made.opset_import, ignore_unknown=True)
+    made.ir_version = max(made.ir_version, model.ir_version, oldest)
+    model.CopyFrom(made)
 
 
 def _return_what_is_said(original: onnx.GraphProto, converted: onnx.GraphProto) -> None:

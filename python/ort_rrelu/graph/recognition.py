@@ -89,10 +89,10 @@ def _interface(function: onnx.FunctionProto) -> tuple[str | None, int, int]:
 def _write_functions_again(model: onnx.ModelProto) -> None:
     from ort_rrelu.graph.portable import drop_functions, portable  # which reads models by way of this file
 
+    drop_functions(model)  # no model may have two of one name
     try:
         model.CopyFrom(portable(model))
     except InvalidValueError as error:
-        drop_functions(model)
         warnings.warn(
             f"functions of ours in a merged model cannot become one, and are dropped: {error}; it runs where "
             "the library is registered",
@@ -122,7 +122,7 @@ def digest(function: onnx.FunctionProto) -> str:
     values = reader.run(function.node, inputs)
     outputs = [_known(values, name).digest for name in function.output]
     defaults = [attribute.SerializeToString() for attribute in function.attribute_proto]  # ours have none
-    return _hash(len(function.input), outputs, sorted(function.attribute), defaults, reader.fits())
+    return _hash(len(function.input), outputs, sorted(map(str, function.attribute)), defaults, reader.fits())
 
 
 def _hash(*facts: object) -> str:
@@ -160,7 +160,7 @@ class _Reader:
         inputs = [_known(values, name) for name in node.input]
         domain = "" if node.domain == "ai.onnx" else node.domain
         defaults = _defaults(node.op_type) if not domain else {}
-        attributes = {a.name: self._attribute(a, values) for a in node.attribute}
+        attributes = {str(a.name): self._attribute(a, values) for a in node.attribute}
         attributes = {name: value for name, value in attributes.items() if defaults.get(name) != value}
         if not domain and node.op_type == "Equal":
             inputs = self._without_bounds(inputs)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import os
-from collections import Counter
 
 import onnx
 
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
+from ort_rrelu.graph.calls import calls, key_of
 from ort_rrelu.graph.check import check_model, may_train
 from ort_rrelu.graph.file import new_model
-from ort_rrelu.graph.nodes import function_nodes, graph_nodes, is_rrelu, label, our_nodes, set_attribute
+from ort_rrelu.graph.nodes import function_nodes, is_rrelu, label, our_nodes, set_attribute
 from ort_rrelu.seeds import NodeSeeds
 
 __all__ = ["seed"]
@@ -47,9 +46,9 @@ def seed(model: onnx.ModelProto | str | os.PathLike[str], seed: int) -> onnx.Mod
 
 
 def _refuse_shared_functions(model: onnx.ModelProto) -> None:
-    calls = _calls(model)
+    times = calls(model)
     for function in model.functions:
-        if calls[_name(function)] < 2:
+        if times[key_of(function)] < 2:
             continue
         for node in function_nodes(function):
             if is_rrelu(node) and may_train(node):
@@ -57,26 +56,3 @@ def _refuse_shared_functions(model: onnx.ModelProto) -> None:
                     f"{label(node)} is in function {function.name}, which is called several times, and all "
                     "calls would draw the same slopes: inline it first"
                 )
-
-
-_Name = tuple[str, str]
-
-
-def _name(function: onnx.FunctionProto) -> _Name:
-    return function.domain, function.name
-
-
-def _calls(model: onnx.ModelProto) -> dict[_Name, int]:
-    """How often each function of the model is called, by functions that are called themselves too."""
-    callers: dict[_Name, Counter[_Name]] = {_name(function): Counter() for function in model.functions}
-    calls = Counter((node.domain, node.op_type) for node in graph_nodes(model.graph))
-    for function in model.functions:
-        for node in function_nodes(function):
-            if (node.domain, node.op_type) in callers:
-                callers[node.domain, node.op_type][_name(function)] += 1
-
-    @functools.cache
-    def of(name: _Name) -> int:
-        return calls[name] + sum(of(caller) * times for caller, times in callers[name].items())
-
-    return {name: of(name) for name in callers}

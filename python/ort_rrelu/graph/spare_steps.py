@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import onnx
 
+from ort_rrelu.graph.edit import remove_at
 from ort_rrelu.graph.nodes import all_nodes, graph_nodes, step_of, subgraphs
 
 __all__ = ["remove_spare_steps"]
@@ -43,9 +44,9 @@ def _remove_unread_constants(model: onnx.ModelProto, names: set[str]) -> None:
     read = {name for node in nodes for name in node.input}
     read |= {value.name for graph in graphs for value in graph.output}
     read |= {name for function in model.functions for name in function.output}
+    unread = names - read
     initializers = model.graph.initializer
-    for tensor in [tensor for tensor in initializers if tensor.name in names - read]:
-        initializers.remove(tensor)
+    remove_at(initializers, [i for i, tensor in enumerate(initializers) if tensor.name in unread])
     for part in (model.graph, *model.functions):
-        for node in [n for n in part.node if n.op_type == "Constant" and n.output[0] in names - read]:
-            part.node.remove(node)
+        constants = [i for i, n in enumerate(part.node) if n.op_type == "Constant" and n.output[0] in unread]
+        remove_at(part.node, constants)

@@ -8,6 +8,7 @@ import onnx
 
 from ort_rrelu import schema
 from ort_rrelu.graph.check import may_train
+from ort_rrelu.graph.form import check_form
 from ort_rrelu.graph.nodes import RANDOM_OPS, function_nodes, graph_nodes, label
 from ort_rrelu.graph.recognition import with_our_names
 from ort_rrelu.serving.row_mixing import nodes_across
@@ -28,6 +29,7 @@ def obstacles(model: onnx.ModelProto) -> Iterator[str]:
     when every input and output begins with the same named dimension, and joined only when the inputs' other
     dimensions are fixed. Rows that see each other, in a mean over the batch say, get other answers too.
     """
+    check_form(model)
     model = with_our_names(model)
     for node in _running_nodes(model):
         if (reason := _draws(node)) is not None:

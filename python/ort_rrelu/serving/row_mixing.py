@@ -10,6 +10,7 @@ from onnx import numpy_helper
 
 from ort_rrelu import schema
 from ort_rrelu.graph.nodes import all_nodes
+from ort_rrelu.graph.onnx_tools import onnx_errors
 from ort_rrelu.graph.weights import return_weights, take_weights
 
 __all__ = ["nodes_across"]
@@ -30,7 +31,9 @@ def nodes_across(model: onnx.ModelProto, batch: str) -> Iterator[onnx.NodeProto]
 
     Nodes of the main graph only, and those whose shapes and axes are known.
     """
-    shapes, constants = _shapes(model), _constants(model)
+    shapes = _shapes(model)
+    with onnx_errors("onnx cannot read the model's constants"):
+        constants = _constants(model)
     opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
     for node in model.graph.node:
         if node.domain not in ("", "ai.onnx") or not node.input:
@@ -93,7 +96,11 @@ def _constants(model: onnx.ModelProto) -> dict[str, list[int]]:
     }
     for node in model.graph.node:
         for a in node.attribute if node.op_type == "Constant" and node.domain in ("", "ai.onnx") else ():
-            if a.name in ("value", "value_int", "value_ints"):
+            if (
+                not a.ref_attr_name
+                and (a.name != "value" or a.type == a.TENSOR)
+                and a.name in ("value", "value_int", "value_ints")
+            ):
                 value = onnx.helper.get_attribute_value(a)
                 array = numpy_helper.to_array(value) if a.name == "value" else np.asarray(value)
                 if array.dtype.kind == "i" and array.ndim < 2:
@@ -113,7 +120,8 @@ def _shapes(model: onnx.ModelProto) -> dict[str, _Dims]:
         if node.domain == schema.DOMAIN:  # unknown to inference; the first output is as the first input
             node.domain, node.op_type = "", "Identity"
             del node.attribute[:], node.input[1:], node.output[1:]
-    graph = onnx.shape_inference.infer_shapes(copied, data_prop=True).graph
+    with onnx_errors("onnx cannot infer the shapes of the model's values"):
+        graph = onnx.shape_inference.infer_shapes(copied, data_prop=True).graph
     return {
         value.name: [d.dim_param for d in value.type.tensor_type.shape.dim]
         for value in (*graph.input, *graph.value_info, *graph.output)

@@ -16,7 +16,7 @@ from ort_rrelu.graph.fusing.forms import leak_of
 from ort_rrelu.graph.fusing.left import described
 from ort_rrelu.graph.fusing.rules import RULES
 from ort_rrelu.graph.nodes import subgraphs
-from ort_rrelu.graph.weights import return_weights, take_weights
+from ort_rrelu.graph.onnx_tools import inferred
 
 __all__ = ["LeftNode", "Match", "Matches", "find_matches"]
 
@@ -65,13 +65,11 @@ def find_matches(model: onnx.ModelProto) -> Matches:
 
 def _with_types(model: onnx.ModelProto) -> ir.Model:
     """The model in onnx_ir's form, with the types and shapes that onnx infers."""
-    weights = take_weights(model)
+    typed = inferred(model)
     try:
-        return ir.from_proto(onnx.shape_inference.infer_shapes(model))
-    except Exception as error:  # whatever the two raise, of several types
-        raise InvalidValueError(f"the model cannot be read: {error}") from error
-    finally:
-        return_weights(model, weights)
+        return ir.from_proto(typed)
+    except Exception as error:  # whatever it raises, of several types
+        raise InvalidValueError(f"the model cannot be read by onnx_ir: {error}") from error
 
 
 def _containers(model: onnx.ModelProto, twin: ir.Model) -> Iterator[tuple[Container, ir.Graph | ir.Function]]:

@@ -33,6 +33,8 @@ _WIDTH = {
     ir.DataType.DOUBLE: 3,
 }
 FLOATS = frozenset(_WIDTH)
+_ELEMENTS = {int(element) for element in ir.DataType}
+_NUMBERS = {*FLOATS, ir.DataType.BOOL, ir.DataType.INT32, ir.DataType.INT64}
 
 # One input, which gives the output its shape.
 _KEEP_SHAPE = (
@@ -110,8 +112,8 @@ def dtype_of(value: ir.Value) -> ir.DataType | None:
     """The element type, None where it is not known: in functions, behind ops of other domains."""
     cast = is_op(value, "Cast")
     to = None if cast is None else cast.attributes.get("to")
-    if value.dtype is None and to is not None and not to.is_ref():
-        return ir.DataType(to.as_int())
+    if value.dtype is None and to is not None and not to.is_ref() and to.type == ir.AttributeType.INT:
+        return ir.DataType(to.as_int()) if to.as_int() in _ELEMENTS else None
     return value.dtype
 
 
@@ -132,15 +134,24 @@ def constant(value: ir.Value | None) -> float | None:
         return None
     try:
         tensor = ir.convenience.get_const_tensor(value)
-    except ValueError:  # a Constant node that onnx's checker would refuse
+    except (TypeError, ValueError):  # a Constant node, or a tensor, that onnx's checker would refuse
         return None
-    if tensor is None or tensor.size != 1 or len(tensor.shape) > 1 or isinstance(tensor, ir.ExternalTensor):
+    if tensor is None or tensor.dtype not in _NUMBERS or tensor.size != 1 or len(tensor.shape) > 1:
         return None
-    return float(tensor.numpy().reshape(()))
+    return None if isinstance(tensor, ir.ExternalTensor) else _number(tensor)
+
+
+def _number(tensor: ir.TensorProtocol) -> float | None:
+    try:
+        return float(tensor.numpy().reshape(()))
+    except (AssertionError, TypeError, ValueError):  # it does not hold what its type and shape say
+        return None
 
 
 def same_shape(like: ir.Value, x: ir.Value) -> bool:
     """Is it certain that both have one shape, whatever the model is fed?"""
+    if any(value is like for value in _shape_sources(x)):  # nearly always the first
+        return True
     sources = set(_shape_sources(x))
     return any(value in sources for value in _shape_sources(like)) or _known_equal(like.shape, x.shape)
 

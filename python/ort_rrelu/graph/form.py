@@ -1,0 +1,173 @@
+"""check_form: what must hold of a model before tools look into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import onnx
+
+from ort_rrelu import schema
+from ort_rrelu.errors import InvalidValueError
+from ort_rrelu.graph.calls import callers_first, key_of
+from ort_rrelu.graph.nodes import function_nodes, graph_nodes, label, subgraphs
+from ort_rrelu.graph.opset import opset_of
+from ort_rrelu.graph.signature import check_signature
+
+__all__ = ["MOST_BODIES", "check_form"]
+
+# One in the other: protobuf reads 100 messages in one another, and each body takes three.
+MOST_BODIES = 31
+_MOST_NODES = 10_000_000  # of the graph, when each call of a function is written out
+
+_Container = onnx.GraphProto | onnx.FunctionProto
+
+
+def check_form(model: onnx.ModelProto) -> None:
+    """Refuse a model that cannot be walked through: what is refused here, ONNX Runtime refuses too.
+
+    But for names that are no text, which it takes as bytes and Python's protobuf cannot write.
+
+    Raises:
+        InvalidValueError: it names the node, and what is wrong: a name that is not UTF-8; inputs, outputs or
+            attributes that are not those of the operator (see check_signature); a node that reads what is
+            computed from its own output; bodies nested too deeply; functions that call themselves, that have
+            one name, or that would be more than 10,000,000 nodes in the graph.
+    """
+    for importer in (model, *model.functions):
+        for entry in importer.opset_import:
+            _check_text("an opset_import", entry.domain)
+    for container in (model.graph, *model.functions):
+        _check_depth(container.node, MOST_BODIES)
+        _check_texts(container)
+    _check_size(model)
+    _check_nodes(graph_nodes(model.graph), opset_of(model), in_function=False)
+    for function in model.functions:
+        _check_nodes(function_nodes(function), opset_of(function), in_function=True)
+    for container in (model.graph, *model.functions):
+        _check_order(container)
+
+
+def _check_depth(nodes: Iterable[onnx.NodeProto], left: int) -> None:
+    for node in nodes:
+        for body in subgraphs(node):
+            if not left:
+                raise InvalidValueError(
+                    f"{label(node)}: it is in more than {MOST_BODIES} nested bodies: no file can hold them"
+                )
+            _check_depth(body.node, left - 1)
+
+
+def _check_texts(container: _Container) -> None:
+    """Protobuf gives text that is not UTF-8 as bytes."""
+    for name in _names_of(container):
+        _check_text("a value or function", name)
+    for node in container.node:
+        texts = [node.op_type, node.domain, node.overload, node.name, *node.input, *node.output]
+        texts += [text for a in node.attribute for text in (a.name, a.ref_attr_name)]
+        if node.domain == schema.DOMAIN:
+            texts.append(node.doc_string)
+        for text in texts:
+            _check_text(label(node), text)
+        for body in subgraphs(node):
+            _check_texts(body)
+
+
+def _check_text(where: str, text: object) -> None:
+    if isinstance(text, bytes):
+        raise InvalidValueError(f"{where}: {text!r} is not UTF-8: names in a model are text: rename it")
+
+
+def _names_of(container: _Container) -> Iterator[str]:
+    if isinstance(container, onnx.FunctionProto):
+        yield from (container.domain, container.name, container.overload)
+        yield from (*container.input, *container.output, *container.attribute)
+        yield from (a.name for a in container.attribute_proto)
+        return
+    for values in (container.input, container.output, container.value_info, container.initializer):
+        yield from (value.name for value in values)
+
+
+def _check_size(model: onnx.ModelProto) -> None:
+    """A function calls one twice, that another twice, and so on: a small file, and no end of nodes."""
+    order = callers_first(model)
+    sizes = {key_of(f): sum(1 for _ in function_nodes(f)) for f in model.functions}
+    for caller in reversed(order):
+        sizes[caller] += sum(sizes[callee] * times for callee, times in order[caller].items())
+        if sizes[caller] > _MOST_NODES:
+            raise InvalidValueError(
+                f"function {caller[1]!r} with all that it calls is {sizes[caller]} nodes: {_MOST_NODES} are "
+                "allowed"
+            )
+
+
+def _check_nodes(nodes: Iterable[onnx.NodeProto], opset: int | None, *, in_function: bool) -> None:
+    for node in nodes:
+        check_signature(node, opset)
+        if node.domain == schema.DOMAIN and not in_function:
+            for attribute in node.attribute:
+                if attribute.ref_attr_name:
+                    raise InvalidValueError(
+                        f"{label(node)}: attribute {attribute.name!r} refers to a function's "
+                        f"{attribute.ref_attr_name!r}, and the node is in no function: write its value"
+                    )
+        _check_bodies(node)
+
+
+def _check_bodies(node: onnx.NodeProto) -> None:
+    """What a loop hands to its body, which step_input counts on."""
+    if node.domain not in {"", "ai.onnx"} or node.op_type not in {"Loop", "Scan"}:
+        return
+    body = next(a.g for a in node.attribute if a.name == "body")
+    least = 2 if node.op_type == "Loop" else 1
+    if node.op_type == "Scan":
+        scanned = next(a.i for a in node.attribute if a.name == "num_scan_inputs")
+        if not 1 <= scanned <= len(body.input):
+            raise InvalidValueError(
+                f"{label(node)}: num_scan_inputs={scanned}: it must be from 1 to {len(body.input)}, the "
+                "inputs of its body"
+            )
+    if len(body.input) < least:
+        raise InvalidValueError(
+            f"{label(node)}: its body has {len(body.input)} inputs: it must have {least} at least"
+        )
+
+
+def _check_order(container: _Container) -> None:
+    """Refuse a cycle; nodes in another order than that of their computation are none."""
+    reads = [_read_by(node) for node in container.node]
+    writer = {name: place for place, node in enumerate(container.node) for name in node.output if name}
+    before = [{writer[name] for name in names if name in writer} for names in reads]
+    if any(writer_place >= place for place, places in enumerate(before) for writer_place in places):
+        _refuse_cycle(container, before)
+    for node in container.node:
+        for body in subgraphs(node):
+            _check_order(body)
+
+
+def _read_by(node: onnx.NodeProto) -> set[str]:
+    """What it reads itself, and in its bodies from around them."""
+    names = set(node.input)
+    for body in subgraphs(node):
+        own = {value.name for value in body.input} | {name for each in body.node for name in each.output}
+        inner = {value.name for value in body.output}.union(*map(_read_by, body.node))
+        names |= inner - own
+    return names
+
+
+def _refuse_cycle(container: _Container, before: list[set[int]]) -> None:
+    readers: list[list[int]] = [[] for _ in before]
+    for place, places in enumerate(before):
+        for each in places:
+            readers[each].append(place)
+    waiting = [len(places) for places in before]
+    ready = [place for place, count in enumerate(waiting) if not count]
+    done = 0
+    while ready:
+        done += 1
+        for reader in readers[ready.pop()]:
+            waiting[reader] -= 1
+            if not waiting[reader]:
+                ready.append(reader)
+    if done < len(before):
+        node = next(container.node[place] for place, count in enumerate(waiting) if count)
+        raise InvalidValueError(f"{label(node)}: it waits for its own output: a graph has no cycles")
