@@ -258,8 +258,8 @@ def _model_with_bodies_and_functions() -> onnx.ModelProto:
             y = ort_rrelu.RRelu <training: int = @mode, lower = 0.1, upper = 0.5, seed = 5> (h, step) }
         <domain: "own", opset_import: ["": 18]> Twice (x) => (y) { y = Add (x, x) }
         <domain: "own", opset_import: ["": 18, "own": 1]> Outer (x) => (y) {
-            n = Neg (x)
-            y = own.Block <mode = 0> (n, n) }""",
+            n = Neg (x) s = Constant <value_int = 0> ()
+            y = own.Block <mode = 0> (n, s) }""",
     )
 
 
