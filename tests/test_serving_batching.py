@@ -8,8 +8,10 @@ import pytest
 import ort_rrelu
 from ort_rrelu.serving import can_batch, obstacles
 from ort_rrelu.serving.rows.rules import RULES
-from tests.row_cases import APART, MIXING, Case
-from tests.row_runs import check_rows
+from tests.rows.apart import APART
+from tests.rows.cases import Case
+from tests.rows.mixing import MIXING
+from tests.rows.runs import check_rows
 from tests.serving_models import MODELS, parse
 
 _SHARED = "(float[batch,8] x) => (float[batch,8] y)"

@@ -34,9 +34,9 @@ def obstacles(model: onnx.ModelProto) -> Iterator[str]:
         yield "the model has no input"
         return
     batch = _first(inputs[0]) or "batch"
-    yield from _shapes(inputs, list(model.graph.output), batch)
     outputs = followed(model, [value.name for value in inputs if _first(value) == batch])
     yield from dict.fromkeys(cause for value in outputs for cause in value.causes)
+    yield from _shapes(inputs, list(model.graph.output), batch)
     for info, value in zip(model.graph.output, outputs, strict=True):
         if not value.causes and (reason := _misplaced(value)) is not None:
             yield f'output "{info.name}" {reason}'
@@ -61,7 +61,9 @@ def _shapes(
             if _first(value) != batch:
                 yield f'{kind} "{value.name}" does not begin with the named dimension "{batch}"'
     for value in inputs:
-        if any(not dim.HasField("dim_value") for dim in value.type.tensor_type.shape.dim[1:]):
+        if any(
+            not dim.HasField("dim_value") or dim.dim_value < 0 for dim in value.type.tensor_type.shape.dim[1:]
+        ):
             yield f'input "{value.name}" has other open dimensions than its first'
 
 

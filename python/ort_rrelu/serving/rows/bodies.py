@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import onnx
 from onnx import helper
 
-from ort_rrelu.serving.rows.values import MixingError, Value
+from ort_rrelu.serving.rows.values import COUNTS, MixingError, Value
 
 __all__ = ["loop", "one_of", "scan"]
 
@@ -34,7 +34,7 @@ def _same_for_all(value: Value | None) -> None:
 
 def one_of(follow: _Follow, node: onnx.NodeProto, inputs: Sequence[Value | None]) -> list[Value]:
     """If: the branch that is taken where that is known, else both, which must agree."""
-    (condition,) = inputs
+    condition = inputs[0] if inputs else None
     _same_for_all(condition)
     if condition is not None and condition.numbers is not None:
         name = "then_branch" if condition.numbers.any() else "else_branch"
@@ -68,7 +68,7 @@ def _states(values: Sequence[Value | None]) -> list[Value]:
     states = []
     for value in values:
         if value is None or value.sized:
-            raise MixingError("computes with the number of rows: an answer depends on how many there are")
+            raise MixingError(COUNTS)
         states.append(Value(value.type, value.rows))
     return states
 
@@ -109,7 +109,9 @@ def scan(follow: _Follow, node: onnx.NodeProto, inputs: Sequence[Value | None]) 
 def _part(value: Value, axis: int) -> Value:
     """One of those that a value is cut into along an axis."""
     dims = list(value.known_shape())
-    axis %= max(len(dims), 1)
+    if not dims:
+        raise MixingError("scans a value without axes")
+    axis %= len(dims)
     rows = value.rows
     if rows is not None:
         if rows.axis == axis:
@@ -124,7 +126,7 @@ def _stacked(value: Value, axis: int) -> Value:
     if value.causes:
         return value
     if value.sized:
-        raise MixingError("computes with the number of rows: an answer depends on how many there are")
+        raise MixingError(COUNTS)
     dims = list(value.known_shape())
     axis %= len(dims) + 1
     dims.insert(axis, None)

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ort_rrelu.serving.rows.calls import Call
-from ort_rrelu.serving.rows.values import MixingError, Rows, Size, Value, regroup
+from ort_rrelu.serving.rows.values import COUNTS, MixingError, Rows, Size, Value, regroup
 
 __all__ = [
     "along",
@@ -151,7 +151,7 @@ def slices(call: Call) -> Rows:
         starts: list[Any] = list(call.attribute("starts", []))
         ends, steps = list(call.attribute("ends", [])), [1] * len(starts)
     else:
-        if rows.axis not in (call.axes(3, since=10) or [rows.axis]):
+        if not call.need(2).sized and rows.axis not in (call.axes(3, since=10) or [rows.axis]):
             return rows
         starts, ends = list[Any](call.numbers(1)), _elements(call.need(2))
         steps = list[Any](call.numbers(4)) if call.given(4) else [1] * len(starts)
@@ -159,6 +159,8 @@ def slices(call: Call) -> Rows:
     for axis, start, end, step in zip(
         range(len(starts)) if axes is None else axes, starts, ends, steps, strict=True
     ):
+        if axis != rows.axis and isinstance(end, Size):
+            raise MixingError(COUNTS)
         to_end = end == rows.size or (not isinstance(end, Size) and end >= _WHOLE)
         if axis == rows.axis and not (start == 0 and step == 1 and to_end):
             raise depends_on_rows()
@@ -262,14 +264,17 @@ def resize(call: Call) -> Rows:
     if call.attribute("keep_aspect_ratio_policy", b"stretch") != b"stretch":
         raise MixingError("resizes by factors that depend on the number of rows")
     axes = [int(axis) % rank for axis in call.attribute("axes", range(rank))]
+    sizes = _elements(call.need(3)) if call.given(3) else []
+    if any(isinstance(size, Size) for axis, size in zip(axes, sizes, strict=False) if axis != rows.axis):
+        raise MixingError(COUNTS)
     if rows.axis not in axes:
         return rows
     at = axes.index(rows.axis)
     if call.op == "Upsample" or call.opset < 11:
         scales = list(call.attribute("scales", [])) or call.numbers(1)
         unchanged = scales[at] == 1
-    elif call.given(3):
-        unchanged = _elements(call.need(3))[at] == rows.size
+    elif sizes:
+        unchanged = sizes[at] == rows.size
     else:
         unchanged = call.numbers(2)[at] == 1
     if not unchanged:

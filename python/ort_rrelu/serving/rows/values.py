@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ort_rrelu.errors import Error
 
 __all__ = [
+    "COUNTS",
     "SAMPLE",
     "MixingError",
     "NotLinearError",
@@ -31,6 +32,10 @@ SAMPLE = 7919
 
 class MixingError(Error):
     """Rows are not known to stay apart; the text says why, after the node's name."""
+
+
+# Why a number of rows may only become a dimension.
+COUNTS = "computes with the number of rows: an answer depends on how many there are"
 
 
 class NotLinearError(Error):

@@ -28,13 +28,12 @@ from ort_rrelu.serving.rows.rules import (
     TYPE_ONLY,
     Kept,
 )
-from ort_rrelu.serving.rows.values import SAMPLE, MixingError, NotLinearError, Rows, Size, Value
+from ort_rrelu.serving.rows.values import COUNTS, SAMPLE, MixingError, NotLinearError, Rows, Size, Value
 
 __all__ = ["followed"]
 
 _STANDARD = ("", "ai.onnx")
 _UNKNOWN = "is not known to keep the rows of a batch apart"
-_COUNTS = "computes with the number of rows: an answer depends on how many there are"
 _DEEPEST = 50  # functions in functions
 _Functions = Mapping[tuple[str, str, str], onnx.FunctionProto]
 
@@ -61,7 +60,10 @@ def _opsets(imports: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
 def _input(info: onnx.ValueInfoProto, batched: bool) -> Value:
     value = onnx.TypeProto()
     value.CopyFrom(info.type)
-    if not batched:
+    for dim in value.tensor_type.shape.dim if value.HasField("tensor_type") else ():
+        if dim.dim_value < 0:  # onnx ends the process on some nodes with such an input
+            dim.Clear()
+    if not batched or not value.tensor_type.shape.dim:
         return Value(value)
     value.tensor_type.shape.dim[0].dim_value = SAMPLE
     return Value(value, Rows(0))
@@ -132,7 +134,7 @@ class _Scope:
             raise MixingError(reason)
         call = Call(node.op_type, opset, _attributes(node), inputs, len(node.output))
         try:
-            types = _inferred(node, inputs, opset, self.opsets)
+            types = _inferred(node, inputs, opset)
         except onnx.shape_inference.InferenceError as error:
             _judged(node, call)  # whose reason says more, where there is one
             raise _misfit(error) from error
@@ -166,7 +168,8 @@ _BODIES = {"If": one_of, "Loop": loop, "Scan": scan}
 
 
 def _weight(tensor: onnx.TensorProto) -> Value:
-    kind = helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
+    dims = [None if dim < 0 else dim for dim in tensor.dims]
+    kind = helper.make_tensor_type_proto(tensor.data_type, dims)
     return Value(kind, numbers=tensor_numbers(tensor))
 
 
@@ -208,9 +211,7 @@ def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
         raise _misfit(error) from error
 
 
-def _inferred(
-    node: onnx.NodeProto, inputs: Sequence[Value | None], opset: int, opsets: Mapping[str, int]
-) -> dict[str, onnx.TypeProto]:
+def _inferred(node: onnx.NodeProto, inputs: Sequence[Value | None], opset: int) -> dict[str, onnx.TypeProto]:
     """The types of its outputs for SAMPLE rows. Raises MixingError for a node that its schema refuses."""
     types, data = {}, {}
     for name, value in zip(node.input, inputs, strict=True):
@@ -219,14 +220,23 @@ def _inferred(
         types[name] = value.type
         if (tensor := _sample(value)) is not None:
             data[name] = tensor
-    imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
+    if node.op_type == "Split" and _number(node, "num_outputs", len(node.output)) != len(node.output):
+        raise MixingError(
+            "has another number of outputs than it says"
+        )  # onnx ends the process on such a node
+    domain = "" if node.domain in _STANDARD else node.domain
+    imports = [helper.make_opsetid(domain, opset)]
     try:
-        known = onnx.defs.get_schema(node.op_type, opset, "" if node.domain in _STANDARD else node.domain)
+        known = onnx.defs.get_schema(node.op_type, opset, domain)
         return onnx.shape_inference.infer_node_outputs(known, node, types, data, opset_imports=imports)
     except onnx.defs.SchemaError:
         raise MixingError(_UNKNOWN) from None
-    except onnx.checker.ValidationError as error:
+    except (onnx.checker.ValidationError, ValueError) as error:  # ValueError: of a type that there is not
         raise _misfit(error) from error
+
+
+def _number(node: onnx.NodeProto, name: str, default: int) -> int:
+    return next((a.i for a in node.attribute if a.name == name), default)
 
 
 def _misfit(error: Exception) -> MixingError:
@@ -239,14 +249,17 @@ def _sample(value: Value) -> onnx.TensorProto | None:
         return None
     dtype = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
     numbers = [number.sample if isinstance(number, Size) else number for number in value.numbers.flat]
-    return onnx.numpy_helper.from_array(np.array(numbers, dtype).reshape(value.numbers.shape))
+    try:
+        return onnx.numpy_helper.from_array(np.array(numbers, dtype).reshape(value.numbers.shape))
+    except OverflowError:  # as many rows as no machine holds
+        return None
 
 
 def _computed(call: Call) -> Any:
     try:
         return computed(call)
     except NotLinearError:
-        raise MixingError(_COUNTS) from None
+        raise MixingError(COUNTS) from None
 
 
 def _judged(node: onnx.NodeProto, call: Call) -> Kept | None:
@@ -256,7 +269,7 @@ def _judged(node: onnx.NodeProto, call: Call) -> Kept | None:
         return None
     for index, value in enumerate(call.inputs):
         if value is not None and value.sized and index != TAKES_SIZES.get(node.op_type):
-            raise MixingError(_COUNTS)
+            raise MixingError(COUNTS)
     rule = (OUR_RULES if node.domain == schema.DOMAIN else RULES).get(node.op_type)
     if rule is None:
         raise MixingError(REASONS.get(node.op_type, _UNKNOWN))
