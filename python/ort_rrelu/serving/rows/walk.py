@@ -34,6 +34,7 @@ __all__ = ["followed"]
 
 _STANDARD = ("", "ai.onnx")
 _UNKNOWN = "is not known to keep the rows of a batch apart"
+_CAUSES = 20  # that a value remembers: each is enough
 _DEEPEST = 50  # functions in functions
 _Functions = Mapping[tuple[str, str, str], onnx.FunctionProto]
 
@@ -189,7 +190,8 @@ def _bound(node: onnx.NodeProto, attributes: Mapping[str, onnx.AttributeProto]) 
 
 
 def _causes(values: Iterable[Value | None]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(cause for value in values if value is not None for cause in value.causes))
+    causes = dict.fromkeys(cause for value in values if value is not None for cause in value.causes)
+    return tuple(causes)[:_CAUSES]
 
 
 def _mixed(node: onnx.NodeProto, error: MixingError) -> Value:
@@ -220,10 +222,8 @@ def _inferred(node: onnx.NodeProto, inputs: Sequence[Value | None], opset: int) 
         types[name] = value.type
         if (tensor := _sample(value)) is not None:
             data[name] = tensor
-    if node.op_type == "Split" and _number(node, "num_outputs", len(node.output)) != len(node.output):
-        raise MixingError(
-            "has another number of outputs than it says"
-        )  # onnx ends the process on such a node
+    if _ends_onnx(node):
+        raise MixingError("does not fit its inputs or outputs")
     domain = "" if node.domain in _STANDARD else node.domain
     imports = [helper.make_opsetid(domain, opset)]
     try:
@@ -235,8 +235,12 @@ def _inferred(node: onnx.NodeProto, inputs: Sequence[Value | None], opset: int) 
         raise _misfit(error) from error
 
 
-def _number(node: onnx.NodeProto, name: str, default: int) -> int:
-    return next((a.i for a in node.attribute if a.name == name), default)
+def _ends_onnx(node: onnx.NodeProto) -> bool:
+    """Does shape inference end the process on such a node? onnx 1.23 reads beyond its lists."""
+    numbers = {a.name: a.i for a in node.attribute}
+    if node.op_type == "Split":
+        return numbers.get("num_outputs", len(node.output)) != len(node.output)
+    return node.op_type == "GatherND" and numbers.get("batch_dims", 0) < 0
 
 
 def _misfit(error: Exception) -> MixingError:
