@@ -43,16 +43,15 @@ _ROWS = """rows = Shape <start = 0, end = 1> (x)
 
 MODELS: dict[str, onnx.ModelProto] = {
     "eval": parse(
-        "g (float[batch,8] x) => (float[batch,4] scores, float[batch,8] y, float[batch,8] sharing) "
-        f"{_LINEAR} {{ y = ort_rrelu.RRelu (x) \n scores = MatMul (y, w) \n {_ROWS} }}"
+        "g (float[batch,8] x) => (float[batch,4] scores, float[batch,8] y) "
+        f"{_LINEAR} {{ y = ort_rrelu.RRelu (x) \n scores = MatMul (y, w) }}"
     ),
     "train": parse(
         "g (float[batch,8] x, int64 step) => (float[batch,8] y, float[batch,8] sharing) "
         f"{{ y = ort_rrelu.RRelu <training = 1, seed = 7> (x, step) \n {_ROWS} }}"
     ),
     "seeded": parse(
-        "g (float[batch,8] x) => (float[batch,8] y, float[batch,8] sharing) "
-        f"{{ y = ort_rrelu.RRelu <training = 1, seed = 7> (x) \n {_ROWS} }}"
+        "g (float[batch,8] x) => (float[batch,8] y) { y = ort_rrelu.RRelu <training = 1, seed = 7> (x) }"
     ),
     "lookup": parse(
         "g (int64[batch] at) => (float[batch] y) <float[8] w = {0, 1, 2, 3, 4, 5, 6, 7}> "

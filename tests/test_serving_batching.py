@@ -7,52 +7,58 @@ import pytest
 
 import ort_rrelu
 from ort_rrelu.serving import can_batch, obstacles
+from ort_rrelu.serving.rows.rules import RULES
+from tests.rows.apart import APART
+from tests.rows.cases import Case
+from tests.rows.mixing import MIXING
+from tests.rows.runs import check_rows
 from tests.serving_models import MODELS, parse
 
-_RANDOM = "y = RandomUniformLike (x)"
 _SHARED = "(float[batch,8] x) => (float[batch,8] y)"
 
-_ALONG_THE_BATCH = [
-    ("m = ReduceMean <axes = [0]> (x) \n y = Sub (x, m)", 17),
-    ("r = ort_rrelu.RRelu (x) \n m = ReduceMax <axes = [-2]> (r) \n y = Sub (r, m)", 17),
-    ("m = ReduceMean (x) \n y = Sub (x, m)", 18),
-    ("a = Constant <value_ints = [0]> () \n m = ReduceMean (x, a) \n y = Sub (x, m)", 18),
-    ("y = Softmax <axis = 0> (x)", 18),
-    ("y = Softmax <axis = 0> (x)", 11),
-    ("a = Constant <value_int = 0> () \n y = CumSum (x, a)", 18),
-    ("t = Transpose (x) \n s = Softmax (t) \n y = Transpose (s)", 18),
-    ("i = Constant <value_ints = [0]> () \n first = Gather (x, i) \n y = Add (x, first)", 18),
-    ("t = Transpose (x) \n c = MatMul (t, x) \n y = MatMul (x, c)", 18),
-    ("c = Gemm <transA = 1> (x, x) \n y = MatMul (x, c)", 18),
-]
 
-_BESIDE_THE_BATCH = [
-    ("m = ReduceMean <axes = [1]> (x) \n y = Sub (x, m)", 17),
-    ("a = Constant <value_ints = [-1]> () \n m = ReduceMean (x, a) \n y = Sub (x, m)", 18),
-    ("y = Softmax (x)", 18),
-    ("y = Softmax (x)", 11),
-    ("y = ReduceMean <noop_with_empty_axes = 1> (x)", 18),
-    ("n = Shape (x) \n i = Constant <value_int = 0> () \n one = Gather (n, i) \n y = Identity (x)", 18),
-    ("t = Transpose (x) \n u = Transpose (t) \n y = Add (u, x)", 18),
-]
+def _with_function(body: str, attributes: str = "", overload: str = "") -> onnx.ModelProto:
+    """A model that calls a function of its own, whose attribute `along` is 1 where it is not given."""
+    return onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 18, "ort_rrelu": 1, "local": 1]> '
+        f"g {_SHARED} {{ y = local.f {attributes} (x) }} "
+        '<opset_import: ["": 18, "ort_rrelu": 1, "local": 1], domain: "local"> '
+        f"f <along: int = 1> (a) => (b) {{ {body} }}"
+    )
+
+
+def _declared(model: onnx.ModelProto, name: str, *dims: int | str) -> onnx.ModelProto:
+    """With a shape for one of its values, right or wrong."""
+    info = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, dims)
+    model.graph.value_info.append(info)
+    return model
+
 
 _BATCHES = {
-    **{
-        f"beside the batch: {body}, opset {opset}": parse(f"g {_SHARED} {{ {body} }}", opset=opset)
-        for body, opset in _BESIDE_THE_BATCH
-    },
+    **{f"{case.body}, opset {case.opset}": case.model() for case in APART},
     **{name: MODELS[name] for name in ("eval", "numbers", "bfloat16", "strings", "lookup")},
     "portable eval": ort_rrelu.graph.portable(MODELS["eval"]),
     "lowered eval": ort_rrelu.graph.lower(MODELS["eval"]),
     "eval node with a step": parse(f"g {_SHARED} <int64 step = {{3}}> {{ y = ort_rrelu.RRelu (x, step) }}"),
-    "dropout in eval mode": parse(f"g {_SHARED} {{ y = Dropout (x) }}"),
+    "number of rows that nothing reads": parse(
+        f"g {_SHARED} <int64 i = {{0}}> {{ n = Shape (x) \n one = Gather (n, i) \n y = Identity (x) }}"
+    ),
+    "function that is looked into": _with_function("b = Softmax (a)"),
+    "attribute of a function": _with_function("b = Softmax <axis: int = @along> (a)", "<along = 1>"),
+    "default of a function's attribute": _with_function("b = Softmax <axis: int = @along> (a)"),
+    "eval mode of a function": _with_function(
+        "b = ort_rrelu.RRelu <training: int = @along> (a)", "<along = 0>"
+    ),
 }
 
 _REFUSES = {
     "step": (MODELS["train"], "is in train mode"),
     "no step": (MODELS["seeded"], "is in train mode"),
     "lowered train": (ort_rrelu.graph.lower(MODELS["seeded"]), "draws random numbers"),
-    "lowered exactly": (ort_rrelu.graph.lower(MODELS["train"], exact=True), "shifts bits"),
+    "lowered exactly": (
+        ort_rrelu.graph.lower(MODELS["train"], exact=True),
+        "computes with the number of rows",
+    ),
     "portable train": (ort_rrelu.graph.portable(MODELS["train"]), "is in train mode"),
     "step input alone": (
         parse("g (float[batch,8] x, int64 step) => (float[batch,8] y) { y = ort_rrelu.RRelu (x, step) }"),
@@ -75,29 +81,49 @@ _REFUSES = {
         ),
         "is in train mode",
     ),
-    "stock exporter's decomposition": (parse(f"g {_SHARED} {{ {_RANDOM} }}"), "draws random numbers"),
-    "random stream in standard operators": (
-        parse('g (uint64[batch,8] x) => (uint64[batch,8] y) { y = BitShift <direction = "RIGHT"> (x, x) }'),
-        "shifts bits",
+    "attribute of a function": (
+        _with_function("b = Softmax <axis: int = @along> (a)", "<along = 0>"),
+        "Softmax",
     ),
-    "dropout": (
-        parse(f"g {_SHARED} <float ratio = {{0.5}}, bool on = {{1}}> {{ y = Dropout (x, ratio, on) }}"),
-        "Dropout",
+    "train mode of a function": (
+        _with_function("b = ort_rrelu.RRelu <training: int = @along> (a)"),
+        "is in train mode",
     ),
-    "batch normalization in train mode": (
-        parse(
-            "g (float[batch,8] x, float[8] s) => (float[batch,8] y) "
-            "{ y, m, v = BatchNormalization <training_mode = 1> (x, s, s, s, s) }"
+    "foreign domain": (
+        onnx.parser.parse_model(
+            f'<ir_version: 8, opset_import: ["": 18, "com.microsoft": 1]> g {_SHARED} '
+            "{ y = com.microsoft.Gelu (x) }"
         ),
-        "mixes the requests",
+        "is not known to keep the rows",
     ),
-    **{
-        f"along the batch: {body}, opset {opset}": (
-            parse(f"g {_SHARED} {{ {body} }}", opset=opset),
-            "works along the batch",
-        )
-        for body, opset in _ALONG_THE_BATCH
-    },
+    "function that calls itself": (_with_function("b = local.f (a)"), "is not looked into"),
+    "wrong shapes in the file": (
+        _declared(
+            parse(
+                f"g {_SHARED} <int64[1] i = {{0}}> {{ t = Transpose (x) \n u = Softmax <axis = 1> (t) "
+                "\n y = Transpose (u) }"
+            ),
+            *("t", "batch", 8),
+        ),
+        "works along the batch",
+    ),
+    "rows that an output lacks": (
+        parse("g (float[batch,2] x) => (float[batch] y) { y = Constant <value_floats = [1.0, 2.0]> () }"),
+        "the same for every batch",
+    ),
+    "batch on another axis": (
+        parse("g (float[batch,8] x) => (float[batch,n] y) { y = Transpose (x) }"),
+        "elsewhere than one by one on its first axis",
+    ),
+    "several elements of a row": (
+        parse("g (float[batch,8] x) => (float[batch,4] y) <int64[2] s = {-1, 4}> { y = Reshape (x, s) }"),
+        "elsewhere than one by one on its first axis",
+    ),
+    "number of rows as an answer": (
+        parse("g (float[batch,8] x) => (int64[batch] y) { y = Shape <start = 0, end = 1> (x) }"),
+        "depends on the number of rows",
+    ),
+    **{f"{case.body}, opset {case.opset}": (case.model(), reason) for case, reason in MIXING},
     "fixed batch": (parse("g (float[1,8] x) => (float[1,8] y) { y = Identity (x) }"), 'input "x"'),
     "answer without batch": (
         parse("g (float[batch,8] x) => (float y) { y = ReduceMean <keepdims = 0> (x) }"),
@@ -126,6 +152,17 @@ def test_must_not_batch(name: str) -> None:
     model, reason = _REFUSES[name]
     assert any(reason in text for text in obstacles(model)), list(obstacles(model))
     assert not can_batch(model)
+
+
+def test_every_rule_has_a_case() -> None:
+    """Of an operator that keeps rows apart, at least in some place."""
+    assert set(RULES) <= {node.op_type for case in APART for node in case.model().graph.node}
+
+
+@pytest.mark.parametrize("case", APART, ids=lambda case: case.body)
+def test_rows_are_the_same_alone(case: Case) -> None:
+    """What the rule says of an operator, in a runtime."""
+    check_rows(case.model(), seed=0)
 
 
 @pytest.mark.parametrize("name", ["train", "eval"])

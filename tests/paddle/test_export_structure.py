@@ -11,12 +11,14 @@ from paddle import nn
 from paddle.static import InputSpec
 
 import ort_rrelu
+from models.digits_paddle.network import build as digits
 from ort_rrelu.errors import ConversionError
 from ort_rrelu.graph.nodes import graph_nodes, our_nodes, subgraphs
 from ort_rrelu.node_attributes import NodeAttributes
 from ort_rrelu.paddle.markers import Mark
 from ort_rrelu.paddle.restore import restore
 from ort_rrelu.paddle.tags import Tags
+from ort_rrelu.serving import obstacles
 from tests.paddle.constructs import CONSTRUCTS, Chain
 from tests.paddle.exports import exported
 
@@ -130,3 +132,11 @@ def test_step_that_is_there_already() -> None:
 
 def test_option_of_paddle2onnx() -> None:
     ort_rrelu.paddle.export(nn.RReLU(), None, [InputSpec([2], "float32")], enable_onnx_checker=False)
+
+
+def test_demo_network_keeps_rows_apart() -> None:
+    """Servers may join its requests."""
+    spec = [InputSpec([None, 1, 8, 8], "float32", "images")]
+    network = digits()
+    network.eval()
+    assert list(obstacles(ort_rrelu.paddle.export(network, None, spec))) == []

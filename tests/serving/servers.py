@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -27,10 +28,18 @@ _SCRIPTS = Path(sys.executable).parent
 
 @dataclass(frozen=True)
 class Served:
-    """Models by name; `mark` is in the environment of Ray's processes and in no other's."""
+    """Models by name; `mark` is in the environment of Ray's processes and in no other's.
+
+    runs: a file with the number of rows of each run, a line each.
+    """
 
     endpoints: Mapping[str, Endpoint]
+    runs: Path
     mark: str = ""
+
+    def noted_rows(self) -> list[int]:
+        """The rows of each run until now."""
+        return [int(line) for line in self.runs.read_text().split()] if self.runs.exists() else []
 
     def replicas(self, name: str) -> list[int]:
         """The process ids of a model's replicas."""
@@ -58,10 +67,17 @@ def _is_ready(*urls: str) -> bool:
     return True
 
 
+def _noting(runs: Path) -> dict[str, str]:
+    """The environment of a server that notes the rows of its runs."""
+    paths = [str(Path(__file__).parent / "noted"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(paths), "NOTED_RUNS": str(runs)}
+
+
 @contextmanager
 def ort_rrelu_serve(models: Mapping[str, onnx.ModelProto], folder: Path) -> Iterator[Served]:
     """`ort-rrelu serve`, one process a model."""
     endpoints = {}
+    runs = folder / "runs"
     with ExitStack() as stack:
         for name, model in models.items():
             path, log = folder / f"{name}.onnx", folder / f"{name}.log"
@@ -70,9 +86,9 @@ def ort_rrelu_serve(models: Mapping[str, onnx.ModelProto], folder: Path) -> Iter
             command = [str(_SCRIPTS / "ort-rrelu"), "serve", str(path), "--max-bytes", str(MAX_BYTES)]
             ports = ["--http-port", str(http), "--grpc-port", str(grpc)]
             url = f"127.0.0.1:{http}/v2/models/{name}"
-            stack.enter_context(running([*command, *ports], log, partial(_is_ready, url)))
+            stack.enter_context(running([*command, *ports], log, partial(_is_ready, url), _noting(runs)))
             endpoints[name] = Endpoint(name, f"127.0.0.1:{http}", f"127.0.0.1:{grpc}")
-        yield Served(endpoints)
+        yield Served(endpoints, runs)
 
 
 @contextmanager
@@ -104,10 +120,11 @@ def mlserver_repository(
         }
         (folder / name / "model-settings.json").write_text(json.dumps(one))
     urls = [f"127.0.0.1:{http}/v2/models/{name}" for name in models]
-    log = folder / "log"
-    with running([str(_SCRIPTS / "mlserver"), "start", str(folder)], log, lambda: _is_ready(*urls)):
+    log, runs = folder / "log", folder / "runs"
+    command = [str(_SCRIPTS / "mlserver"), "start", str(folder)]
+    with running(command, log, lambda: _is_ready(*urls), _noting(runs)):
         endpoints = {name: Endpoint(name, f"127.0.0.1:{http}", f"127.0.0.1:{grpc}") for name in models}
-        yield Served(endpoints)
+        yield Served(endpoints, runs)
 
 
 @contextmanager
@@ -148,11 +165,11 @@ def ray_serve(
         "grpc_options": {"port": grpc, "grpc_servicer_functions": [servicer]},
         "applications": applications,
     }
-    file, log = folder / "serve.yaml", folder / "log"
+    file, log, runs = folder / "serve.yaml", folder / "log", folder / "runs"
     file.write_text(json.dumps(config))  # JSON is YAML
     # Short: the names of Ray's sockets are in it, and may have 107 characters.
     own = tempfile.mkdtemp(prefix="rr", dir="/tmp")
-    env = {"RAY_AUTH_MODE": "disabled", "RAY_TMPDIR": own, "RAY_USAGE_STATS_ENABLED": "0"}
+    env = _noting(runs) | {"RAY_AUTH_MODE": "disabled", "RAY_TMPDIR": own, "RAY_USAGE_STATS_ENABLED": "0"}
     urls = [f"127.0.0.1:{http}/{name}/v2/models/{name}" for name in models]
     try:
         with running([str(_SCRIPTS / "serve"), "run", str(file)], log, lambda: _is_ready(*urls), env):
@@ -160,6 +177,6 @@ def ray_serve(
                 name: Endpoint(name, f"127.0.0.1:{http}/{name}", f"127.0.0.1:{grpc}", {"application": name})
                 for name in models
             }
-            yield Served(endpoints, own)
+            yield Served(endpoints, runs, own)
     finally:
         shutil.rmtree(own, ignore_errors=True)

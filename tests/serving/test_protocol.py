@@ -44,7 +44,7 @@ def test_outputs_asked_for(connect: Connect, transport: str) -> None:
     client = connect("eval", transport)
     assert list(client.infer({"x": ("FP32", ROWS)}, ["y"])) == ["y"]
     assert list(client.infer({"x": ("FP32", ROWS)}, ["y", "scores"])) == ["y", "scores"]
-    assert sorted(client.infer({"x": ("FP32", ROWS)})) == ["scores", "sharing", "y"]
+    assert sorted(client.infer({"x": ("FP32", ROWS)})) == ["scores", "y"]
 
 
 @pytest.mark.parametrize("step", [0, 5, 2**62 + 1, -1])

@@ -44,7 +44,7 @@ def test_repository(tmp_path: Path) -> None:
     assert [(g.count, g.kind) for g in config.instance_group] == [(2, triton.ModelInstanceGroup.KIND_AUTO)]
     # Without the batch, which Triton adds.
     assert [(i.name, i.data_type, list(i.dims)) for i in config.input] == [("x", triton.TYPE_FP32, [8])]
-    assert [(o.name, list(o.dims)) for o in config.output] == [("scores", [4]), ("y", [8]), ("sharing", [8])]
+    assert [(o.name, list(o.dims)) for o in config.output] == [("scores", [4]), ("y", [8])]
     x = np.ones((2, 8), np.float32)
     session = ort_rrelu.InferenceSession(folder / "1" / "model.onnx")
     assert session.run(["y"], {"x": x})[0].tobytes() == ort_rrelu.rrelu(x).tobytes()

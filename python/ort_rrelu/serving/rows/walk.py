@@ -1,0 +1,299 @@
+"""A model walked from its inputs to its outputs, into bodies and functions: where each value has its rows."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from ort_rrelu import schema
+from ort_rrelu.graph.check import may_train
+from ort_rrelu.graph.nodes import RANDOM_OPS, is_rrelu, label
+from ort_rrelu.serving.rows.bodies import loop, one_of, scan
+from ort_rrelu.serving.rows.calls import Call
+from ort_rrelu.serving.rows.numbers import computed, tensor_numbers
+from ort_rrelu.serving.rows.rules import (
+    LIKE_FIRST,
+    NEWEST_OPSET,
+    OLDEST_OPSET,
+    OUR_RULES,
+    REASONS,
+    RULES,
+    TAKES_SIZES,
+    TYPE_ONLY,
+    Kept,
+)
+from ort_rrelu.serving.rows.values import COUNTS, SAMPLE, MixingError, NotLinearError, Rows, Size, Value
+
+__all__ = ["followed"]
+
+_STANDARD = ("", "ai.onnx")
+_UNKNOWN = "is not known to keep the rows of a batch apart"
+_CAUSES = 20  # that a value remembers: each is enough
+_DEEPEST = 50  # functions in functions
+_Functions = Mapping[tuple[str, str, str], onnx.FunctionProto]
+
+
+def followed(model: onnx.ModelProto, batched: Iterable[str]) -> list[Value]:
+    """The values of the model's outputs, when the inputs named in `batched` have rows on axis 0.
+
+    Nothing that the model says of its values' shapes is read, but for its inputs' other dimensions.
+    """
+    weights = {tensor.name for tensor in model.graph.initializer}
+    batched = set(batched)
+    functions = {(f.domain, f.name, f.overload): f for f in model.functions}
+    scope = _Scope(_opsets(model.opset_import), functions)
+    for value in model.graph.input:
+        if value.name not in weights:
+            scope.values[value.name] = _input(value, value.name in batched)
+    return scope.graph(model.graph)
+
+
+def _opsets(imports: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
+    return {"" if o.domain in _STANDARD else o.domain: o.version for o in imports}
+
+
+def _input(info: onnx.ValueInfoProto, batched: bool) -> Value:
+    value = onnx.TypeProto()
+    value.CopyFrom(info.type)
+    for dim in value.tensor_type.shape.dim if value.HasField("tensor_type") else ():
+        if dim.dim_value < 0:  # onnx ends the process on some nodes with such an input
+            dim.Clear()
+    if not batched or not value.tensor_type.shape.dim:
+        return Value(value)
+    value.tensor_type.shape.dim[0].dim_value = SAMPLE
+    return Value(value, Rows(0))
+
+
+@dataclass
+class _Scope:
+    """The names of a graph, a body or a function."""
+
+    opsets: Mapping[str, int]
+    functions: _Functions
+    attributes: Mapping[str, onnx.AttributeProto] = field(default_factory=dict)
+    values: ChainMap[str, Value] = field(default_factory=ChainMap)
+    depth: int = 0
+
+    def graph(self, graph: onnx.GraphProto) -> list[Value]:
+        """Follow its nodes; the values of its outputs."""
+        for tensor in graph.initializer:
+            self.values[tensor.name] = _weight(tensor)
+        for sparse in graph.sparse_initializer:
+            kind = helper.make_tensor_type_proto(sparse.values.data_type, list(sparse.dims))
+            self.values[sparse.values.name] = Value(kind)
+        self._nodes(graph.node)
+        return [self._value(output.name) for output in graph.output]
+
+    def body(self, graph: onnx.GraphProto, inputs: Sequence[Value]) -> list[Value]:
+        """The outputs of a body of one of this scope's nodes."""
+        inner = replace(self, values=self.values.new_child())
+        for info, value in zip(graph.input, inputs, strict=True):
+            inner.values[info.name] = value
+        return inner.graph(graph)
+
+    def _nodes(self, nodes: Iterable[onnx.NodeProto]) -> None:
+        for node in nodes:
+            node = _bound(node, self.attributes)
+            try:
+                outputs = self._outputs(node)
+            except MixingError as error:
+                outputs = [_mixed(node, error)] * len(node.output)
+            for name, value in zip(node.output, outputs, strict=False):
+                self.values[name] = value
+
+    def _value(self, name: str) -> Value:
+        missing = (f'value "{name}" is read, and nothing gives it',)
+        return self.values.get(name) or Value(onnx.TypeProto(), causes=missing)
+
+    def _outputs(self, node: onnx.NodeProto) -> list[Value]:
+        inputs = [self._value(name) if name else None for name in node.input]
+        if causes := _causes(inputs):
+            return [Value(onnx.TypeProto(), causes=causes)] * len(node.output)
+        key = (node.domain, node.op_type, node.overload)
+        if key in self.functions and not (node.domain == schema.DOMAIN and node.op_type in OUR_RULES):
+            return self._call_function(node, self.functions[key], inputs)
+        if node.domain == schema.DOMAIN:
+            return self._call(node, inputs, 1)
+        if node.domain not in _STANDARD:
+            raise MixingError(_UNKNOWN)
+        opset = self.opsets.get("", 0)
+        if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
+            raise MixingError(f"is of opset {opset}: {OLDEST_OPSET} to {NEWEST_OPSET} are known")
+        if node.op_type in _BODIES and opset >= 9:  # Scan had another meaning before
+            return _BODIES[node.op_type](self.body, node, inputs)
+        return self._call(node, inputs, opset)
+
+    def _call(self, node: onnx.NodeProto, inputs: Sequence[Value | None], opset: int) -> list[Value]:
+        """An operator's outputs."""
+        if (reason := _draws(node)) is not None:
+            raise MixingError(reason)
+        call = Call(node.op_type, opset, _attributes(node), inputs, len(node.output))
+        try:
+            types = _inferred(node, inputs, opset)
+        except onnx.shape_inference.InferenceError as error:
+            _judged(node, call)  # whose reason says more, where there is one
+            raise _misfit(error) from error
+        found = [types.get(name, onnx.TypeProto()) for name in node.output]
+        if node.op_type in LIKE_FIRST:
+            found[0] = call.need(0).type
+        if node.domain in _STANDARD and (numbers := _computed(call)) is not None:
+            return [Value(found[0], numbers=numbers)]
+        kept = _judged(node, call)
+        return [Value(kind) for kind in found] if kept is None else _checked(node, kept, found)
+
+    def _call_function(
+        self, node: onnx.NodeProto, function: onnx.FunctionProto, inputs: Sequence[Value | None]
+    ) -> list[Value]:
+        if node.domain in _STANDARD or self.depth == _DEEPEST:
+            raise MixingError("calls a function that is not looked into")
+        given = zip(function.input, inputs, strict=False)
+        defaults = {a.name: a for a in function.attribute_proto}
+        inner = _Scope(
+            _opsets(function.opset_import),
+            self.functions,
+            defaults | {a.name: a for a in node.attribute},
+            ChainMap({name: value for name, value in given if value is not None}),
+            self.depth + 1,
+        )
+        inner._nodes(function.node)
+        return [inner._value(name) for name in function.output]
+
+
+_BODIES = {"If": one_of, "Loop": loop, "Scan": scan}
+
+
+def _weight(tensor: onnx.TensorProto) -> Value:
+    dims = [None if dim < 0 else dim for dim in tensor.dims]
+    kind = helper.make_tensor_type_proto(tensor.data_type, dims)
+    return Value(kind, numbers=tensor_numbers(tensor))
+
+
+def _bound(node: onnx.NodeProto, attributes: Mapping[str, onnx.AttributeProto]) -> onnx.NodeProto:
+    """The node with the attributes of the function's call in place of those that it refers to."""
+    if not any(a.ref_attr_name for a in node.attribute):
+        return node
+    bound = onnx.NodeProto()
+    bound.CopyFrom(node)
+    del bound.attribute[:]
+    for attribute in node.attribute:
+        given = attributes.get(attribute.ref_attr_name) if attribute.ref_attr_name else attribute
+        if given is not None:
+            bound.attribute.add().CopyFrom(given)
+            bound.attribute[-1].name = attribute.name
+    return bound
+
+
+def _causes(values: Iterable[Value | None]) -> tuple[str, ...]:
+    causes = dict.fromkeys(cause for value in values if value is not None for cause in value.causes)
+    return tuple(causes)[:_CAUSES]
+
+
+def _mixed(node: onnx.NodeProto, error: MixingError) -> Value:
+    return Value(onnx.TypeProto(), causes=(f"{label(node).removeprefix(':')} {error}",))
+
+
+def _draws(node: onnx.NodeProto) -> str | None:
+    if is_rrelu(node) and may_train(node):
+        return "is in train mode: slopes depend on the place in the batch"
+    if node.domain in _STANDARD and node.op_type in RANDOM_OPS:
+        return "draws random numbers, which depend on the place in the batch"
+    return None
+
+
+def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    try:
+        return {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    except ValueError as error:  # of a type that there is not
+        raise _misfit(error) from error
+
+
+def _inferred(node: onnx.NodeProto, inputs: Sequence[Value | None], opset: int) -> dict[str, onnx.TypeProto]:
+    """The types of its outputs for SAMPLE rows. Raises MixingError for a node that its schema refuses."""
+    types, data = {}, {}
+    for name, value in zip(node.input, inputs, strict=True):
+        if value is None:
+            continue
+        types[name] = value.type
+        if (tensor := _sample(value)) is not None:
+            data[name] = tensor
+    if _ends_onnx(node):
+        raise MixingError("does not fit its inputs or outputs")
+    domain = "" if node.domain in _STANDARD else node.domain
+    imports = [helper.make_opsetid(domain, opset)]
+    try:
+        known = onnx.defs.get_schema(node.op_type, opset, domain)
+        return onnx.shape_inference.infer_node_outputs(known, node, types, data, opset_imports=imports)
+    except onnx.defs.SchemaError:
+        raise MixingError(_UNKNOWN) from None
+    except (onnx.checker.ValidationError, ValueError) as error:  # ValueError: of a type that there is not
+        raise _misfit(error) from error
+
+
+def _ends_onnx(node: onnx.NodeProto) -> bool:
+    """Does shape inference end the process on such a node? onnx 1.23 reads beyond its lists."""
+    numbers = {a.name: a.i for a in node.attribute}
+    if node.op_type == "Split":
+        return numbers.get("num_outputs", len(node.output)) != len(node.output)
+    return node.op_type == "GatherND" and numbers.get("batch_dims", 0) < 0
+
+
+def _misfit(error: Exception) -> MixingError:
+    return MixingError(f"does not fit its inputs: {' '.join(str(error).split())}")
+
+
+def _sample(value: Value) -> onnx.TensorProto | None:
+    """The elements for SAMPLE rows."""
+    if value.numbers is None or not value.type.tensor_type.elem_type:
+        return None
+    dtype = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+    numbers = [number.sample if isinstance(number, Size) else number for number in value.numbers.flat]
+    try:
+        return onnx.numpy_helper.from_array(np.array(numbers, dtype).reshape(value.numbers.shape))
+    except OverflowError:  # as many rows as no machine holds
+        return None
+
+
+def _computed(call: Call) -> Any:
+    try:
+        return computed(call)
+    except NotLinearError:
+        raise MixingError(COUNTS) from None
+
+
+def _judged(node: onnx.NodeProto, call: Call) -> Kept | None:
+    """What the operator's rule says, None where no input depends on the batch."""
+    call = replace(call, inputs=call.inputs[: TYPE_ONLY.get(node.op_type, len(call.inputs))])
+    if not any(value and (value.rows or value.sized) for value in call.inputs):
+        return None
+    for index, value in enumerate(call.inputs):
+        if value is not None and value.sized and index != TAKES_SIZES.get(node.op_type):
+            raise MixingError(COUNTS)
+    rule = (OUR_RULES if node.domain == schema.DOMAIN else RULES).get(node.op_type)
+    if rule is None:
+        raise MixingError(REASONS.get(node.op_type, _UNKNOWN))
+    try:
+        return rule(call)
+    except (IndexError, ValueError) as error:  # of axes and lists that do not fit: no runtime takes them
+        raise _misfit(error) from error
+
+
+def _checked(node: onnx.NodeProto, kept: Kept, types: Sequence[onnx.TypeProto]) -> list[Value]:
+    """The outputs; the rule and shape inference, which know nothing of each other, must agree."""
+    several = [kept] * len(types) if isinstance(kept, Rows) else kept
+    values = []
+    for rows, kind in zip(several, types, strict=False):
+        if isinstance(rows, MixingError):
+            values.append(_mixed(node, rows))
+            continue
+        value = Value(kind, rows)
+        shape = value.shape
+        if shape is not None and shape[rows.axis] not in (None, rows.size.sample):
+            raise MixingError("has an output whose shape is not what its operator gives")
+        values.append(value)
+    return values

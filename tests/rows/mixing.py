@@ -1,0 +1,169 @@
+"""Nodes that let the rows of a batch see each other, or may do so, with words of the reason."""
+
+from __future__ import annotations
+
+from tests.rows.cases import (
+    BRANCHES,
+    BYTES,
+    IMAGE,
+    LONG,
+    LOOP,
+    OF_CHANNELS,
+    PAIR,
+    ROWS,
+    SCAN,
+    SOME,
+    STEPS,
+    Case,
+    X,
+    ints,
+    weights,
+)
+
+__all__ = ["MIXING"]
+
+_ALONG = "works along the batch"
+_COUNTS = "computes with the number of rows"
+_UNKNOWN = "is not known to keep the rows"
+_CUTS = "cuts rows"
+_TWICE = "the batch twice"
+
+# Each with words of its reason.
+MIXING = [
+    (Case(X, "m = ReduceMean <axes = [0]> (x) y = Sub (x, m)", opset=17), _ALONG),
+    (Case(X, "r = ort_rrelu.RRelu (x) m = ReduceMax <axes = [-2]> (r) y = Sub (r, m)", opset=17), _ALONG),
+    (Case(X, "m = ReduceMean (x) y = Sub (x, m)"), _ALONG),
+    (Case(X, "m = ReduceMean (x, zero) y = Sub (x, m)", SOME), _ALONG),
+    (Case(X, "y = Softmax <axis = 0> (x)"), _ALONG),
+    (Case(X, "y = Softmax <axis = 0> (x)", opset=11), _ALONG),
+    (Case(LONG, f"{STEPS} s = Softmax (t) y = Transpose <perm = [1, 0, 2]> (s)", opset=11), _ALONG),
+    (Case(X, "y = CumSum (x, zero)", SOME), _ALONG),
+    (Case(X, "y, i = TopK <axis = 0> (x, one)", SOME), _ALONG),
+    (Case(X, "m = ArgMax (x) f = Cast <to = 1> (m) y = Add (x, f)"), _ALONG),
+    (Case(X, "t = Transpose (x) s = Softmax (t) y = Transpose (s)"), _ALONG),
+    (Case(X, "first = Gather (x, zero) y = Add (x, first)", SOME), _ALONG),
+    (Case(X, "l = Slice (x, rest, e, zero) y = Add (x, l)", f"{SOME}, {ints(e=[2**31 - 1])}"), _ALONG),
+    (Case(X, "y = Slice (x, rest, e, zero, rest)", f"{SOME}, {ints(e=[-(2**31)])}"), _ALONG),
+    (Case(PAIR, "y = Concat <axis = 0> (x, z)"), _ALONG),
+    (Case(X, "a, b = Split <num_outputs = 2> (x) y = Concat <axis = 0> (b, a)"), _ALONG),
+    (Case(X, "y = Pad (x, p)", ints(p=[1, 0, 0, 0])), _ALONG),
+    (Case(X, "y = Resize (x, , s)", "float[2] s = {2, 1}"), _ALONG),
+    (Case(X, "t = Transpose (x) c = MatMul (t, x) y = MatMul (x, c)"), _ALONG),
+    (Case(X, "c = Gemm <transA = 1> (x, x) y = MatMul (x, c)"), _ALONG),
+    (Case(X, 'y = Einsum <equation = "bi->i"> (x)'), _ALONG),
+    (Case(IMAGE, "y = MeanVarianceNormalization (x)"), _ALONG),
+    (Case(X, "y = LayerNormalization <axis = 0> (x, s)", "float[1] s = {1}"), _ALONG),
+    (Case(X, "f = Flatten <axis = 0> (x) p = Softmax (f) y = Reshape (p, s)", ints(s=[-1, 4])), _ALONG),
+    (
+        Case(X, "f = Flatten <axis = 0> (x) p = LRN <size = 3> (f) y = Reshape (p, s)", ints(s=[-1, 4])),
+        _ALONG,
+    ),
+    (Case(LONG, f"{STEPS} y = Trilu (t)"), _ALONG),
+    (Case(X, "q, s, z = DynamicQuantizeLinear (x) y = DequantizeLinear (q, s, z)"), _ALONG),
+    (
+        Case(
+            LONG,
+            f"s = Gather (x, i) y, all = Scan <{SCAN % 'w = Add (v, p) o = Relu (w)'}> (s, x)",
+            "int64 i = {0}",
+        ),
+        _ALONG,
+    ),
+    # The batch meets itself.
+    (
+        Case(X, 'k = Einsum <equation = "bi,ci->bc"> (x, x) y = Einsum <equation = "bc,ci->bi"> (k, x)'),
+        _TWICE,
+    ),
+    (Case(X, "t = Transpose (x) y = MatMul (x, t)"), _TWICE),
+    (Case(X, "y = Gemm <transB = 1> (x, x)"), _TWICE),
+    (Case(X, "u = Unsqueeze (x, one) d = Sub (x, u) y = ReduceSum (d, rest)", SOME), "different axes"),
+    (Case("float[batch,3,4] x, float[batch,4] z", "y = Add (x, z)"), "different axes"),
+    (
+        Case(X, "t = Transpose (x) s = Shape (t) e = Expand (x, s) y = Identity (e)"),
+        "another number of rows",
+    ),
+    (Case(X, f"{ROWS} s = Concat <axis = 0> (n, n) y = ConstantOfShape (s)", SOME), "twice"),
+    # A constant that lines up with the rows of one batch size.
+    (Case(X, "y = Add (x, w)", weights("w", 3, 1)), "3 elements along the batch"),
+    (Case(X, "y = PRelu (x, w)", weights("w", 3, 1)), "3 elements along the batch"),
+    (Case(X, "t = Transpose (x) y = MatMul (t, w)", weights("w", 3, 2)), _ALONG),
+    (Case(LONG, "y = MatMul (w, x)", weights("w", 5, 2, 3)), "5 elements along the batch"),
+    (Case(X, "y = Gemm (x, w, c)", f"{weights('w', 4, 2)}, {weights('c', 3, 1)}"), "along the batch"),
+    (Case(X, "y = Concat <axis = 1> (x, w)", weights("w", 3, 2)), "carry the batch differently"),
+    (Case(BYTES, "y = DequantizeLinear <axis = 0> (x, s)", OF_CHANNELS), "scales along the batch"),
+    (
+        Case(
+            BYTES,
+            "y = MatMulInteger (x, w, q)",
+            f"{weights('w', 4, 2, kind='uint8')}, uint8[3] q = {{1, 2, 3}}",
+        ),
+        "zero point for each row",
+    ),
+    # Rows that are cut, or joined.
+    (Case(X, "f = Reshape (x, s) p = Softmax (f) y = Reshape (p, u)", ints(s=[2, -1], u=[-1, 4])), _CUTS),
+    (
+        Case(
+            "float[batch,3] x",
+            "f = Reshape (x, s) p = Softmax (f) y = Reshape (p, u)",
+            ints(s=[-1, 2], u=[-1, 3]),
+        ),
+        _CUTS,
+    ),
+    (Case(X, "t = Transpose (x) y = Reshape (t, s)", ints(s=[-1, 4])), _CUTS),
+    (Case(X, "y = Reshape (x, s)", ints(s=[3, 4])), "no axis is a multiple"),
+    (Case(X, "y = Squeeze (x)"), "the batch too, where there is one row"),
+    # The number of rows as a number.
+    (Case(X, f"{ROWS} c = CastLike (n, x) y = Div (x, c)"), _COUNTS),
+    (Case(X, "n = Size (x) c = Cast <to = 1> (n) y = Div (x, c)"), _COUNTS),
+    (Case(X, f"{ROWS} m = Sub (n, one) y = Gather (x, m)", SOME), _COUNTS),
+    (
+        Case(
+            X,
+            f"{ROWS} s = Squeeze (n) r = Range (a, s, b) y = Gather (x, r)",
+            "int64 a = {0}, int64 b = {1}",
+        ),
+        _COUNTS,
+    ),
+    (Case(X, f"{ROWS} p = Concat <axis = 0> (zero, n, zero, zero) y = Pad (x, p)", SOME), _COUNTS),
+    (Case(X, f"{ROWS} y = Slice (x, zero, n, one)", SOME), _COUNTS),
+    (Case(X, f"{ROWS} s = Concat <axis = 0> (n, n) y = Resize (x, , , s)"), _COUNTS),
+    (
+        Case(
+            X,
+            f"{ROWS} s = Squeeze (n) c = Equal (s, a) y = If (c) <{BRANCHES % 'Neg (x)'}>",
+            "int64 a = {2}",
+        ),
+        _COUNTS,
+    ),
+    (Case(X, f"{ROWS} s = Squeeze (n) y = Loop (s, , x) <{LOOP % 'Mul (v, x)'}>"), "depends on the batch"),
+    (
+        Case(
+            X,
+            "m = ReduceMax <keepdims = 0> (x) c = Cast <to = 9> (m) y = If (c) <"
+            + BRANCHES % "Neg (x)"
+            + ">",
+        ),
+        _ALONG,
+    ),
+    (Case("bool[batch] x", f"y = If (x) <{BRANCHES % 'Neg (x)'}>"), "depends on the batch"),
+    (
+        Case(X, f"y = Loop (times, , x) <{LOOP % 'CumSum (v, a)'}>", "int64 times = {3}, int64 a = {0}"),
+        _ALONG,
+    ),
+    # What is not known.
+    (Case(X, "y = NonZero (x)"), _UNKNOWN),
+    (Case(X, "y = Unique (x)"), _UNKNOWN),
+    (Case(X, "y = Compress <axis = 0> (x, c)", "bool[2] c = {1, 0}"), _UNKNOWN),
+    (Case(X, "s = SequenceConstruct (x) y = ConcatFromSequence <axis = 0> (s)"), _UNKNOWN),
+    (Case(X, "y = NoSuchOperator (x)"), _UNKNOWN),
+    (Case(IMAGE, "m, i = MaxPool <kernel_shape = [2, 2]> (x) y = Identity (i)"), "the place in the batch"),
+    (Case(X, "v, n, r = ort_rrelu.RRelu (x) y = ort_rrelu.RReluGrad (x, r)"), "gives a reserve"),
+    (Case(X, "y = Relu (x)", opset=6), "of opset 6"),
+    # Layers that draw, or learn.
+    (Case(X, "y = ort_rrelu.RRelu <training = 1> (x)"), "is in train mode"),
+    (Case(X, "n = RandomUniformLike (x) y = Add (n, x)"), "draws random numbers"),
+    (Case(X, "y = Dropout (x, ratio, on)", "float ratio = {0.5}, bool on = {1}"), "may be in train mode"),
+    (
+        Case(X, "y, m, v = BatchNormalization <training_mode = 1> (x, s, s, s, s)", OF_CHANNELS),
+        "mixes the requests",
+    ),
+]

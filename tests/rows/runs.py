@@ -1,0 +1,102 @@
+"""Models run on single rows, and on the same rows together, in ONNX Runtime or in onnx's own evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx.reference import ReferenceEvaluator
+
+import ort_rrelu
+from ort_rrelu.arguments import Array
+from ort_rrelu.evaluator import OPS
+
+__all__ = ["ROWS", "check_rows"]
+
+ROWS = 5
+_KEPT = 2  # the place of a row among others
+_Run = Callable[[Mapping[str, Array]], list[Array]]
+
+
+def feeds_of(model: onnx.ModelProto, seed: int, rows: int = ROWS) -> dict[str, Array]:
+    """Random inputs, all of one number of rows: small whole numbers, which products keep exact."""
+    generator = np.random.default_rng(seed)
+    weights = {tensor.name for tensor in model.graph.initializer}
+    feeds = {}
+    for value in model.graph.input:
+        if value.name not in weights:
+            tensor = value.type.tensor_type
+            shape = [d.dim_value or rows for d in tensor.shape.dim]
+            drawn = generator.integers(1, 4, shape)
+            if tensor.elem_type == onnx.TensorProto.STRING:
+                feeds[value.name] = drawn.astype(str).astype(object)
+                continue
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+            signs = generator.choice([-1, 1], shape) if dtype.kind == "f" else 1
+            feeds[value.name] = np.asarray(drawn * signs).astype(dtype)
+    return feeds
+
+
+def runner(model: onnx.ModelProto) -> _Run:
+    """What runs the model: ONNX Runtime, or onnx's evaluator for operators that it lacks."""
+    options = ort_rrelu.register()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+    except (_states.NotImplemented, _states.InvalidGraph, _states.Fail):
+        evaluator = ReferenceEvaluator(model, new_ops=list(OPS))
+        return lambda feeds: [np.asarray(y) for y in evaluator.run(None, dict(feeds))]
+    return lambda feeds: [np.asarray(y) for y in session.run(None, dict(feeds))]
+
+
+_states = onnxruntime.capi.onnxruntime_pybind11_state
+
+
+def check_rows(model: onnx.ModelProto, seed: int) -> None:
+    """The rows of a batch are those that each row gives alone, up to the rounding of sums.
+
+    Where a row alone is refused, all are. Among rows of other numbers, NaN too, a row has the same bits.
+    """
+    run, feeds = runner(model), feeds_of(model, seed)
+    together, others = _answer(run, feeds), _answer(run, _others(feeds))
+    for first, size in ((0, 1), (ROWS - 1, 1), (1, 2)):
+        rows = slice(first, first + size)
+        alone = _answer(run, {name: array[rows] for name, array in feeds.items()})
+        assert (alone is None) == (together is None)
+        for whole, row in zip(together or (), alone or (), strict=True):
+            assert len(whole) == ROWS
+            _assert_close(whole[rows], row)
+    for left, right in zip(together or (), others or (), strict=True):
+        np.testing.assert_array_equal(left[_KEPT], right[_KEPT])
+
+
+def _answer(run: _Run, feeds: Mapping[str, Array]) -> list[Array] | None:
+    try:
+        return run(feeds)
+    except (_states.Fail, _states.InvalidArgument, _states.RuntimeException):
+        return None
+
+
+def _others(feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """The same row at one place, others at the others."""
+    changed = {name: array.copy() for name, array in feeds.items()}
+    for array in changed.values():
+        kept = array[_KEPT].copy()
+        array[:] = array[::-1]
+        if array.dtype.kind == "f":
+            array[0], array[-1] = np.nan, 1000
+        array[_KEPT] = kept
+    return changed
+
+
+def _assert_close(left: Array, right: Array) -> None:
+    assert left.shape == right.shape
+    if left.dtype.kind != "f":
+        np.testing.assert_array_equal(left, right)
+        return
+    finite = np.abs(left[np.isfinite(left)])
+    scale = float(finite.max()) if finite.size else 0.0
+    np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-6 + 1e-5 * scale)
