@@ -26,7 +26,7 @@ def encoded(form: str, mode: str = "RGB") -> bytes:
     return written.getvalue()
 
 
-def decoded(data: bytes) -> Image.Image:
+def decoded(data: bytes | bytearray) -> Image.Image:
     image = Image.open(io.BytesIO(data), formats=["PNG"])
     image.load()
     assert image.mode == "RGB"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from tritonclient.grpc import service_pb2
 from tritonclient.grpc.service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 
-from ort_rrelu.serving.errors import RequestError
+from ort_rrelu.serving.errors import RequestError, shown
 from ort_rrelu.serving.http_protocol import as_bytes, metadata
 from ort_rrelu.serving.model import ServedModel
-from ort_rrelu.serving.requests import Answer, Tensor
+from ort_rrelu.serving.requests import Answer, Tensor, check_id
 
 __all__ = [
     "add_GRPCInferenceServiceServicer_to_server",
@@ -41,7 +43,11 @@ _FIELDS = {
 
 
 def tensors_of(request: Any) -> list[Tensor]:
-    """The tensors of a ModelInferRequest, raw or typed. Raises RequestError."""
+    """The tensors of a ModelInferRequest, raw or typed; typed values are not converted yet.
+
+    Raises RequestError for them, and for an id that is too long.
+    """
+    check_id(request.id)
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
         raise RequestError(f"{len(raw)} raw_input_contents for {len(request.inputs)} inputs")
@@ -51,19 +57,32 @@ def tensors_of(request: Any) -> list[Tensor]:
     ]
 
 
-def _typed(tensor: Any) -> list[Any]:
+def _typed(tensor: Any) -> Sequence[Any]:
     if tensor.datatype not in _FIELDS:
-        raise RequestError(f'input "{tensor.name}": {tensor.datatype} comes as raw_input_contents only')
-    return list(getattr(tensor.contents, _FIELDS[tensor.datatype]))
+        raise RequestError(
+            f'input "{shown(tensor.name)}": {shown(tensor.datatype)} comes as raw_input_contents only'
+        )
+    values: Sequence[Any] = getattr(tensor.contents, _FIELDS[tensor.datatype])
+    return values
 
 
-def answer_message(name: str, request: Any, served: ServedModel, answer: Answer) -> Any:
-    """A ModelInferResponse, its tensors raw."""
+def answer_message(message: Any, request: Any, served: ServedModel, answer: Answer, *, typed: bool) -> Any:
+    """Fill in and return a ModelInferResponse that has name and version.
+
+    typed: tensors come as typed contents where their datatype has such, not as raw_output_contents. Without
+    it, and where one output has none, all of them come raw.
+    """
     datatypes = {spec.name: spec.datatype for spec in served.outputs}
-    message = service_pb2.ModelInferResponse(model_name=name, model_version="1", id=request.id)
+    message.id = request.id
+    typed = typed and all(datatypes[output] in _FIELDS for output in answer)
     for output, array in answer.items():
-        message.outputs.add(name=output, datatype=datatypes[output], shape=array.shape)
-        message.raw_output_contents.append(as_bytes(array))
+        datatype = datatypes[output]
+        tensor = message.outputs.add(name=output, datatype=datatype, shape=array.shape)
+        if not typed:
+            message.raw_output_contents.append(as_bytes(array))
+            continue
+        values = [str(text).encode() for text in np.ravel(array)] if datatype == "BYTES" else np.ravel(array)
+        getattr(tensor.contents, _FIELDS[datatype]).extend(values)
     return message
 
 
