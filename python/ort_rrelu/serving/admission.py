@@ -52,7 +52,7 @@ class Admission:
             yield
 
     @asynccontextmanager
-    async def body(self, headers: Headers, receive: Receive) -> AsyncIterator[bytes]:
+    async def body(self, headers: Headers, receive: Receive) -> AsyncIterator[bytearray]:
         """Read a request's body, and keep its turn until the answer is made.
 
         What is too large is read to its end and dropped, so that the client is there to read the answer.
@@ -77,7 +77,7 @@ class Admission:
                     ) from error
             yield
 
-    async def decoded(self, body: bytes, headers: Headers) -> InferRequest:
+    async def decoded(self, body: bytes | bytearray, headers: Headers) -> InferRequest:
         """The request of an HTTP body. Raises RequestError."""
         length = next((value.decode("latin-1") for name, value in headers if name == _HEADER_LENGTH), None)
         arguments = (body, length, self._served.outputs, self._limits)
@@ -129,7 +129,7 @@ def _checked_length(headers: Headers) -> int | None:
     return int(length) if length.isdigit() and len(length) < 19 else None
 
 
-async def read_body(receive: Receive, most: int, seconds: float) -> bytes:
+async def read_body(receive: Receive, most: int, seconds: float) -> bytearray:
     """A body of at most that many bytes. Raises RequestError, 408 or 413, and Disconnected."""
     body, size = bytearray(), 0
     try:
@@ -148,4 +148,4 @@ async def read_body(receive: Receive, most: int, seconds: float) -> bytes:
         raise RequestError(f"the body did not come within {seconds:g} seconds", 408) from error
     if size > most:
         raise RequestError(f"the body has {size} bytes: at most {most}", 413)
-    return bytes(body)
+    return body

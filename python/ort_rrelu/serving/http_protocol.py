@@ -25,6 +25,7 @@ __all__ = ["HEADER_LENGTH", "InferRequest", "as_bytes", "decode", "encode", "met
 HEADER_LENGTH = "inference-header-content-length"
 
 _PIECE = 2**20  # other threads run between two pieces
+_MAX_WIDE = 2**24
 _SLACK = 4096  # commas between names, parameters and inputs
 _SHAPE, _SHAPE_LIST = b'"shape"', re.compile(rb"\s*:\s*\[\s*((?:\d{1,19}\s*(?:,\s*\d{1,19}\s*){0,63})?)\]")
 _MAX_INPUTS = 1000
@@ -42,7 +43,10 @@ class InferRequest:
 
 
 def decode(
-    body: bytes, header_length: str | None, specs: Sequence[TensorSpec], limits: Limits | None = None
+    body: bytes | bytearray,
+    header_length: str | None,
+    specs: Sequence[TensorSpec],
+    limits: Limits | None = None,
 ) -> InferRequest:
     """A request from its body; `specs` are the model's outputs. Raises RequestError.
 
@@ -51,7 +55,7 @@ def decode(
     length = _header_length(body, header_length)
     _check_values(body, length, (limits or Limits()).max_values)
     try:
-        request = json.loads(body[:length])
+        request = json.loads(body if length == len(body) else body[:length])
         tensors = _tensors(request["inputs"], memoryview(body)[length:])
         outputs = request.get("outputs") or []
         names = [str(output["name"]) for output in outputs]
@@ -67,11 +71,16 @@ def decode(
         raise RequestError(f"not a request of the Open Inference Protocol: {reason}") from error
 
 
-def _check_values(body: bytes, length: int, most: int) -> None:
+def _check_values(body: bytes | bytearray, length: int, most: int) -> None:
     """Raise RequestError for JSON that has more values than the request declares, or than are allowed.
 
-    Each value but the first of a list or object has a comma before it. Commas in strings count too.
+    Each value but the first of a list or object has a comma before it; commas in strings count too. In a text
+    of Python, one wide letter makes four bytes of every other one: large bodies have none.
     """
+    if length > _MAX_WIDE and not body.isascii():
+        raise RequestError(
+            f"the JSON has {length} bytes: above {_MAX_WIDE} it must be ASCII, with \\u escapes", 413
+        )
     commas = sum(body.count(b",", at, min(at + _PIECE, length)) for at in range(0, length, _PIECE))
     if commas > most + _SLACK:
         raise RequestError(
@@ -84,7 +93,7 @@ def _check_values(body: bytes, length: int, most: int) -> None:
         raise RequestError(f"the JSON has {commas} commas: its shapes have {declared} values")
 
 
-def _declared(body: bytes, length: int) -> int | None:
+def _declared(body: bytes | bytearray, length: int) -> int | None:
     """The values of all shapes together, None when they are not written as usual."""
     found, at = 0, body.find(_SHAPE, 0, length)
     for _ in range(_MAX_INPUTS):
@@ -97,7 +106,7 @@ def _declared(body: bytes, length: int) -> int | None:
     return None
 
 
-def _header_length(body: bytes, header_length: str | None) -> int:
+def _header_length(body: bytes | bytearray, header_length: str | None) -> int:
     if header_length is None:
         return len(body)
     # Digits first: int() itself refuses thousands of them.

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from mlserver import MLModel, ModelSettings
 from mlserver.batching.adaptive import AdaptiveBatcher
+from mlserver.context import model_context
 from mlserver.errors import MLServerError
 from mlserver.types import (
     Datatype,
@@ -114,7 +115,8 @@ class Runtime(MLModel):
             for name, array in arrays.items()
         ]
         try:
-            response = await self._batcher.predict(InferenceRequest(inputs=inputs))
+            with model_context(self.settings):
+                response = await self._batcher.predict(InferenceRequest(inputs=inputs))
         except RequestError:  # a value that only a kernel can refuse, perhaps a neighbour's
             return await asyncio.to_thread(self.served.run, arrays)
         return {
@@ -130,8 +132,7 @@ class _Joined(MLModel):
         self._served = served
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
-        arrays = {tensor.name: np.concatenate(tensor.data.root) for tensor in payload.inputs}
-        answer = await asyncio.to_thread(self._served.run, arrays)
+        answer = await asyncio.to_thread(self._run, payload)
         outputs = [
             ResponseOutput(
                 name=name, shape=list(array.shape), datatype=Datatype.FP32, data=TensorData(array.reshape(-1))
@@ -139,6 +140,10 @@ class _Joined(MLModel):
             for name, array in answer.items()
         ]
         return InferenceResponse(model_name=self.name, outputs=outputs)
+
+    def _run(self, payload: InferenceRequest) -> Answer:
+        arrays = {tensor.name: np.concatenate(tensor.data.root) for tensor in payload.inputs}
+        return self._served.run(arrays)
 
 
 def _check_id(value: str | None) -> None:

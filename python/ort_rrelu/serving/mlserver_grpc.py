@@ -20,10 +20,11 @@ from mlserver.grpc.server import GRPCServer
 from mlserver.grpc.servicers import InferenceServicer
 
 from ort_rrelu.serving.admission import SMALL
-from ort_rrelu.serving.errors import RequestError, shown
-from ort_rrelu.serving.grpc_protocol import answer_message, tensors_of
+from ort_rrelu.serving.errors import RequestError
+from ort_rrelu.serving.grpc_messages import fill_answer, tensors_of
 from ort_rrelu.serving.limits import Limits
 from ort_rrelu.serving.mlserver import Runtime
+from ort_rrelu.serving.requests import Answer
 from ort_rrelu.serving.turns import Turns
 
 __all__ = ["BoundedGRPCServer"]
@@ -31,10 +32,11 @@ __all__ = ["BoundedGRPCServer"]
 _SERVICE = "/inference.GRPCInferenceService/"
 _NO_CONTENT = {f"{_SERVICE}{name}" for name in ("ServerLive", "ServerReady", "ServerMetadata")}
 _INFER = f"{_SERVICE}ModelInfer"
-_AT_A_TIME, _WAITING = 4, 256  # messages that are read, and that wait to be
+_AT_A_TIME, _WAITING = 2, 256  # messages that are read, and that wait to be
 _CODES = {
     404: grpc.StatusCode.NOT_FOUND,
     408: grpc.StatusCode.DEADLINE_EXCEEDED,
+    500: grpc.StatusCode.INTERNAL,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
     503: grpc.StatusCode.UNAVAILABLE,
 }
@@ -85,8 +87,9 @@ class _Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                 request = handler.request_deserializer(message)
             except Exception:  # protobuf's DecodeError differs between its implementations
                 await _abort(context, RequestError("the message is none of this method"))
-            del message
-            return await handler.unary_unary(request, context)
+            answering = handler.unary_unary(request, context)
+            del message, request  # large, and not needed until the answer is there
+            return await answering
 
         return grpc.stream_unary_rpc_method_handler(answer, None, handler.response_serializer)
 
@@ -107,32 +110,34 @@ class _Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
 
 class _Servicer(InferenceServicer):
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
+        answering = self._infer(request)
+        del request
         try:
-            return await self._infer(request)
+            return await answering
         except RequestError as error:
             await _abort(context, error)
         except MLServerError as error:
-            await _abort(context, RequestError(shown(error), error.status_code))
+            await _abort(context, RequestError(str(error), error.status_code))
 
     async def _infer(self, request: Any) -> Any:
-        runtime: Runtime = await self._data_plane._model_registry.get_model(
-            request.model_name, request.model_version or None
-        )
+        version = request.model_version or None
+        runtime: Runtime = await self._data_plane._model_registry.get_model(request.model_name, version)
         admission, size = runtime.admission, request.ByteSize()
-        typed = not request.raw_input_contents
         async with admission.request(), admission.turn(size):
-            tensors = tensors_of(request)
-            wanted = [output.name for output in request.outputs]
-            for field in ("inputs", "raw_input_contents") if not typed else ():
-                request.ClearField(field)  # the tensors have copies of the bytes
-            answer = await runtime.answer(size, tensors, wanted)
             message = dataplane_pb2.ModelInferResponse(
-                model_name=runtime.name, model_version=runtime.version or ""
+                id=request.id, model_name=runtime.name, model_version=runtime.version or ""
             )
-            return await admission.parsed(
-                sum(array.nbytes for array in answer.values()),
-                lambda: answer_message(message, request, runtime.served, answer, typed=typed),
-            )
+            typed, tensors = not request.raw_input_contents, tensors_of(request)
+            wanted = [output.name for output in request.outputs]
+            if not typed:  # the tensors have copies of the bytes
+                del request
+            answer = await runtime.answer(size, tensors, wanted)
+            arguments = (message, runtime.served, answer, typed)
+            return await admission.parsed(_bytes(answer), fill_answer, *arguments)
+
+
+def _bytes(answer: Answer) -> int:
+    return sum(array.nbytes for array in answer.values())
 
 
 async def _abort(context: Any, error: RequestError) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from mlserver.errors import MLServerError
 
 from ort_rrelu.serving.admission import SMALL, Disconnected, Headers, Receive, read_body
-from ort_rrelu.serving.errors import RequestError, shown
+from ort_rrelu.serving.errors import RequestError
 from ort_rrelu.serving.mlserver import Runtime
 
 __all__ = ["Inference"]
@@ -53,7 +53,7 @@ class Inference:
         except RequestError as error:
             await _refuse(send, error.status, str(error))
         except MLServerError as error:
-            await _refuse(send, error.status_code, shown(error))
+            await _refuse(send, error.status_code, str(RequestError(str(error))))
 
     async def _pass_on(self, scope: Any, receive: Receive, send: Any) -> None:
         names = {name for name, _ in scope["headers"]}
@@ -63,7 +63,7 @@ class Inference:
         if b"content-encoding" in names:
             raise RequestError("content-encoding: send the body uncompressed", 415)
         body = await read_body(receive, SMALL, self._body_timeout)
-        await self._app(scope, _replay(body, receive), send)
+        await self._app(scope, _replay(bytes(body), receive), send)
 
     async def _infer(
         self, name: str, version: str | None, headers: Headers, receive: Receive, send: Any

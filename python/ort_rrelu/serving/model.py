@@ -13,10 +13,11 @@ import onnx
 
 import ort_rrelu
 from ort_rrelu.arguments import Array
-from ort_rrelu.errors import InvalidValueError, MissingPackageError
+from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.file import read_model
 from ort_rrelu.serving.batching import obstacles
 from ort_rrelu.serving.errors import RequestError, shown
+from ort_rrelu.serving.extensions import import_extensions
 from ort_rrelu.serving.image_guard import EXTENSIONS_DOMAINS, decoded_image, image_inputs, read_image
 from ort_rrelu.serving.image_header import ImageFile
 from ort_rrelu.serving.limits import Limits
@@ -168,14 +169,10 @@ class ServedModel:
 def _options(model: onnx.ModelProto, seed: int | None, threads: int | None) -> Any:
     options = ort_rrelu.register(seed=seed)
     options.log_severity_level = 4  # errors come as exceptions, too
+    if image_inputs(model):  # an arena would keep what the largest image took
+        options.enable_cpu_mem_arena = False
     if threads is not None:
         options.intra_op_num_threads = threads
     if any(opset.domain in EXTENSIONS_DOMAINS for opset in model.opset_import):
-        try:
-            import onnxruntime_extensions
-        except ImportError as error:
-            raise MissingPackageError(
-                "the model has operators of onnxruntime-extensions: pip install onnxruntime-extensions"
-            ) from error
-        options.register_custom_ops_library(onnxruntime_extensions.get_library_path())
+        options.register_custom_ops_library(import_extensions().get_library_path())
     return options

@@ -21,7 +21,7 @@ from tritonclient.grpc import service_pb2
 
 import ort_rrelu
 from ort_rrelu.arguments import Array
-from ort_rrelu.serving import grpc_protocol, http_protocol
+from ort_rrelu.serving import grpc_messages, grpc_protocol, http_protocol
 from ort_rrelu.serving.admission import Admission, Disconnected
 from ort_rrelu.serving.errors import RequestError, shown
 from ort_rrelu.serving.limits import Limits
@@ -175,10 +175,13 @@ class Served:
         if size > most:
             raise RequestError(f"the request has {size} bytes: at most {most}", 413)
         async with self._admission.request(), self._admission.turn(size):
-            tensors = grpc_protocol.tensors_of(request)
+            tensors = grpc_messages.tensors_of(request)
             answer = await self._answer(size, tensors, [output.name for output in request.outputs])
-            message = service_pb2.ModelInferResponse(model_name=self._name, model_version="1")
-            return grpc_protocol.answer_message(message, request, self._served, answer, typed=False)
+            message = service_pb2.ModelInferResponse(id=request.id, model_name=self._name, model_version="1")
+            return await self._admission.parsed(
+                sum(array.nbytes for array in answer.values()),
+                *(grpc_messages.fill_answer, message, self._served, answer, False),
+            )
 
     async def ModelMetadata(self, request: Any, grpc_context: RayServegRPCContext) -> Any:  # noqa: N802
         """Names, datatypes and shapes."""
