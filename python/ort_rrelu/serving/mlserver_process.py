@@ -15,6 +15,7 @@ from mlserver.errors import MLServerError
 from mlserver.settings import ModelParameters
 
 from ort_rrelu.errors import InvalidValueError
+from ort_rrelu.serving.allocator import return_large_blocks
 from ort_rrelu.serving.connections import bounded_protocol
 from ort_rrelu.serving.limits import Limits
 from ort_rrelu.serving.mlserver import Runtime
@@ -59,6 +60,7 @@ def serve(model: str | os.PathLike[str], options: Options) -> None:
         raise InvalidValueError(f"HTTP and gRPC port are both {options.http_port}: they must differ")
     for port in (options.http_port, options.grpc_port):
         _check_port(options.host, port)
+    return_large_blocks()
     asyncio.run(_serve(settings, options))
 
 

@@ -23,6 +23,7 @@ import ort_rrelu
 from ort_rrelu.arguments import Array
 from ort_rrelu.serving import grpc_messages, grpc_protocol, http_protocol
 from ort_rrelu.serving.admission import Admission, Disconnected
+from ort_rrelu.serving.allocator import return_large_blocks
 from ort_rrelu.serving.errors import RequestError, shown
 from ort_rrelu.serving.limits import Limits
 from ort_rrelu.serving.model import ServedModel
@@ -90,6 +91,7 @@ class Served:
             providers=arguments.providers,
             limits=arguments.limits(),
         )
+        return_large_blocks()
         self._admission = Admission(self._served)
         self._batches = self._served.batches and arguments.max_batch_size > 1
         self._together.set_max_batch_size(arguments.max_batch_size)
