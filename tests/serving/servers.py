@@ -74,8 +74,17 @@ def _noting(runs: Path) -> dict[str, str]:
 
 
 @contextmanager
-def ort_rrelu_serve(models: Mapping[str, onnx.ModelProto], folder: Path) -> Iterator[Served]:
-    """`ort-rrelu serve`, one process a model."""
+def ort_rrelu_serve(
+    models: Mapping[str, onnx.ModelProto], folder: Path, **limits: float | None
+) -> Iterator[Served]:
+    """`ort-rrelu serve`, one process a model; None is a limit's default."""
+    given = {"max_bytes": MAX_BYTES} | limits
+    options = [
+        text
+        for name, value in given.items()
+        if value is not None
+        for text in (f"--{name.replace('_', '-')}", str(value))
+    ]
     endpoints = {}
     runs = folder / "runs"
     with ExitStack() as stack:
@@ -83,7 +92,7 @@ def ort_rrelu_serve(models: Mapping[str, onnx.ModelProto], folder: Path) -> Iter
             path, log = folder / f"{name}.onnx", folder / f"{name}.log"
             onnx.save(model, path)
             http, grpc = free_ports(2)
-            command = [str(_SCRIPTS / "ort-rrelu"), "serve", str(path), "--max-bytes", str(MAX_BYTES)]
+            command = [str(_SCRIPTS / "ort-rrelu"), "serve", str(path), *options]
             ports = ["--http-port", str(http), "--grpc-port", str(grpc)]
             url = f"127.0.0.1:{http}/v2/models/{name}"
             stack.enter_context(running([*command, *ports], log, partial(_is_ready, url), _noting(runs)))
@@ -133,15 +142,20 @@ def ray_serve(
     folder: Path,
     replicas: Mapping[str, int],
     max_batch_time: float = 0.05,
+    **limits: float | None,
 ) -> Iterator[Served]:
-    """`serve run` on one file, in a Ray of its own; an application for each model, one replica or more."""
+    """`serve run` on one file, in a Ray of its own; an application for each model, one replica or more.
+
+    None is a limit's default.
+    """
+    given = {name: value for name, value in ({"max_bytes": MAX_BYTES} | limits).items() if value is not None}
     http, grpc = free_ports(2)
     applications: list[dict[str, object]] = []
     for name, model in models.items():
         onnx.save(model, folder / f"{name}.onnx")
         arguments: dict[str, object] = {
             "model": str(folder / f"{name}.onnx"),
-            "max_bytes": MAX_BYTES,
+            **given,
             "max_batch_time": max_batch_time,
         }
         deployment: dict[str, object] = {

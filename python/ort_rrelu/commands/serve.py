@@ -11,6 +11,7 @@ from ort_rrelu.commands import terminal
 from ort_rrelu.commands.app import app
 from ort_rrelu.commands.options import integer
 from ort_rrelu.errors import MissingPackageError
+from ort_rrelu.serving.limits import Limits
 
 __all__ = ["serve"]
 
@@ -32,7 +33,18 @@ def serve(
     max_batch_time: Annotated[
         float, typer.Option(min=0, help="Seconds that a request waits for others.")
     ] = 0.002,
-    max_bytes: Annotated[int, typer.Option(min=1, help="Largest body of a request.")] = 64 * 2**20,
+    max_bytes: Annotated[
+        int, typer.Option(min=1, help="Bytes of a request, and of all that are worked on at a time.")
+    ] = Limits.max_bytes,
+    max_values: Annotated[
+        int, typer.Option(min=1, help="Values of a request in JSON or typed contents, and strings.")
+    ] = Limits.max_values,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, help="Pixels of an image, and of all that are decoded at a time.")
+    ] = Limits.max_pixels,
+    max_side: Annotated[int, typer.Option(min=1, help="Width and height of an image.")] = Limits.max_side,
+    max_connections: Annotated[int, typer.Option(min=1, help="HTTP connections.")] = Limits.max_connections,
+    body_timeout: Annotated[float, typer.Option(help="Seconds for a request to come.")] = Limits.body_timeout,
     seed: Annotated[
         int | None,
         typer.Option(parser=integer(), metavar="N", help="For train nodes that have no seed of their own."),
@@ -42,6 +54,14 @@ def serve(
     ] = None,
 ) -> None:
     """Serve MODEL with the Open Inference Protocol, over HTTP and gRPC, until Ctrl-C."""
+    limits = Limits(
+        max_bytes=max_bytes,
+        max_values=max_values,
+        max_pixels=max_pixels,
+        max_side=max_side,
+        max_connections=max_connections,
+        body_timeout=body_timeout,
+    )
     try:
         from ort_rrelu.serving import mlserver_process
     except ModuleNotFoundError as error:
@@ -55,7 +75,7 @@ def serve(
         grpc_port=grpc_port,
         max_batch_size=max_batch_size,
         max_batch_time=max_batch_time,
-        max_bytes=max_bytes,
+        limits=limits,
         seed=seed,
         threads=threads,
     )

@@ -4,12 +4,32 @@ from __future__ import annotations
 
 from ort_rrelu.errors import InvalidValueError
 
-__all__ = ["RequestError"]
+__all__ = ["RequestError", "shown"]
+
+# gRPC sends a reason as a header of HTTP/2, and clients refuse headers beyond 8 KiB; percent signs make three
+# bytes of each byte that is not ASCII.
+_LONGEST = 600
+_LONGEST_VALUE = 100
+_LONGEST_LIST = 8
 
 
 class RequestError(InvalidValueError):
     """A request that cannot be answered; `status` is the HTTP status that says so."""
 
     def __init__(self, reason: str, status: int = 400) -> None:
-        super().__init__(reason)
+        super().__init__(_cut(reason, _LONGEST))
         self.status = status
+
+
+def shown(value: object) -> str:
+    """What a client sent, as a reason repeats it: long texts and lists are cut, with their length."""
+    if isinstance(value, list | tuple):
+        more = f", ... of {len(value)}" if len(value) > _LONGEST_LIST else ""
+        return f"[{', '.join(map(shown, value[:_LONGEST_LIST]))}{more}]"
+    if isinstance(value, int) and value.bit_length() > 128:  # Python refuses to print thousands of digits
+        return f"an integer of {value.bit_length()} bits"
+    return _cut(str(value), _LONGEST_VALUE)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}... (of {len(text)} characters)"

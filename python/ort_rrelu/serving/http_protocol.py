@@ -7,6 +7,8 @@ parameter binary_data_size, one after the other.
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +16,20 @@ from typing import Any
 import numpy as np
 
 from ort_rrelu.arguments import Array
-from ort_rrelu.serving.errors import RequestError
-from ort_rrelu.serving.requests import Answer, Tensor, TensorSpec
+from ort_rrelu.serving.errors import RequestError, shown
+from ort_rrelu.serving.limits import Limits
+from ort_rrelu.serving.requests import Answer, Tensor, TensorSpec, check_id
 
 __all__ = ["HEADER_LENGTH", "InferRequest", "as_bytes", "decode", "encode", "metadata"]
 
 HEADER_LENGTH = "inference-header-content-length"
+
+_PIECE = 2**20  # other threads run between two pieces
+_MAX_WIDE = 2**24
+_SLACK = 4096  # commas between names, parameters and inputs
+_SHAPE, _SHAPE_LIST = b'"shape"', re.compile(rb"\s*:\s*\[\s*((?:\d{1,19}\s*(?:,\s*\d{1,19}\s*){0,63})?)\]")
+_MAX_INPUTS = 1000
+_VALUES = 2**14  # written at a time
 
 
 @dataclass(frozen=True)
@@ -32,30 +42,76 @@ class InferRequest:
     binary: set[str]
 
 
-def decode(body: bytes, header_length: str | None, specs: Sequence[TensorSpec]) -> InferRequest:
-    """A request from its body; `specs` are the model's outputs. Raises RequestError."""
+def decode(
+    body: bytes | bytearray,
+    header_length: str | None,
+    specs: Sequence[TensorSpec],
+    limits: Limits | None = None,
+) -> InferRequest:
+    """A request from its body; `specs` are the model's outputs. Raises RequestError.
+
+    Its values are counted first: to read them takes a hundred times as long, and many times their bytes.
+    """
     length = _header_length(body, header_length)
+    _check_values(body, length, (limits or Limits()).max_values)
     try:
-        request = json.loads(body[:length])
-        tensors = _tensors(request["inputs"], body[length:])
+        request = json.loads(body if length == len(body) else body[:length])
+        tensors = _tensors(request["inputs"], memoryview(body)[length:])
         outputs = request.get("outputs") or []
         names = [str(output["name"]) for output in outputs]
         binary = {str(output["name"]) for output in outputs if _parameter(output, "binary_data")}
         if _parameter(request, "binary_data_output"):
             binary |= set(names) or {spec.name for spec in specs}
-        return InferRequest(str(request.get("id", "")), tensors, names, binary)
+        return InferRequest(check_id(request.get("id", "")), tensors, names, binary)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         if isinstance(error, RequestError):
             raise
-        raise RequestError(f"not a request of the Open Inference Protocol: {error!r}") from error
+        # Not its repr(), which has the whole body where that is no UTF-8.
+        reason = f"{type(error).__name__}: {error}"
+        raise RequestError(f"not a request of the Open Inference Protocol: {reason}") from error
 
 
-def _header_length(body: bytes, header_length: str | None) -> int:
+def _check_values(body: bytes | bytearray, length: int, most: int) -> None:
+    """Raise RequestError for JSON that has more values than the request declares, or than are allowed.
+
+    Each value but the first of a list or object has a comma before it; commas in strings count too. In a text
+    of Python, one wide letter makes four bytes of every other one: large bodies have none.
+    """
+    if length > _MAX_WIDE and not body.isascii():
+        raise RequestError(
+            f"the JSON has {length} bytes: above {_MAX_WIDE} it must be ASCII, with \\u escapes", 413
+        )
+    commas = sum(body.count(b",", at, min(at + _PIECE, length)) for at in range(0, length, _PIECE))
+    if commas > most + _SLACK:
+        raise RequestError(
+            f"the JSON has {commas} commas: at most {most} values; numbers may come as bytes", 413
+        )
+    if commas <= _SLACK or body.find(b'"BYTES"', 0, length) >= 0:
+        return
+    declared = _declared(body, length)
+    if declared is not None and commas > declared + _SLACK:
+        raise RequestError(f"the JSON has {commas} commas: its shapes have {declared} values")
+
+
+def _declared(body: bytes | bytearray, length: int) -> int | None:
+    """The values of all shapes together, None when they are not written as usual."""
+    found, at = 0, body.find(_SHAPE, 0, length)
+    for _ in range(_MAX_INPUTS):
+        if at < 0:
+            return found
+        if (shape := _SHAPE_LIST.match(body, at + len(_SHAPE), length)) is None:
+            return None
+        found += math.prod(int(size) for size in shape[1].split(b",") if shape[1])
+        at = body.find(_SHAPE, shape.end(), length)
+    return None
+
+
+def _header_length(body: bytes | bytearray, header_length: str | None) -> int:
     if header_length is None:
         return len(body)
     # Digits first: int() itself refuses thousands of them.
     if not header_length.isdecimal() or len(header_length) > 19 or int(header_length) > len(body):
-        raise RequestError(f"{HEADER_LENGTH} is {header_length[:40]}: the body has {len(body)} bytes")
+        raise RequestError(f"{HEADER_LENGTH} is {shown(header_length)}: the body has {len(body)} bytes")
     return int(header_length)
 
 
@@ -63,20 +119,26 @@ def _parameter(owner: Mapping[str, Any], name: str) -> Any:
     return (owner.get("parameters") or {}).get(name)
 
 
-def _tensors(inputs: Sequence[Mapping[str, Any]], binary: bytes) -> list[Tensor]:
+def _tensors(inputs: Sequence[Mapping[str, Any]], binary: memoryview) -> list[Tensor]:
     found, at = [], 0
     for tensor in inputs:
         size = _parameter(tensor, "binary_data_size")
         data: Any = tensor.get("data")
         if size is not None:
             if not isinstance(size, int) or not 0 <= size <= len(binary) - at:
-                raise RequestError(f'input "{tensor["name"]}": binary_data_size {size} is not in the body')
-            data, at = binary[at : at + size], at + size
+                raise RequestError(
+                    f'input "{shown(tensor["name"])}": binary_data_size {shown(size)} is not in the body'
+                )
+            data, at = bytes(binary[at : at + size]), at + size
         elif not isinstance(data, list):
-            raise RequestError(f'input "{tensor["name"]}": it has neither a list "data" nor binary data')
+            raise RequestError(
+                f'input "{shown(tensor["name"])}": it has neither a list "data" nor binary data'
+            )
         shape = tensor["shape"]
         if not all(type(dim) is int for dim in shape):
-            raise RequestError(f'input "{tensor["name"]}": shape {shape} is no list of integers')
+            raise RequestError(
+                f'input "{shown(tensor["name"])}": shape {shown(shape)} is no list of integers'
+            )
         found.append(Tensor(str(tensor["name"]), str(tensor["datatype"]), shape, data))
     if at != len(binary):
         raise RequestError(f"{len(binary) - at} bytes of the body belong to no input")
@@ -98,15 +160,21 @@ def encode(
         if output in request.binary:
             blobs.append(as_bytes(array))
             entry["parameters"] = {"binary_data_size": len(blobs[-1])}
+            outputs.append(json.dumps(entry))
         else:
-            entry["data"] = array.reshape(-1).tolist()
-        outputs.append(entry)
-    head = {"model_name": name, "model_version": "1", "outputs": outputs}
-    text = json.dumps(head | ({"id": request.id} if request.id else {})).encode()
+            outputs.append(f'{json.dumps(entry)[:-1]}, "data": [{_values(array)}]}}')
+    head = {"model_name": name, "model_version": "1"} | ({"id": request.id} if request.id else {})
+    text = f'{json.dumps(head)[:-1]}, "outputs": [{", ".join(outputs)}]}}'.encode()
     if not blobs:
         return {"content-type": "application/json"}, text
     headers = {"content-type": "application/octet-stream", HEADER_LENGTH: str(len(text))}
     return headers, b"".join([text, *blobs])
+
+
+def _values(array: Array) -> str:
+    flat = array.reshape(-1)
+    pieces = (flat[at : at + _VALUES] for at in range(0, len(flat), _VALUES))
+    return ", ".join(json.dumps(piece.tolist())[1:-1] for piece in pieces)
 
 
 def as_bytes(array: Array) -> bytes:

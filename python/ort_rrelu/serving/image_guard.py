@@ -16,12 +16,13 @@ import onnx
 from ort_rrelu.errors import InvalidValueError, MissingPackageError
 from ort_rrelu.graph.nodes import all_nodes, label
 from ort_rrelu.serving.errors import RequestError
+from ort_rrelu.serving.image_header import ImageFile, read_header
+from ort_rrelu.serving.limits import Limits
+from ort_rrelu.serving.stored_png import stored_png
 
-__all__ = ["EXTENSIONS_DOMAINS", "checked_image", "image_inputs"]
+__all__ = ["EXTENSIONS_DOMAINS", "checked_image", "decoded_image", "image_inputs", "read_image"]
 
 EXTENSIONS_DOMAINS = {"ai.onnx.contrib", "com.microsoft.extensions"}
-_FORMATS = ("JPEG", "PNG")
-_MAX_PIXELS = 64 * 1024 * 1024  # 192 MiB decoded
 
 
 def image_inputs(model: onnx.ModelProto) -> set[str]:
@@ -46,12 +47,35 @@ def image_inputs(model: onnx.ModelProto) -> set[str]:
     return found
 
 
-def checked_image(data: bytes) -> bytes:
+def read_image(data: bytes, limits: Limits) -> ImageFile:
+    """The image's header, within the limits; nothing is decoded.
+
+    Raises RequestError when the bytes are no JPEG or PNG, or have no whole header, and when the image has a
+    side beyond limits.max_side or more than limits.max_pixels.
+    """
+    try:
+        image = read_header(data)
+    except ValueError as error:
+        raise RequestError(f"not a whole JPEG or PNG image ({error})") from error
+    size = f"the image is {image.width} x {image.height}"
+    if max(image.width, image.height) > limits.max_side:
+        raise RequestError(f"{size}: a side has at most {limits.max_side} pixels")
+    if image.pixels > limits.max_pixels:
+        raise RequestError(f"{size}, {image.pixels} pixels: at most {limits.max_pixels}")
+    return image
+
+
+def checked_image(data: bytes, limits: Limits | None = None) -> bytearray:
     """The image, as an RGB PNG that is whole; its pixels are Pillow's, of 16 bits the upper 8.
 
-    Raises RequestError when the bytes are no JPEG or PNG, when the file is damaged or cut short, and when it
-    has more than 64 Mi pixels.
+    Raises RequestError as read_image does, before anything is decoded, and when the file is damaged or cut
+    short. An animation gives its first picture; metadata are not read.
     """
+    return decoded_image(read_image(data, limits or Limits()))
+
+
+def decoded_image(file: ImageFile) -> bytearray:
+    """As checked_image, for a header that was read. This takes the time, mostly without the GIL."""
     try:
         from PIL import Image
     except ImportError as error:
@@ -60,17 +84,14 @@ def checked_image(data: bytes) -> bytes:
         ) from error
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our limit is below
-            image = Image.open(io.BytesIO(data), formats=_FORMATS)
-        pixels = image.width * image.height
-        rgb = _as_rgb(image) if pixels <= _MAX_PIXELS else None
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limits are ours
+            image = Image.open(io.BytesIO(file.data), formats=(file.form,))
+        rgb = _as_rgb(image) if image.size == (file.width, file.height) else None
     except Exception as error:  # Pillow's plugins raise what their parsers raise
         raise RequestError(f"not a whole JPEG or PNG image ({error})") from error
     if rgb is None:
-        raise RequestError(f"the image has {pixels} pixels: at most {_MAX_PIXELS}")
-    written = io.BytesIO()
-    rgb.save(written, "PNG", compress_level=1)
-    return written.getvalue()
+        raise RequestError(f"not a whole JPEG or PNG image (its header says {image.size}, and other sizes)")
+    return stored_png(rgb)
 
 
 def _as_rgb(image: Any) -> Any:

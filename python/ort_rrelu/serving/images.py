@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import onnx
 from onnx import TensorProto, compose, helper
 
-from ort_rrelu.errors import InvalidValueError, MissingPackageError
+from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.file import new_model, read_model
 from ort_rrelu.graph.opset import opset_of, raise_opset
+from ort_rrelu.serving.extensions import import_extensions
 
 __all__ = ["image_classifier"]
 
@@ -123,12 +124,7 @@ def _check_statistics(channels: int, mean: Sequence[float], std: Sequence[float]
 
 def _preprocessing(model: onnx.ModelProto, shape: tuple[int, int, int]) -> onnx.ModelProto:
     """onnxruntime-extensions' own steps: bytes -> float [3, height, width] from 0 to 1."""
-    try:
-        from onnxruntime_extensions.tools import pre_post_processing as steps
-    except ImportError as error:
-        raise MissingPackageError(
-            "onnxruntime-extensions is not installed: pip install onnxruntime-extensions"
-        ) from error
+    steps = import_extensions("onnxruntime_extensions.tools.pre_post_processing")
     size = shape[1:]
     image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["num_bytes"])
     pipeline = steps.PrePostProcessor([image], opset_of(model))

@@ -1,18 +1,21 @@
 """A runtime for MLServer: adaptive batching behind the check of each request.
 
 In a model-settings.json: "implementation": "ort_rrelu.serving.mlserver.Runtime", "parameters": {"uri":
-"net.onnx", "extra": {"seed": 1, "threads": 2}}, "max_batch_size": 32, "max_batch_time": 0.002.
+"net.onnx", "extra": {"seed": 1, "threads": 2}}, "max_batch_size": 32, "max_batch_time": 0.002. In "extra" are
+arguments of ServedModel and of Limits.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 from mlserver import MLModel, ModelSettings
 from mlserver.batching.adaptive import AdaptiveBatcher
+from mlserver.context import model_context
 from mlserver.errors import MLServerError
 from mlserver.types import (
     Datatype,
@@ -27,11 +30,13 @@ from mlserver.types import (
 from ort_rrelu.arguments import Array
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.file import read_model
+from ort_rrelu.serving.admission import Admission
 from ort_rrelu.serving.batching import can_batch
 from ort_rrelu.serving.errors import RequestError
+from ort_rrelu.serving.limits import Limits
 from ort_rrelu.serving.model import ServedModel, inputs_of, outputs_of
 from ort_rrelu.serving.names import check_name, fits_header
-from ort_rrelu.serving.requests import Answer, Tensor, TensorSpec
+from ort_rrelu.serving.requests import Answer, Tensor, TensorSpec, check_id
 
 __all__ = ["Runtime"]
 
@@ -68,39 +73,52 @@ class Runtime(MLModel):
     async def load(self) -> bool:
         """Make the session."""
         size = self._extra.pop(_BATCH)
-        self._served = await asyncio.to_thread(ServedModel, self._path, **self._extra)
+        names = {field.name for field in fields(Limits)}
+        limits = Limits(**{name: self._extra.pop(name) for name in names & self._extra.keys()})
+        self.served = await asyncio.to_thread(ServedModel, self._path, limits=limits, **self._extra)
+        self.admission = Admission(self.served)
         self._batcher = None
         if self._can_batch and size > 1 and self.settings.max_batch_time > 0:
             settings = self.settings.model_copy(update={"max_batch_size": size})
-            self._batcher = AdaptiveBatcher(_Joined(settings, self._served))
+            self._batcher = AdaptiveBatcher(_Joined(settings, self.served))
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         """Answer a request; MLServerError (400) says what is wrong with one."""
         wanted = [output.name for output in payload.outputs or ()]
+        tensors = [_tensor(tensor) for tensor in payload.inputs]
         try:
             _check_id(payload.id)
-            names = self._served.names(wanted)
-            arrays = self._served.arrays([_tensor(tensor) for tensor in payload.inputs])
-            answer = await self._answer(arrays)
+            answer = await self.answer(sum(map(_size, tensors)), tensors, wanted)
         except RequestError as error:
             raise MLServerError(str(error), error.status) from error
-        specs = {spec.name: spec for spec in self._served.outputs}
-        outputs = [_output(specs[name], answer[name]) for name in names]
+        specs = {spec.name: spec for spec in self.served.outputs}
+        outputs = [_output(specs[name], array) for name, array in answer.items()]
         return InferenceResponse(model_name=self.name, model_version=self.version, outputs=outputs)
+
+    async def answer(self, size: int, tensors: list[Tensor], wanted: Sequence[str]) -> Answer:
+        """The outputs that a request of that many bytes wants, all for none; the list of tensors is emptied.
+
+        Raises RequestError that says what is wrong with the request.
+        """
+        names = self.served.names(wanted)
+        async with self.admission.arrays(size, tensors) as arrays:
+            answer = await self._answer(arrays)
+        return {name: answer[name] for name in names}
 
     async def _answer(self, arrays: dict[str, Array]) -> Answer:
         if self._batcher is None:
-            return await asyncio.to_thread(self._served.run, arrays)
+            return await asyncio.to_thread(self.served.run, arrays)
         inputs = [
             # A list of one array: the batcher joins lists, so that a batch is a list of arrays.
             RequestInput(name=name, shape=list(array.shape), datatype=Datatype.FP32, data=TensorData([array]))
             for name, array in arrays.items()
         ]
         try:
-            response = await self._batcher.predict(InferenceRequest(inputs=inputs))
+            with model_context(self.settings):
+                response = await self._batcher.predict(InferenceRequest(inputs=inputs))
         except RequestError:  # a value that only a kernel can refuse, perhaps a neighbour's
-            return await asyncio.to_thread(self._served.run, arrays)
+            return await asyncio.to_thread(self.served.run, arrays)
         return {
             output.name: np.asarray(output.data.root).reshape(output.shape) for output in response.outputs
         }
@@ -114,8 +132,7 @@ class _Joined(MLModel):
         self._served = served
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
-        arrays = {tensor.name: np.concatenate(tensor.data.root) for tensor in payload.inputs}
-        answer = await asyncio.to_thread(self._served.run, arrays)
+        answer = await asyncio.to_thread(self._run, payload)
         outputs = [
             ResponseOutput(
                 name=name, shape=list(array.shape), datatype=Datatype.FP32, data=TensorData(array.reshape(-1))
@@ -124,12 +141,24 @@ class _Joined(MLModel):
         ]
         return InferenceResponse(model_name=self.name, outputs=outputs)
 
+    def _run(self, payload: InferenceRequest) -> Answer:
+        arrays = {tensor.name: np.concatenate(tensor.data.root) for tensor in payload.inputs}
+        return self._served.run(arrays)
+
 
 def _check_id(value: str | None) -> None:
-    if value is not None and not fits_header(value):
+    if value is not None and not fits_header(check_id(value)):
         raise RequestError(
             f"id {value!r}: it must be ASCII, without spaces at its ends, since MLServer puts it into headers"
         )
+
+
+def _size(tensor: Tensor) -> int:
+    """Bytes, about: of an image's text, or of numbers."""
+    if isinstance(tensor.data, bytes):
+        return len(tensor.data)
+    first = tensor.data[0] if tensor.data else 0
+    return len(tensor.data) * (len(first) if isinstance(first, str | bytes | list) else 8)
 
 
 def _metadata(kind: str, specs: Sequence[TensorSpec]) -> list[MetadataTensor]:

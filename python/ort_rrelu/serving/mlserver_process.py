@@ -1,4 +1,4 @@
-"""MLServer run for one model, with a limit on what a request may send."""
+"""MLServer run for one model, with limits on what requests may send."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import asyncio
 import logging
 import os
 import socket
-import struct
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-import mlserver.grpc.server
+import uvicorn
 from mlserver import MLServer, ModelSettings, Settings
 from mlserver.errors import MLServerError
-from mlserver.grpc.servicers import InferenceServicer
 from mlserver.settings import ModelParameters
 
 from ort_rrelu.errors import InvalidValueError
-from ort_rrelu.serving.body_limit import BodyLimit
+from ort_rrelu.serving.allocator import return_large_blocks
+from ort_rrelu.serving.connections import bounded_protocol
+from ort_rrelu.serving.limits import Limits
 from ort_rrelu.serving.mlserver import Runtime
+from ort_rrelu.serving.mlserver_grpc import BoundedGRPCServer
+from ort_rrelu.serving.mlserver_http import Inference
 from ort_rrelu.serving.model import ServedModel
 
 __all__ = ["Options", "serve"]
@@ -30,7 +31,8 @@ class Options:
     """How a model is served.
 
     name: the model's in the protocol. max_batch_size: requests of one run, 1 for no batching; max_batch_time:
-    seconds that a request waits for others. max_bytes: of a request's body. seed, threads: as in ServedModel.
+    seconds that a request waits for others. limits: of requests and connections. seed, threads: as in
+    ServedModel.
     """
 
     name: str
@@ -39,7 +41,7 @@ class Options:
     grpc_port: int = 8081
     max_batch_size: int = 32
     max_batch_time: float = 0.002
-    max_bytes: int = 64 * 2**20
+    limits: Limits = field(default_factory=Limits)
     seed: int | None = None
     threads: int | None = None
 
@@ -58,11 +60,12 @@ def serve(model: str | os.PathLike[str], options: Options) -> None:
         raise InvalidValueError(f"HTTP and gRPC port are both {options.http_port}: they must differ")
     for port in (options.http_port, options.grpc_port):
         _check_port(options.host, port)
+    return_large_blocks()
     asyncio.run(_serve(settings, options))
 
 
 def _model_settings(path: str, options: Options) -> ModelSettings:
-    extra = {"seed": options.seed, "threads": options.threads}
+    extra = {"seed": options.seed, "threads": options.threads, **asdict(options.limits)}
     return ModelSettings(
         name=options.name,
         implementation=Runtime,
@@ -82,16 +85,6 @@ def _check_port(host: str, port: int) -> None:
             raise OSError(error.errno, f"{error.strerror}, port {port}", host) from error
 
 
-class _Servicer(InferenceServicer):
-    """Answers INVALID_ARGUMENT where MLServer 1.7.1 fails over a message that contradicts itself."""
-
-    def _InsertHeaders(self, request: Any, context: Any) -> Any:  # noqa: N802
-        try:
-            return super()._InsertHeaders(request, context)
-        except (struct.error, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
-            raise MLServerError(f"not a request of the Open Inference Protocol: {error!r}") from error
-
-
 async def _refuse(name: str) -> bool:
     raise MLServerError(f'model "{name}": this server loads and unloads no models')
 
@@ -102,17 +95,32 @@ async def _serve(settings: ModelSettings, options: Options) -> None:
             host=options.host,
             http_port=options.http_port,
             grpc_port=options.grpc_port,
-            grpc_max_message_length=options.max_bytes,
+            grpc_max_message_length=options.limits.max_bytes,
             parallel_workers=0,  # ONNX Runtime has threads of its own
             metrics_endpoint=None,
+            gzip_enabled=False,  # it would work in the event loop
             debug=False,  # a client is not shown tracebacks
         )
     )
-    # MLServer 1.7.1 has no limit on HTTP bodies, and no public way to its app and servicer.
-    mlserver.grpc.server.InferenceServicer = _Servicer
+    # MLServer 1.7.1 has no limits but that of a message, and no public way to its parts.
     for verb in ("load", "unload"):  # any client could take the model away, and none could bring it back
         setattr(server._model_repository_handlers, verb, _refuse)
-    server._rest_server._app.add_middleware(BodyLimit, max_bytes=options.max_bytes)
+    limits, rest = options.limits, server._rest_server
+    find = server._model_registry.get_model
+    rest._app.add_middleware(Inference, find=find, body_timeout=limits.body_timeout)
+    rest._get_config = lambda: uvicorn.Config(
+        rest._app,
+        host=options.host,
+        port=options.http_port,
+        http=bounded_protocol(limits),
+        ws="none",
+        access_log=False,
+        log_config=None,
+    )
+    server._grpc_server = BoundedGRPCServer(
+        server._settings, server._data_plane, server._model_repository_handlers
+    )
+    server._grpc_server.limits = limits
     for name in ("mlserver.grpc", "uvicorn.access"):
         logging.getLogger(name).setLevel(logging.WARNING)  # a line for each request
     await server.start([settings])

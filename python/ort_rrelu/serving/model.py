@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,18 @@ import onnx
 
 import ort_rrelu
 from ort_rrelu.arguments import Array
-from ort_rrelu.errors import InvalidValueError, MissingPackageError
+from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.file import read_model
 from ort_rrelu.serving.batching import obstacles
-from ort_rrelu.serving.errors import RequestError
-from ort_rrelu.serving.image_guard import EXTENSIONS_DOMAINS, image_inputs
+from ort_rrelu.serving.errors import RequestError, shown
+from ort_rrelu.serving.extensions import import_extensions
+from ort_rrelu.serving.image_guard import EXTENSIONS_DOMAINS, decoded_image, image_inputs, read_image
+from ort_rrelu.serving.image_header import ImageFile
+from ort_rrelu.serving.limits import Limits
 from ort_rrelu.serving.requests import DTYPES, Answer, Tensor, TensorSpec, as_arrays
 from ort_rrelu.tensors import as_array, as_ort_value
 
-__all__ = ["ServedModel", "inputs_of", "outputs_of"]
+__all__ = ["ServedModel", "Unpacked", "inputs_of", "outputs_of"]
 
 _DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
 
@@ -55,6 +59,19 @@ def _spec(kind: str, value: onnx.ValueInfoProto) -> TensorSpec:
     return TensorSpec(value.name, _DATATYPES[dtype], tuple(dims))
 
 
+@dataclass(frozen=True)
+class Unpacked:
+    """A request's arrays without its images, and the headers of these."""
+
+    arrays: dict[str, Array]
+    images: dict[str, ImageFile]
+
+    @property
+    def pixels(self) -> int:
+        """Of all images."""
+        return sum(image.pixels for image in self.images.values())
+
+
 class ServedModel:
     """A model with its session, ready to answer requests from several threads at once.
 
@@ -63,6 +80,7 @@ class ServedModel:
         seed: as in ort_rrelu.register.
         threads: of ONNX Runtime for one run; None leaves the number to it.
         providers: as in onnxruntime.InferenceSession.
+        limits: what a request may have at most; None for the defaults.
 
     Raises:
         ModelFileError, InvalidValueError: as ort_rrelu.InferenceSession; also for an input or output that the
@@ -77,8 +95,10 @@ class ServedModel:
         seed: int | None = None,
         threads: int | None = None,
         providers: Sequence[str] | None = None,
+        limits: Limits | None = None,
     ) -> None:
         model = read_model(path)
+        self.limits = limits or Limits()
         self.inputs = inputs_of(model)
         self.outputs = outputs_of(model)
         self.obstacles = tuple(obstacles(model))
@@ -98,14 +118,27 @@ class ServedModel:
 
     def arrays(self, tensors: Iterable[Tensor]) -> dict[str, Array]:
         """A request's tensors as the model takes them. Raises RequestError."""
-        return as_arrays(self.inputs, tensors)
+        return self.decoded(self.unpacked(tensors))
+
+    def unpacked(self, tensors: Iterable[Tensor]) -> Unpacked:
+        """The same, of the images only the headers. Raises RequestError."""
+        arrays = as_arrays(self.inputs, tensors, self.limits)
+        images = [spec.name for spec in self.inputs if spec.image]
+        return Unpacked(arrays, {name: read_image(arrays.pop(name).item(), self.limits) for name in images})
+
+    def decoded(self, request: Unpacked) -> dict[str, Array]:
+        """What `unpacked` gave, its images decoded. Raises RequestError."""
+        images = {name: decoded_image(file) for name, file in request.images.items()}
+        return request.arrays | {name: np.frombuffer(image, np.uint8) for name, image in images.items()}
 
     def names(self, wanted: Sequence[str]) -> list[str]:
         """The outputs that a request gets: those that it names, else all. Raises RequestError."""
         names = [spec.name for spec in self.outputs]
-        for name in wanted:
+        for count, name in enumerate(wanted):
             if name not in names:
-                raise RequestError(f'there is no output "{name}": the outputs are {", ".join(names)}')
+                raise RequestError(f'there is no output "{shown(name)}": the outputs are {", ".join(names)}')
+            if name in wanted[:count]:
+                raise RequestError(f'output "{name}" is asked for twice')
         return list(wanted) or names
 
     def run(self, arrays: dict[str, Array]) -> Answer:
@@ -136,14 +169,10 @@ class ServedModel:
 def _options(model: onnx.ModelProto, seed: int | None, threads: int | None) -> Any:
     options = ort_rrelu.register(seed=seed)
     options.log_severity_level = 4  # errors come as exceptions, too
+    if image_inputs(model):  # an arena would keep what the largest image took
+        options.enable_cpu_mem_arena = False
     if threads is not None:
         options.intra_op_num_threads = threads
     if any(opset.domain in EXTENSIONS_DOMAINS for opset in model.opset_import):
-        try:
-            import onnxruntime_extensions
-        except ImportError as error:
-            raise MissingPackageError(
-                "the model has operators of onnxruntime-extensions: pip install onnxruntime-extensions"
-            ) from error
-        options.register_custom_ops_library(onnxruntime_extensions.get_library_path())
+        options.register_custom_ops_library(import_extensions().get_library_path())
     return options

@@ -21,8 +21,11 @@ from tritonclient.grpc import service_pb2
 
 import ort_rrelu
 from ort_rrelu.arguments import Array
-from ort_rrelu.serving import grpc_protocol, http_protocol
-from ort_rrelu.serving.errors import RequestError
+from ort_rrelu.serving import grpc_messages, grpc_protocol, http_protocol
+from ort_rrelu.serving.admission import Admission, Disconnected
+from ort_rrelu.serving.allocator import return_large_blocks
+from ort_rrelu.serving.errors import RequestError, shown
+from ort_rrelu.serving.limits import Limits
 from ort_rrelu.serving.model import ServedModel
 from ort_rrelu.serving.names import check_name
 from ort_rrelu.serving.requests import Answer, Tensor
@@ -32,7 +35,12 @@ __all__ = ["Arguments", "Served", "app"]
 _GRPC_CODES = {
     404: grpc.StatusCode.NOT_FOUND,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    503: grpc.StatusCode.UNAVAILABLE,
 }
+
+
+# Of a replica, health checks among them: Admission leaves these some.
+_ONGOING = 256
 
 
 class Arguments(BaseModel):
@@ -40,7 +48,7 @@ class Arguments(BaseModel):
 
     name: the model's in the protocol, its file's name by default. max_batch_size: requests of one run;
     max_batch_time: seconds that a request waits for others. Both count only where the model may batch.
-    max_bytes: of a request's body.
+    max_bytes, max_values, max_pixels, max_side, body_timeout: as in Limits.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -49,22 +57,42 @@ class Arguments(BaseModel):
     name: str = ""
     max_batch_size: int = 32
     max_batch_time: float = 0.002
-    max_bytes: int = 64 * 2**20
+    max_bytes: int = Limits.max_bytes
+    max_values: int = Limits.max_values
+    max_pixels: int = Limits.max_pixels
+    max_side: int = Limits.max_side
+    body_timeout: float = Limits.body_timeout
     seed: int | None = None
     threads: int | None = None
     providers: list[str] | None = None
 
+    def limits(self) -> Limits:
+        """Those of the arguments. Raises InvalidValueError."""
+        return Limits(
+            max_bytes=self.max_bytes,
+            max_values=self.max_values,
+            max_pixels=self.max_pixels,
+            max_side=self.max_side,
+            max_connections=_ONGOING,
+            body_timeout=self.body_timeout,
+        )
 
-@serve.deployment(max_ongoing_requests=64)
+
+@serve.deployment(max_ongoing_requests=_ONGOING)
 class Served:
     """One replica: a session, and the protocol's routes."""
 
     def __init__(self, arguments: Arguments) -> None:
         self._name = check_name(arguments.name or Path(arguments.model).stem)
-        self._max_bytes = arguments.max_bytes
         self._served = ServedModel(
-            arguments.model, seed=arguments.seed, threads=arguments.threads, providers=arguments.providers
+            arguments.model,
+            seed=arguments.seed,
+            threads=arguments.threads,
+            providers=arguments.providers,
+            limits=arguments.limits(),
         )
+        return_large_blocks()
+        self._admission = Admission(self._served)
         self._batches = self._served.batches and arguments.max_batch_size > 1
         self._together.set_max_batch_size(arguments.max_batch_size)
         self._together.set_batch_wait_timeout_s(arguments.max_batch_time)
@@ -73,10 +101,10 @@ class Served:
     async def _together(self, requests: list[dict[str, Array]]) -> list[Answer]:
         return await asyncio.to_thread(self._served.run_together, requests)
 
-    async def _answer(self, tensors: list[Tensor], wanted: list[str]) -> Answer:
+    async def _answer(self, size: int, tensors: list[Tensor], wanted: list[str]) -> Answer:
         names = self._served.names(wanted)
-        arrays = self._served.arrays(tensors)
-        answer = await self._run(arrays)
+        async with self._admission.arrays(size, tensors) as arrays:
+            answer = await self._run(arrays)
         return {name: answer[name] for name in names}
 
     async def _run(self, arrays: dict[str, Array]) -> Answer:
@@ -93,6 +121,8 @@ class Served:
         """The protocol over HTTP."""
         try:
             return await self._route(request)
+        except Disconnected:
+            return Response(status_code=499)  # nobody reads it
         except RequestError as error:
             return _json({"error": str(error)}, error.status)
 
@@ -114,47 +144,46 @@ class Served:
                         return Response()
                     case ["POST", "infer"]:
                         return await self._infer(request)
-        raise RequestError(f"there is no {request.method} {path}", 404)
+        raise RequestError(f"there is no {request.method} {shown(path)}", 404)
 
     async def _infer(self, request: Request) -> Response:
-        body = await self._body(request)
-        header_length = request.headers.get(http_protocol.HEADER_LENGTH)
-        decoded = http_protocol.decode(body, header_length, self._served.outputs)
-        answer = await self._answer(decoded.tensors, decoded.outputs)
-        headers, content = http_protocol.encode(self._name, decoded, self._served.outputs, answer)
-        return Response(content, headers=headers)
-
-    async def _body(self, request: Request) -> bytes:
-        if request.headers.get("content-encoding", "identity") != "identity":
-            raise RequestError("content-encoding: send the body uncompressed", 415)
-        body, size = bytearray(), 0
-        async for chunk in request.stream():  # all of it: the client reads no answer before
-            size += len(chunk)
-            body += chunk if size <= self._max_bytes else b""
-        self._check_size(size)
-        return bytes(body)
-
-    def _check_size(self, size: int) -> None:
-        if size > self._max_bytes:
-            raise RequestError(f"the request has {size} bytes: at most {self._max_bytes}", 413)
+        admission, headers = self._admission, request.scope["headers"]
+        async with admission.request(), admission.body(headers, request.receive) as body:
+            size = len(body)
+            decoded = await admission.decoded(body, headers)
+            del body
+            answer = await self._answer(size, decoded.tensors, decoded.outputs)
+            found, content = await admission.encoded(self._name, decoded, answer)
+        return Response(content, headers=found)
 
     def _check_name(self, name: str) -> None:
         if name != self._name:
-            raise RequestError(f'there is no model "{name}": this application serves "{self._name}"', 404)
+            raise RequestError(
+                f'there is no model "{shown(name)}": this application serves "{self._name}"', 404
+            )
 
     async def ModelInfer(self, request: Any, grpc_context: RayServegRPCContext) -> Any:  # noqa: N802
         """The protocol over gRPC; the methods have its names."""
         try:
             self._check_name(request.model_name)
-            self._check_size(request.ByteSize())
-            answer = await self._answer(
-                grpc_protocol.tensors_of(request), [output.name for output in request.outputs]
-            )
+            return await self._infer_message(request)
         except RequestError as error:
             grpc_context.set_code(_GRPC_CODES.get(error.status, grpc.StatusCode.INVALID_ARGUMENT))
             grpc_context.set_details(str(error))
             raise
-        return grpc_protocol.answer_message(self._name, request, self._served, answer)
+
+    async def _infer_message(self, request: Any) -> Any:
+        size, most = request.ByteSize(), self._served.limits.max_bytes
+        if size > most:
+            raise RequestError(f"the request has {size} bytes: at most {most}", 413)
+        async with self._admission.request(), self._admission.turn(size):
+            tensors = grpc_messages.tensors_of(request)
+            answer = await self._answer(size, tensors, [output.name for output in request.outputs])
+            message = service_pb2.ModelInferResponse(id=request.id, model_name=self._name, model_version="1")
+            return await self._admission.parsed(
+                sum(array.nbytes for array in answer.values()),
+                *(grpc_messages.fill_answer, message, self._served, answer, False),
+            )
 
     async def ModelMetadata(self, request: Any, grpc_context: RayServegRPCContext) -> Any:  # noqa: N802
         """Names, datatypes and shapes."""
@@ -195,6 +224,9 @@ def app(args: dict[str, Any]) -> serve.Application:
     """The application, from the `args` of Serve's configuration file.
 
     Replicas and their resources are settings of the deployment "Served". Raises ValidationError (a ValueError
-    of pydantic's) that names an argument which is misspelt, missing or of a wrong type.
+    of pydantic's) that names an argument which is misspelt, missing or of a wrong type, and InvalidValueError
+    for a limit.
     """
-    return Served.bind(Arguments.model_validate(args))  # type: ignore[attr-defined]
+    arguments = Arguments.model_validate(args)
+    arguments.limits()
+    return Served.bind(arguments)  # type: ignore[attr-defined]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +13,10 @@ import ml_dtypes
 import numpy as np
 
 from ort_rrelu.arguments import Array
-from ort_rrelu.serving.errors import RequestError
-from ort_rrelu.serving.image_guard import checked_image
+from ort_rrelu.serving.errors import RequestError, shown
+from ort_rrelu.serving.limits import MAX_ID_BYTES, Limits
 
-__all__ = ["DTYPES", "Answer", "Tensor", "TensorSpec", "as_arrays"]
+__all__ = ["DTYPES", "Answer", "Tensor", "TensorSpec", "as_arrays", "check_id"]
 
 # The protocol's names. BYTES are strings, or a file's bytes where the model takes an encoded image.
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -33,6 +34,9 @@ DTYPES: dict[str, np.dtype[Any]] = {
 }
 
 Answer = dict[str, Array]
+
+_MAX_RANK = 64  # NumPy's
+_BASE64_PIECE = 2**18  # a multiple of 4: other threads run between two pieces
 
 
 @dataclass(frozen=True)
@@ -68,47 +72,66 @@ class Tensor:
     data: bytes | Sequence[Any]
 
 
-def as_arrays(specs: Sequence[TensorSpec], tensors: Iterable[Tensor]) -> dict[str, Array]:
-    """The arrays that a model runs on, by input name.
+def check_id(value: object) -> str:
+    """A request's id. Raises RequestError for one that is no string, or has more than 256 bytes."""
+    if not isinstance(value, str):
+        raise RequestError(f"id {shown(value)}: it must be a string")
+    size = len(value.encode("utf-8", "surrogatepass"))
+    if size > MAX_ID_BYTES:
+        raise RequestError(f"id {shown(value)}: it has {size} bytes, at most {MAX_ID_BYTES}")
+    return value
 
-    Raises RequestError that names the input, what came and what the model takes.
+
+def as_arrays(
+    specs: Sequence[TensorSpec], tensors: Iterable[Tensor], limits: Limits | None = None
+) -> dict[str, Array]:
+    """The arrays that a model runs on, by input name; an image is an array of one object, its file's bytes.
+
+    Values are counted before they are converted. Raises RequestError that names the input, what came and what
+    the model takes.
     """
     given: dict[str, Tensor] = {}
     known = {spec.name for spec in specs}
     listed = ", ".join(f'"{spec.name}"' for spec in specs)
     for tensor in tensors:
         if tensor.name not in known:
-            raise RequestError(f'there is no input "{tensor.name}": the inputs are {listed}')
+            raise RequestError(f'there is no input "{shown(tensor.name)}": the inputs are {listed}')
         if tensor.name in given:
             raise RequestError(f'input "{tensor.name}" is given twice')
         given[tensor.name] = tensor
     if missing := [f'"{spec.name}"' for spec in specs if spec.name not in given]:
         raise RequestError(f"missing input {', '.join(missing)}: the inputs are {listed}")
     sizes: dict[str, int] = {}
-    return {spec.name: _as_array(spec, given[spec.name], sizes) for spec in specs}
+    most = (limits or Limits()).max_values
+    return {spec.name: _as_array(spec, given[spec.name], sizes, most) for spec in specs}
 
 
-def _as_array(spec: TensorSpec, tensor: Tensor, sizes: dict[str, int]) -> Array:
+def _as_array(spec: TensorSpec, tensor: Tensor, sizes: dict[str, int], most: int) -> Array:
     if tensor.datatype != spec.datatype:
         raise RequestError(
-            f'input "{spec.name}": datatype {tensor.datatype}, the model takes {spec.datatype}'
+            f'input "{spec.name}": datatype {shown(tensor.datatype)}, the model takes {spec.datatype}'
         )
     shape = _checked_shape(spec, tensor, sizes)
-    if isinstance(tensor.data, bytes):
+    count = math.prod(shape)
+    if isinstance(tensor.data, bytes) and spec.datatype != "BYTES":
         array = _from_bytes(spec, tensor.data)
     else:
-        array = _from_values(spec, tensor.data)
-    count = int(np.prod(shape, dtype=object))
+        array = _from_items(spec, tensor.data, shape, most)
     if array.size != count:
-        raise RequestError(f'input "{spec.name}": {array.size} values, shape {list(shape)} has {count}')
+        raise _wrong_count(spec, array.size, shape)
     if spec.image:
-        return np.frombuffer(checked_image(_image_bytes(spec, array.item())), np.uint8)
+        return _objects([_image_bytes(spec, array.item())])
     if spec.datatype == "BYTES":
         array = _texts(spec, array)
     try:
         return array.reshape(shape)
     except (ValueError, OverflowError) as error:  # empty, and too large for NumPy all the same
-        raise RequestError(f'input "{spec.name}": shape {list(shape)} is too large') from error
+        raise RequestError(f'input "{spec.name}": shape {shown(shape)} is too large') from error
+
+
+def _wrong_count(spec: TensorSpec, found: int | str, shape: Sequence[int]) -> RequestError:
+    has = f"shape {shown(shape)} has {shown(math.prod(shape))}"
+    return RequestError(f'input "{spec.name}": {found} values, {has}')
 
 
 def _checked_shape(spec: TensorSpec, tensor: Tensor, sizes: dict[str, int]) -> tuple[int, ...]:
@@ -116,11 +139,14 @@ def _checked_shape(spec: TensorSpec, tensor: Tensor, sizes: dict[str, int]) -> t
     shape = tuple(tensor.shape)
     fits = len(shape) == len(spec.shape) and all(map(_fits, shape, spec.shape))
     if not fits:
-        raise RequestError(f'input "{spec.name}": shape {list(shape)}, the model takes {spec.readable_shape}')
+        raise RequestError(
+            f'input "{spec.name}": shape {shown(shape)}, the model takes {spec.readable_shape}'
+        )
     for size, wanted in zip(shape, spec.shape, strict=True):
         if isinstance(wanted, str) and sizes.setdefault(wanted, size) != size:
             raise RequestError(
-                f'input "{spec.name}": dimension "{wanted}" is {size}, another input has {sizes[wanted]}'
+                f'input "{spec.name}": dimension "{wanted}" is {shown(size)}, another input has '
+                f"{shown(sizes[wanted])}"
             )
     return shape
 
@@ -130,8 +156,6 @@ def _fits(size: int, wanted: int | str | None) -> bool:
 
 
 def _from_bytes(spec: TensorSpec, data: bytes) -> Array:
-    if spec.datatype == "BYTES":
-        return np.array(_byte_strings(spec, data), object)
     dtype = DTYPES[spec.datatype]
     if len(data) % dtype.itemsize:
         raise RequestError(
@@ -140,13 +164,49 @@ def _from_bytes(spec: TensorSpec, data: bytes) -> Array:
     return np.frombuffer(data, dtype)
 
 
-def _byte_strings(spec: TensorSpec, data: bytes) -> list[bytes]:
+def _from_items(spec: TensorSpec, data: bytes | Sequence[Any], shape: Sequence[int], most: int) -> Array:
+    """Strings, and numbers that come one by one; they are counted first."""
+    count = math.prod(shape)
+    if isinstance(data, bytes):
+        return _objects(_byte_strings(spec, data, shape, most))
+    found = len(data) if spec.datatype == "BYTES" else _size(data, count)
+    if found != count:
+        raise _wrong_count(spec, f"more than {count}" if found > count else found, shape)
+    if count > most:
+        raise _too_many(spec, most)
+    return _from_values(spec, data if isinstance(data, list) else list(data))
+
+
+def _too_many(spec: TensorSpec, most: int) -> RequestError:
+    return RequestError(
+        f'input "{spec.name}": more than {most} strings, or values of JSON or of typed contents; numbers may '
+        "come as bytes",
+        413,
+    )
+
+
+def _size(values: Sequence[Any], most: int, depth: int = 0) -> int:
+    """How many values nested lists have; counting ends beyond `most`."""
+    if depth == _MAX_RANK or not values or not isinstance(values[0], list):
+        return len(values)
+    found = 0
+    for value in values:
+        found += _size(value, most, depth + 1) if isinstance(value, list) else 1
+        if found > most:
+            break
+    return found
+
+
+def _byte_strings(spec: TensorSpec, data: bytes, shape: Sequence[int], most: int) -> list[bytes]:
     """Each element is its length, four bytes, and its bytes."""
-    found, at = [], 0
+    found: list[bytes] = []
+    at, count = 0, math.prod(shape)
     while at < len(data):
         end = at + 4 + int.from_bytes(data[at : at + 4], "little")
         if at + 4 > len(data) or end > len(data):
             raise RequestError(f'input "{spec.name}": a length among the BYTES goes beyond the data')
+        if len(found) == min(count, most):
+            raise _too_many(spec, most) if count > most else _wrong_count(spec, f"more than {count}", shape)
         found.append(data[at + 4 : end])
         at = end
     return found
@@ -154,7 +214,9 @@ def _byte_strings(spec: TensorSpec, data: bytes) -> list[bytes]:
 
 def _from_values(spec: TensorSpec, values: Sequence[Any]) -> Array:
     if spec.datatype == "BYTES":
-        return _strings(spec, values)
+        if not all(isinstance(value, str | bytes) for value in values):
+            raise RequestError(f'input "{spec.name}": BYTES are a flat list of strings')
+        return _objects(values)
     dtype = DTYPES[spec.datatype]
     try:
         array = np.array(values)
@@ -171,11 +233,10 @@ def _from_values(spec: TensorSpec, values: Sequence[Any]) -> Array:
     return converted
 
 
-def _strings(spec: TensorSpec, values: Sequence[Any]) -> Array:
+def _objects(values: Sequence[Any]) -> Array:
+    """One dimension, whatever the values are."""
     flat = np.empty(len(values), object)
     flat[:] = list(values)
-    if not all(isinstance(value, str | bytes) for value in flat):
-        raise RequestError(f'input "{spec.name}": BYTES are a flat list of strings')
     return flat
 
 
@@ -190,7 +251,12 @@ def _texts(spec: TensorSpec, array: Array) -> Array:
 def _image_bytes(spec: TensorSpec, value: str | bytes) -> bytes:
     if isinstance(value, bytes):
         return value
+    pieces = []
     try:  # JSON has no bytes
-        return base64.b64decode(value, validate=True)
+        for at in range(0, len(value), _BASE64_PIECE):
+            piece = value[at : at + _BASE64_PIECE]
+            last = at + len(piece) == len(value)
+            pieces.append(base64.b64decode(piece if last else piece.replace("=", "!"), validate=True))
     except (binascii.Error, ValueError) as error:
         raise RequestError(f'input "{spec.name}": JSON carries an image as base64 ({error})') from error
+    return b"".join(pieces)

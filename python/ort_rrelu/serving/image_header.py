@@ -1,0 +1,127 @@
+"""The header of a JPEG or PNG file, read without decoding, and the parts of the file that its pixels need.
+
+Whatever else a file carries (text, profiles, EXIF, thumbnails, frames of an animation) does not change its
+pixels here, but costs time and memory to read: compressed text, thousands of small parts. So it is left out.
+Formats: PNG (W3C, third edition), section 5; JPEG (ITU-T T.81), annex B.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+
+__all__ = ["ImageFile", "read_header"]
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_PARTS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+_JPEG = b"\xff\xd8"
+_MAX_PARTS = 2**16  # an encoder that writes 1 KiB a part needs no more for 64 MiB
+_MAX_SCANS = 64  # each costs as much as a whole image, and needs a few bytes; encoders write about ten
+
+_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
+_SIZES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the others of the row are DHT, JPG, DAC
+_APP0, _APP14, _APP15, _COMMENT = 0xE0, 0xEE, 0xEF, 0xFE
+_NEEDED_APPS = {_APP0, _APP14}  # JFIF and Adobe: which colours the components are
+_ALONE = {0x01, *range(0xD0, 0xD8)}  # TEM and RSTn have no length
+_MARKER = re.compile(rb"\xff[^\x00\xff]")
+_BEHIND_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """Size in pixels, format as Pillow names it, and the bytes that the pixels need."""
+
+    width: int
+    height: int
+    form: str
+    data: bytes
+
+    @property
+    def pixels(self) -> int:
+        """Their number."""
+        return self.width * self.height
+
+
+def read_header(data: bytes) -> ImageFile:
+    """What a file says of itself. Raises ValueError when it is no JPEG or PNG, or damaged before its pixels.
+
+    The time it takes depends on the file's bytes only, not on what they would decompress to.
+    """
+    if data.startswith(_PNG):
+        return _png(data)
+    if data.startswith(_JPEG):
+        return _jpeg(data)
+    raise ValueError("it begins with neither PNG's nor JPEG's signature")
+
+
+def _png(data: bytes) -> ImageFile:
+    kept: list[tuple[int, int]] = [(0, len(_PNG))]
+    width = height = 0
+    at = len(_PNG)
+    for count in range(_MAX_PARTS):
+        if at + 8 > len(data):
+            raise ValueError("the file ends before its chunk IEND")
+        size, kind = struct.unpack_from(">I4s", data, at)
+        end = at + 12 + size
+        if end > len(data):
+            raise ValueError(f"the file ends within its chunk {kind!r}")
+        if (kind == b"IHDR") != (count == 0):
+            raise ValueError("its chunk IHDR is not the first, or not the only one")
+        if kind == b"IHDR":
+            if size != 13:
+                raise ValueError(f"its chunk IHDR has {size} bytes, not 13")
+            width, height = struct.unpack_from(">II", data, at + 8)
+        if kind in _PNG_PARTS:
+            kept.append((at, end))
+        elif not kind[0] & 0x20:
+            raise ValueError(f"its chunk {kind!r} is unknown, and needed to show it")
+        at = end
+        if kind == b"IEND":
+            return _image(width, height, "PNG", data, kept)
+    raise ValueError(f"it has more than {_MAX_PARTS} chunks")
+
+
+def _jpeg(data: bytes) -> ImageFile:
+    kept: list[tuple[int, int]] = [(0, 2)]
+    size: tuple[int, int] | None = None
+    scans, at = 0, 2
+    for _ in range(_MAX_PARTS):
+        found = _MARKER.search(data, at)  # what is between segments is skipped, as libjpeg does
+        if found is None:
+            raise ValueError("the file ends before its end marker")
+        start, at = found.span()
+        marker = data[at - 1]
+        if marker == _EOI:
+            if size is None or not scans:
+                raise ValueError("it has no frame or no scan")
+            kept.append((start, at))
+            return _image(*size, "JPEG", data, kept)
+        if marker in _ALONE or marker == _SOI:
+            raise ValueError(f"a marker 0x{marker:02X} is where a segment should begin")
+        length = int.from_bytes(data[at : at + 2], "big")
+        at += length
+        if length < 2 or at > len(data):
+            raise ValueError("the file ends within a segment")
+        if marker in _SIZES:
+            if size is not None or length < 8:
+                raise ValueError("it has two frame headers, or a short one")
+            height, width = struct.unpack_from(">HH", data, start + 5)
+            size = (width, height)
+        if marker == _SOS:
+            scans += 1
+            found = _BEHIND_SCAN.search(data, at)
+            if scans > _MAX_SCANS or found is None:
+                raise ValueError(f"it has more than {_MAX_SCANS} scans, or ends within one")
+            at = found.start()
+        if marker in _NEEDED_APPS or not (_APP0 <= marker <= _APP15 or marker == _COMMENT):
+            kept.append((start, at))
+    raise ValueError(f"it has more than {_MAX_PARTS} segments")
+
+
+def _image(width: int, height: int, form: str, data: bytes, kept: list[tuple[int, int]]) -> ImageFile:
+    if not width or not height:
+        raise ValueError(f"its size is {width} x {height}")
+    whole = sum(end - start for start, end in kept) == len(data)
+    needed = data if whole else b"".join([data[start:end] for start, end in kept])
+    return ImageFile(width, height, form, needed)
