@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
+from torch.fx import Proxy
 
 from ort_rrelu import schema
 from ort_rrelu.arguments import as_seed, as_step
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.node_attributes import check_bounds
-from ort_rrelu.torch import ops
+from ort_rrelu.torch import ops, sharding, tracing, transforms
 
 __all__ = ["RReLU"]
 
@@ -31,14 +31,6 @@ def _as_tensor(step: int) -> Tensor:
     if not torch.compiler.is_compiling():
         as_step(step)
     return torch.full((), step, dtype=torch.int64)
-
-
-def _transforming() -> bool:
-    """Is forward-mode differentiation or torch.func at work, for which a custom op has no rules?"""
-    if torch.compiler.is_compiling():
-        return False
-    functorch = torch._C._functorch.peek_interpreter_stack() is not None
-    return functorch or forward_ad._current_level >= 0
 
 
 class RReLU(torch.nn.RReLU):
@@ -85,20 +77,23 @@ class RReLU(torch.nn.RReLU):
 
     def forward(self, x: Tensor, step: int | Tensor | None = None) -> Tensor:
         """RReLU of x. step: int64, the number of the draw, for a seeded module only; the counter stays."""
+        if isinstance(x, Proxy) or isinstance(step, Proxy):
+            return self._traced(x, step)
         if step is not None and self.seed is None:
             raise InvalidValueError(f"step={step!r}: only a module with a seed takes a step")
+        if type(x) is not Tensor:
+            sharding.check(x, self.training, self.seed)
         y = self._activate(x, self._step(step))
         return x.copy_(y) if self.inplace else y
 
-    def _activate(self, x: Tensor, step: Tensor | None) -> Tensor:
-        if not _transforming():
-            return self._rrelu(x, step)[0]
-        # The noise is a constant of the differentiation; torch has every rule for the product.
-        return x * self._rrelu(x.detach(), step)[1]
+    def _traced(self, x: Any, step: Any) -> Any:
+        own_forward = type(self).forward is RReLU.forward and "forward" not in vars(self)
+        return tracing.call_module(self, x, step, own_forward=own_forward)
 
-    def _rrelu(self, x: Tensor, step: Tensor | None) -> tuple[Tensor, Tensor]:
-        both: tuple[Tensor, Tensor] = ops.rrelu(x, self.lower, self.upper, self.training, self.seed, step)
-        return both
+    def _activate(self, x: Tensor, step: Tensor | None) -> Tensor:
+        arguments = x, self.lower, self.upper, self.training, self.seed, step
+        y: Tensor = transforms.activate(*arguments) if transforms.active() else ops.rrelu(*arguments)[0]
+        return y
 
     def _step(self, step: int | Tensor | None) -> Tensor | None:
         if isinstance(step, Tensor):
@@ -109,6 +104,8 @@ class RReLU(torch.nn.RReLU):
             return None
         if self.step is None:
             raise InvalidValueError(f"seed={self.seed} was set after construction: use RReLU(seed=...)")
+        if transforms.active():
+            return transforms.next_step(self.step)
         # What compiled code on CUDA computes may be a graph's memory, in which nothing can be remembered.
         remember = not (self.step.is_cuda and torch.compiler.is_compiling())
         taken: Tensor = ops.next_step(self.step, remember)
