@@ -10,7 +10,8 @@ except ImportError as error:
 
 from ort_rrelu.torch.export import export
 from ort_rrelu.torch.module import RReLU
+from ort_rrelu.torch.replace import replace_rrelu
 from ort_rrelu.torch.torchscript import torchscript_symbolics
 from ort_rrelu.torch.translation import translation_table
 
-__all__ = ["RReLU", "export", "torchscript_symbolics", "translation_table"]
+__all__ = ["RReLU", "export", "replace_rrelu", "torchscript_symbolics", "translation_table"]

@@ -71,8 +71,20 @@ class RReLU(torch.nn.RReLU):
     ) -> None:
         super().__init__(lower, upper, inplace)
         check_bounds(lower, upper)
+        self._count(seed)
+
+    @classmethod
+    def adopt(cls, module: torch.nn.RReLU, seed: int | None, device: torch.device | None = None) -> None:
+        """Make a module of torch one of ours: the object stays, with all that it holds or is held by.
+
+        Its bounds must be allowed, and seed be as in __init__; device is that of the counter.
+        """
+        module.__class__ = cls
+        cls._count(module, seed, device)  # type: ignore[arg-type]
+
+    def _count(self, seed: int | None, device: torch.device | None = None) -> None:
         self.seed = None if seed is None else as_seed(seed)
-        counter = None if seed is None else torch.zeros((), dtype=torch.int64)
+        counter = None if seed is None else torch.zeros((), dtype=torch.int64, device=device)
         self.register_buffer("step", counter, persistent=False)
 
     def forward(self, x: Tensor, step: int | Tensor | None = None) -> Tensor:
