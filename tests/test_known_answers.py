@@ -50,6 +50,12 @@ def test_philox(row: tuple[list[str], list[str]]) -> None:
     assert [f"{word:08x}" for word in reference.philox(words[:4], key)] == row[1]
 
 
+@pytest.mark.parametrize("row", known_answers.rows("fnv1a"), ids=_ids)
+def test_fnv1a(row: tuple[list[str], list[str]]) -> None:
+    arguments, (expected,) = row
+    assert reference.fnv1a(*arguments or [""]) == int(expected, 16)
+
+
 @pytest.mark.parametrize("row", known_answers.rows("derived_seed"), ids=_ids)
 def test_derived_seed(row: tuple[list[str], list[str]]) -> None:
     base, index = map(int, row[0])

@@ -25,6 +25,7 @@ _LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "contiguous": lambda x: x,
     "channels_last": lambda x: x.contiguous(memory_format=torch.channels_last),
     "transposed": lambda x: x.transpose(1, 3),
+    "at an offset": lambda x: x[1:],
     "sliced": lambda x: x[:, 1:, ::2],
     "flipped and sliced": lambda x: x.flip(3)[..., 1:],
     "expanded": lambda x: x[:, :1].expand(-1, 5, -1, -1),

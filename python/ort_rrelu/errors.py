@@ -9,6 +9,7 @@ __all__ = [
     "LibraryError",
     "MissingPackageError",
     "ModelFileError",
+    "RandomnessError",
 ]
 
 
@@ -42,3 +43,7 @@ class ConversionError(Error, RuntimeError):
 
 class DivergedError(Error, ArithmeticError):
     """A training step gave a loss or parameters that are not finite; the state before it was kept."""
+
+
+class RandomnessError(Error, RuntimeError):
+    """A random call where torch.vmap was not told whether samples share random numbers."""

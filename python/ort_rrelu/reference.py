@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from ort_rrelu import library, reserve, schema
 from ort_rrelu.arguments import Array, as_gradient, as_input, as_output, as_params, as_rrelu_function
 
-__all__ = ["derive_seed", "philox", "rrelu", "rrelu_grad", "slopes"]
+__all__ = ["derive_seed", "fnv1a", "philox", "rrelu", "rrelu_grad", "slopes"]
 
 _LOW32 = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
@@ -48,6 +48,14 @@ def derive_seed(base: int, index: int) -> int:
     """
     words = philox([index & 0xFFFFFFFF, (index >> 32) & 0xFFFFFFFF, 0, _DERIVED], base)
     return (int(words[0]) | int(words[1]) << 32) & (2**63 - 1)
+
+
+def fnv1a(text: str) -> int:
+    """FNV-1a, 64 bits, of the text in UTF-8: numbers what has a name, for `derive_seed`."""
+    number = 0xCBF29CE484222325
+    for byte in text.encode():
+        number = (number ^ byte) * 0x100000001B3 & (2**64 - 1)
+    return number
 
 
 def slopes(

@@ -11,8 +11,16 @@ except ImportError as error:
 from ort_rrelu.torch.export import export
 from ort_rrelu.torch.module import RReLU
 from ort_rrelu.torch.patching import patch_onnx_export
+from ort_rrelu.torch.replace import replace_rrelu
 from ort_rrelu.torch.translation import translation_table
 
 torchscript_symbolics = patch_onnx_export  # its name when it served one of the exporters
 
-__all__ = ["RReLU", "export", "patch_onnx_export", "torchscript_symbolics", "translation_table"]
+__all__ = [
+    "RReLU",
+    "export",
+    "patch_onnx_export",
+    "replace_rrelu",
+    "torchscript_symbolics",
+    "translation_table",
+]

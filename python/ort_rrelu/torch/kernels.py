@@ -46,6 +46,14 @@ def _number(value: int | Tensor) -> int:
     return 0 if isinstance(value, Tensor) else value
 
 
+def _read_only(tensor: Tensor) -> int:
+    """The address of a tensor that is only read: a copy-on-write one (torch._lazy_clone) stays lazy."""
+    if not torch._C._is_cow_tensor(tensor):  # type: ignore[attr-defined]
+        return tensor.data_ptr()
+    storage: int = torch._C._data_address(tensor)  # type: ignore[attr-defined]
+    return storage + int(tensor.storage_offset()) * tensor.element_size()
+
+
 def _address(value: int | Tensor) -> int | None:
     return value.data_ptr() if isinstance(value, Tensor) else None
 
@@ -63,7 +71,7 @@ def forward(
         _number(number.step),
         torch.get_num_threads(),
     )
-    addresses = x.data_ptr(), y.data_ptr(), noise.data_ptr()
+    addresses = _read_only(x), y.data_ptr(), noise.data_ptr()
     if x.is_cuda:
         call = library.CudaCall(_stream(x), _address(number.seed), _address(number.step))
         library.cuda_forward(params, call, *addresses, 0, x.numel())
@@ -74,7 +82,7 @@ def forward(
 def backward(dtype: int, dy: Tensor, noise: Tensor, dx: Tensor) -> None:
     """dX of contiguous tensors."""
     params = library.Params(dtype, num_threads=torch.get_num_threads())
-    addresses = dy.data_ptr(), noise.data_ptr(), dx.data_ptr()
+    addresses = _read_only(dy), _read_only(noise), dx.data_ptr()
     if dy.is_cuda:
         library.cuda_backward(params, library.CudaCall(_stream(dy)), *addresses, 0, dx.numel())
     else:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
+from torch.fx import Proxy
 
 from ort_rrelu import schema
 from ort_rrelu.arguments import as_seed, as_step
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.node_attributes import check_bounds
-from ort_rrelu.torch import ops
+from ort_rrelu.torch import ops, sharding, tracing, transforms
 
 __all__ = ["RReLU"]
 
@@ -31,14 +31,6 @@ def _as_tensor(step: int) -> Tensor:
     if not torch.compiler.is_compiling():
         as_step(step)
     return torch.full((), step, dtype=torch.int64)
-
-
-def _transforming() -> bool:
-    """Is forward-mode differentiation or torch.func at work, for which a custom op has no rules?"""
-    if torch.compiler.is_compiling():
-        return False
-    functorch = torch._C._functorch.peek_interpreter_stack() is not None
-    return functorch or forward_ad._current_level >= 0
 
 
 class RReLU(torch.nn.RReLU):
@@ -78,26 +70,42 @@ class RReLU(torch.nn.RReLU):
         seed: int | None = None,
     ) -> None:
         super().__init__(*check_bounds(lower, upper), inplace)
+        self._count(seed)
+
+    @classmethod
+    def adopt(cls, module: torch.nn.RReLU, seed: int | None, device: torch.device | None = None) -> None:
+        """Make a module of torch one of ours: the object stays, with all that it holds or is held by.
+
+        Its bounds must be allowed, and seed be as in __init__; device is that of the counter.
+        """
+        module.lower, module.upper = check_bounds(module.lower, module.upper)
+        module.__class__ = cls
+        cls._count(module, seed, device)  # type: ignore[arg-type]
+
+    def _count(self, seed: int | None, device: torch.device | None = None) -> None:
         self.seed = None if seed is None else as_seed(seed)
-        counter = None if seed is None else torch.zeros((), dtype=torch.int64)
+        counter = None if seed is None else torch.zeros((), dtype=torch.int64, device=device)
         self.register_buffer("step", counter, persistent=False)
 
     def forward(self, x: Tensor, step: int | Tensor | None = None) -> Tensor:
         """RReLU of x. step: int64, the number of the draw, for a seeded module only; the counter stays."""
+        if isinstance(x, Proxy) or isinstance(step, Proxy):
+            return self._traced(x, step)
         if step is not None and self.seed is None:
             raise InvalidValueError(f"step={step!r}: only a module with a seed takes a step")
+        if type(x) is not Tensor:
+            sharding.check(x, self.training, self.seed)
         y = self._activate(x, self._step(step))
         return x.copy_(y) if self.inplace else y
 
-    def _activate(self, x: Tensor, step: Tensor | None) -> Tensor:
-        if not _transforming():
-            return self._rrelu(x, step)[0]
-        # The noise is a constant of the differentiation; torch has every rule for the product.
-        return x * self._rrelu(x.detach(), step)[1]
+    def _traced(self, x: Any, step: Any) -> Any:
+        own_forward = type(self).forward is RReLU.forward and "forward" not in vars(self)
+        return tracing.call_module(self, x, step, own_forward=own_forward)
 
-    def _rrelu(self, x: Tensor, step: Tensor | None) -> tuple[Tensor, Tensor]:
-        both: tuple[Tensor, Tensor] = ops.rrelu(x, self.lower, self.upper, self.training, self.seed, step)
-        return both
+    def _activate(self, x: Tensor, step: Tensor | None) -> Tensor:
+        arguments = x, self.lower, self.upper, self.training, self.seed, step
+        y: Tensor = transforms.activate(*arguments) if transforms.active() else ops.rrelu(*arguments)[0]
+        return y
 
     def _step(self, step: int | Tensor | None) -> Tensor | None:
         if isinstance(step, Tensor):
@@ -108,6 +116,8 @@ class RReLU(torch.nn.RReLU):
             return None
         if self.step is None:
             raise InvalidValueError(f"seed={self.seed} was set after construction: use RReLU(seed=...)")
+        if transforms.active():
+            return transforms.next_step(self.step)
         # What compiled code on CUDA computes may be a graph's memory, in which nothing can be remembered.
         remember = not (self.step.is_cuda and torch.compiler.is_compiling())
         taken: Tensor = ops.next_step(self.step, remember)

@@ -18,12 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ort_rrelu import schema
+from ort_rrelu import library, schema
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.recomputation import Steps
 from ort_rrelu.torch import kernels
 
-__all__ = ["next_step", "rrelu", "rrelu_grad"]
+__all__ = ["check_arguments", "next_step", "rrelu", "rrelu_grad"]
 
 _DTYPES = {getattr(torch, dtype.name): number for dtype, number in schema.DTYPES.items()}
 _NAMESPACE = schema.DOMAIN
@@ -49,9 +49,18 @@ _steps = Steps(_Autograd())
 
 
 def _dtype(x: Tensor) -> int:
-    if x.dtype not in _DTYPES:
-        raise InvalidTypeError(f"x has dtype {x.dtype}: it must be one of {', '.join(map(str, _DTYPES))}")
-    return _DTYPES[x.dtype]
+    return _number(x.dtype)
+
+
+def _number(dtype: torch.dtype) -> int:
+    if dtype not in _DTYPES:
+        raise InvalidTypeError(f"x has dtype {dtype}: it must be one of {', '.join(map(str, _DTYPES))}")
+    return _DTYPES[dtype]
+
+
+def check_arguments(dtype: torch.dtype, lower: float, upper: float) -> None:
+    """Raise what the op would raise for these."""
+    library.check(library.Params(_number(dtype), lower, upper))
 
 
 def _capturing(counter: Tensor) -> bool:

@@ -1,0 +1,195 @@
+"""RReLU under torch.func and forward-mode differentiation: batching rules, and steps taken there.
+
+torch.vmap follows torch.nn.functional.dropout in train mode:
+    randomness="error": refused.
+    randomness="same": every sample draws the slopes of a sample's shape, as the call on one sample alone.
+    randomness="different": the slopes of the samples as one tensor, with the vmapped dimension in front; so
+        vmap(module, randomness="different")(x) is module(x). Nested vmaps put the outer dimension first.
+A counted module takes one step for the whole call. Where each sample has a step of its own (step= is vmapped
+over), each draws what it draws alone at that step, whatever the randomness.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._C import DispatchKey, DispatchKeySet, _functorch
+from torch._functorch.pyfunctorch import (
+    VmapInterpreter,
+    retrieve_all_functorch_interpreters,
+    retrieve_current_functorch_interpreter,
+)
+from torch.autograd import forward_ad
+
+from ort_rrelu import schema
+from ort_rrelu.errors import InvalidValueError, RandomnessError
+from ort_rrelu.torch import ops
+
+__all__ = ["activate", "active", "next_step"]
+
+Both = tuple[Tensor, Tensor]  # y and noise
+
+# The vmap of torch.autograd.functional, which refuses torch's own random numbers. It maps over directions
+# of differentiation, never over x.
+_LEGACY_VMAP = DispatchKeySet(torch._C._dispatch_key_parse("VmapMode"))
+_LIBRARY = torch.library.Library(schema.DOMAIN, "FRAGMENT")  # type: ignore[no-untyped-call]
+_VMAP_KEYS = DispatchKeySet(DispatchKey.FuncTorchVmapMode) | DispatchKeySet(DispatchKey.FuncTorchBatched)
+
+
+def active() -> bool:
+    """Is forward-mode differentiation or torch.func at work, for which a custom op has no rules?"""
+    return _in_torch_func() or forward_ad._current_level >= 0
+
+
+def _in_torch_func() -> bool:
+    return _functorch.peek_interpreter_stack() is not None
+
+
+def _eval_slope(dtype: torch.dtype, lower: float, upper: float) -> float:
+    ops.check_arguments(dtype, lower, upper)
+    return (ctypes.c_float(lower).value + ctypes.c_float(upper).value) / 2
+
+
+# As torch.compiler.assume_constant_result, which would import the compiler. Compiled code is guarded on the
+# stack of transforms anyway.
+_in_torch_func._dynamo_marked_constant = True  # type: ignore[attr-defined]
+_eval_slope._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def activate(x: Tensor, lower: float, upper: float, training: bool, seed: int | None, step: Any) -> Tensor:
+    """RReLU of x in operators of torch, which has every rule for them; the slopes are constants."""
+    if training:
+        with _without_legacy_vmap():
+            noise: Tensor = ops.rrelu(x.detach(), lower, upper, True, seed, step)[1]
+        return x * noise
+    return torch.nn.functional.leaky_relu(x, _eval_slope(x.dtype, lower, upper))
+
+
+def next_step(counter: Tensor) -> Tensor:
+    """The step of a counted call. A refused one leaves the counter alone."""
+    for interpreter in retrieve_all_functorch_interpreters():
+        if isinstance(interpreter, VmapInterpreter):
+            _refuse_error_mode(interpreter)
+    if not _functorch.is_functorch_wrapped_tensor(counter):
+        with torch._C._DisableFuncTorch(), _without_legacy_vmap():
+            taken: Tensor = ops.next_step(counter)
+            return taken
+    if _is_vmapped(counter):
+        raise InvalidValueError(
+            "the step counter is vmapped over (torch.func.stack_module_state makes such buffers): the models "
+            "would share one seed, and so their slopes; use modules without a seed, or pass step= with "
+            "numbers that differ"
+        )
+    step = counter.clone()
+    counter.add_(1)
+    return step
+
+
+def _without_legacy_vmap() -> AbstractContextManager[Any]:
+    if torch.compiler.is_compiling():
+        return nullcontext()
+    guard: AbstractContextManager[Any] = torch._C._ExcludeDispatchKeyGuard(_LEGACY_VMAP)
+    return guard
+
+
+def _is_vmapped(tensor: Tensor) -> bool:
+    while _functorch.is_functorch_wrapped_tensor(tensor):
+        if _functorch.is_batchedtensor(tensor):
+            return True
+        tensor = _functorch.get_unwrapped(tensor)
+    return False
+
+
+def _refuse_error_mode(interpreter: VmapInterpreter) -> None:
+    if interpreter.randomness() == "error":
+        raise RandomnessError(
+            "vmap: RReLU in train mode called a random operation while in randomness error mode: give "
+            "torch.vmap randomness='different' for other slopes for each sample, 'same' for shared ones, or "
+            "vmap over step= too; where a transform has no such argument (torch.func.hessian), write "
+            "torch.func.jacfwd(torch.func.jacrev(f), randomness='same')"
+        )
+
+
+@contextmanager
+def _lowered() -> Iterator[None]:
+    """Calls go on to what is below this vmap."""
+    with torch._C._ExcludeDispatchKeyGuard(_VMAP_KEYS):
+        yield
+
+
+def _in_front(tensor: Tensor, dim: int | None, size: int) -> Tensor:
+    """The samples as one tensor; what is not vmapped over is repeated, without a copy."""
+    return tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
+
+
+def _vmapped_rrelu(
+    _keys: Any,
+    x: Tensor,
+    lower: float,
+    upper: float,
+    training: bool,
+    seed: int | None = None,
+    step: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    interpreter = retrieve_current_functorch_interpreter()
+    assert isinstance(interpreter, VmapInterpreter)
+    level = interpreter.level()
+    x, dim = _functorch._unwrap_batched(x, level)
+    step, step_dim = (None, None) if step is None else _functorch._unwrap_batched(step, level)
+
+    def call(tensor: Tensor, step: Tensor | None = step) -> Both:
+        both: Both = ops.rrelu(tensor, lower, upper, training, seed, step)
+        return both
+
+    def rule() -> tuple[Both, int | None]:
+        if not training:
+            return call(x), dim
+        if seed is not None and step is not None and step_dim is not None:
+            samples = _in_front(x, dim, interpreter.batch_size())
+            return _each_alone(call, samples, step.movedim(step_dim, 0)), 0
+        _refuse_error_mode(interpreter)
+        if interpreter.randomness() == "different":
+            return call(_in_front(x, dim, interpreter.batch_size())), 0
+        if dim is None:
+            return call(x), None
+        return _with_shared_slopes(call, x.movedim(dim, 0)), 0
+
+    with _lowered():
+        (y, noise), out_dim = rule()
+    if out_dim is None:
+        return y, noise
+    return _functorch._add_batch_dim(y, out_dim, level), _functorch._add_batch_dim(noise, out_dim, level)
+
+
+def _each_alone(call: Callable[[Tensor, Tensor], Both], samples: Tensor, steps: Tensor) -> Both:
+    if not len(samples):
+        return torch.empty_like(samples), torch.empty_like(samples)
+    pairs = [call(sample, step) for sample, step in zip(samples, steps, strict=True)]
+    ys, noises = zip(*pairs, strict=True)
+    return torch.stack(ys), torch.stack(noises)
+
+
+def _with_shared_slopes(call: Callable[[Tensor], Both], samples: Tensor) -> Both:
+    # Of zeros the noise is the slope everywhere.
+    slopes = call(samples.new_zeros(samples.shape[1:]))[1]
+    noise = torch.where(samples <= 0, slopes, 1)
+    return samples * noise, noise
+
+
+def _vmapped_gradient(
+    info: Any, in_dims: tuple[int | None, int | None], dy: Tensor, noise: Tensor
+) -> tuple[Tensor, int]:
+    pairs = zip((dy, noise), in_dims, strict=True)
+    return ops.rrelu_grad(*(_in_front(tensor, dim, info.batch_size) for tensor, dim in pairs)), 0
+
+
+# Not register_vmap: it is not asked where no argument is vmapped over, and such a call is random, too.
+_LIBRARY.impl(  # type: ignore[no-untyped-call]
+    "rrelu", _vmapped_rrelu, "FuncTorchVmapMode", with_keyset=True
+)
+ops.rrelu_grad.register_vmap(_vmapped_gradient)
