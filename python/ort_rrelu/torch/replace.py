@@ -42,7 +42,8 @@ def replace_rrelu(model: Network, *, seed: int | None = None) -> Network:
 
     Raises:
         InvalidTypeError (a TypeError), InvalidValueError (a ValueError): model or seed is not allowed, a
-            module's bounds are not numbers that are, or it has an attribute `seed` or `step`. The model is as it was.
+            module's bounds are not, or are parameters, or it has an attribute `seed` or `step`. The model is
+            as it was.
     """
     if not isinstance(model, nn.Module):
         raise InvalidTypeError(f"model is of type {type(model).__name__}: it must be a torch.nn.Module")
@@ -81,7 +82,7 @@ def _check(name: str, module: nn.RReLU) -> None:
         raise type(error)(f"RReLU module {name!r}: {error}") from error
     for bound in ("lower", "upper"):
         if bound not in vars(module):
-            raise InvalidValueError(f"RReLU module {name!r}: {bound} is a parameter or buffer: give it a number")
+            raise InvalidValueError(f"RReLU module {name!r}: {bound} is a parameter or buffer, not a number")
     for attribute in ("seed", "step"):
         if hasattr(module, attribute):
             raise InvalidValueError(f"RReLU module {name!r} has an attribute {attribute}, which ours needs")
