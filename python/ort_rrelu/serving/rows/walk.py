@@ -237,10 +237,10 @@ def _inferred(node: onnx.NodeProto, inputs: Sequence[Value | None], opset: int) 
 
 def _ends_onnx(node: onnx.NodeProto) -> bool:
     """Does shape inference end the process on such a node? onnx 1.23 reads beyond its lists."""
-    numbers = {a.name: a.i for a in node.attribute}
+    numbers: dict[str, int] = {a.name: a.i for a in node.attribute}
     if node.op_type == "Split":
-        return bool(numbers.get("num_outputs", len(node.output)) != len(node.output))
-    return bool(node.op_type == "GatherND" and numbers.get("batch_dims", 0) < 0)
+        return numbers.get("num_outputs", len(node.output)) != len(node.output)
+    return node.op_type == "GatherND" and numbers.get("batch_dims", 0) < 0
 
 
 def _misfit(error: Exception) -> MixingError:
