@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
 
 import ort_rrelu
 from ort_rrelu import reference
@@ -30,6 +31,7 @@ _LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "flipped and sliced": lambda x: x.flip(3)[..., 1:],
     "expanded": lambda x: x[:, :1].expand(-1, 5, -1, -1),
     "size 1": lambda x: x[:1, :, :1].transpose(0, 2),
+    "odd stride of size 1": lambda x: x[:, :1].contiguous().as_strided((2, 1, 3, 5), (15, 77, 5, 1)),
     "0-d": lambda x: -x[0, 0, 0, 0].abs(),
     "empty": lambda x: x[:, :0],
 }
@@ -79,13 +81,16 @@ def test_gradient_is_dy_times_noise(
     assert_same_bits(array(x.grad), reference.rrelu_grad(array(dy), noise))
 
 
-@pytest.mark.parametrize("layout", [f for name, f in _LAYOUTS.items() if name != "empty"])
+@every_layout
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 def test_memory_format_is_kept_as_by_any_activation(
     layout: Callable[[Tensor], Tensor], training: bool
 ) -> None:
     x = layout(_images())
-    assert RReLU().train(training)(x).stride() == nn.LeakyReLU()(x).stride()
+    module, expected = RReLU().train(training), nn.LeakyReLU()(x).stride()
+    assert module(x).stride() == expected
+    with FakeTensorMode() as mode:
+        assert module(mode.from_tensor(x)).stride() == expected
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])

@@ -49,6 +49,17 @@ class RReLU(torch.nn.RReLU):
     asks for step=. A trace or ExportedProgram of a seeded module is stateless: without step= it draws step 0
     at every call. torch.jit.script does not take this class.
 
+    torch.fx writes a call of the module into its graph, as for torch's own layers: modes that are set later
+    count, and so does each call. An RReLU that is the root of the trace, has hooks, or a subclass with a
+    forward of its own, is refused.
+
+    In train mode torch.vmap follows torch.nn.functional.dropout: randomness="error", the default, is refused;
+    with "same" each sample has the slopes that it has alone; with "different" the samples have those of the
+    samples as one tensor, the vmapped dimension in front, so that vmap(module)(x) is module(x). The call
+    takes one step. Where step= is vmapped over, each sample draws alone at its step, in all three.
+
+    A DTensor in train mode must be replicated and the module have a seed; in eval mode any sharding will do.
+
     Args:
         lower, upper: finite in float32, lower <= upper; a tensor of one element is taken as its number.
         inplace: write y into x.

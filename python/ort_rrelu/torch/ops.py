@@ -68,6 +68,15 @@ def _capturing(counter: Tensor) -> bool:
     return counter.is_cuda and torch.cuda.is_current_stream_capturing()
 
 
+def _empty(contiguous: Tensor) -> Tensor:
+    # Axes of one element may have any stride in a contiguous tensor; results have the usual ones, as torch's.
+    return torch.empty_like(contiguous, memory_format=torch.contiguous_format)
+
+
+def _fake(x: Tensor) -> Tensor:
+    return _empty(x) if x.is_contiguous() else torch.empty_like(x)
+
+
 def _laid_out_as(x: Tensor, contiguous: Tensor) -> Tensor:
     """Slopes follow the logical order of elements; results keep x's memory format."""
     return contiguous if x.is_contiguous() else torch.empty_like(x).copy_(contiguous)
@@ -88,7 +97,8 @@ def rrelu(
     kernels.check_device(x)
     drawn = kernels.draw(x.device, seed, step) if training else None
     array = x.contiguous()
-    y, noise = torch.empty_like(array), torch.empty_like(array)
+    y = _empty(array)
+    noise = torch.empty_like(y)
     kernels.forward(dtype, (lower, upper), drawn, array, y, noise)
     return _laid_out_as(x, y), _laid_out_as(x, noise)
 
@@ -96,7 +106,7 @@ def rrelu(
 @rrelu.register_fake
 def _(x: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
     _dtype(x)
-    return torch.empty_like(x), torch.empty_like(x)
+    return _fake(x), _fake(x)
 
 
 @torch.library.custom_op(f"{_NAMESPACE}::rrelu_grad", mutates_args=())
@@ -110,14 +120,14 @@ def rrelu_grad(dy: Tensor, noise: Tensor) -> Tensor:
             f"they must be {dy.dtype} and {list(dy.shape)}, as dy"
         )
     gradient, factor = dy.contiguous(), noise.contiguous()
-    dx = torch.empty_like(gradient)
+    dx = _empty(gradient)
     kernels.backward(dtype, gradient, factor, dx)
     return _laid_out_as(dy, dx)
 
 
 @rrelu_grad.register_fake
 def _(dy: Tensor, _noise: Tensor) -> Tensor:
-    return torch.empty_like(dy)
+    return _fake(dy)
 
 
 @torch.library.custom_op(
