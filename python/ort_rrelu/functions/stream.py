@@ -15,7 +15,7 @@ from ort_rrelu.functions.body import Body
 
 __all__ = ["NO_RANDOM_UNIFORM", "attribute", "slopes"]
 
-NO_RANDOM_UNIFORM = 22  # the opset from which on ONNX Runtime (1.31) has no kernels of RandomUniform(Like)
+NO_RANDOM_UNIFORM = 22  # the opset from which on ONNX Runtime (1.32) has no kernels of RandomUniform(Like)
 
 _ROUNDS = 10
 _MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
