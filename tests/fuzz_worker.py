@@ -25,6 +25,7 @@ from google.protobuf.message import DecodeError
 import ort_rrelu
 from ort_rrelu import graph, serving
 from ort_rrelu.commands import app
+from ort_rrelu.tensors import as_ort_value, element_dtype
 from tests.command_line import RUNNER
 
 __all__ = ["RUNTIME", "VERBS"]
@@ -108,10 +109,10 @@ def _alone(data: bytes) -> None:
     feeds: dict[str, Any] = {}
     for value in session.get_inputs():
         dims = [d if isinstance(d, int) else 1 for d in value.shape]
-        dtype = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(bool)": np.bool_}[value.type]
-        if len(dims) < 9 and 0 <= np.prod(dims, dtype=float) < 1e5:
-            feeds[value.name] = np.ones(dims, dtype)
-    session.run(None, feeds)
+        dtype = element_dtype(value.type)
+        if dtype is not None and len(dims) < 9 and 0 <= np.prod(dims, dtype=float) < 1e5:
+            feeds[value.name] = as_ort_value(np.ones(dims, dtype))
+    session.run_with_ort_values(None, feeds)
 
 
 def _checked(data: bytes, command: str, enter: Callable[[str], None]) -> list[dict[str, str]]:

@@ -105,6 +105,23 @@ def test_weights_that_are_missing_are_named(command: str) -> None:
     assert "w.bin" in refused(command)
 
 
+@pytest.mark.parametrize("verb", [reader for reader in READERS if reader != "info"])
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        (str(2**62), ""),
+        (f"n, {2**62}", ""),
+        (", ".join(["1"] * 70), ""),
+        ("n", "--dim n=268435457"),
+    ],
+    ids=["elements", "one of two", "dimensions", "named"],
+)
+def test_inputs_that_no_array_can_be_are_named(verb: str, shape: str, options: str) -> None:
+    model = parse(f"net (float[{shape}] x) => (float[{shape}] y) {{ y = ort_rrelu.RRelu (x) }}")
+    onnx.save(ort_rrelu.graph.portable(model), "net.onnx")
+    assert 'input "x": no array of shape [' in refused(f"{verb} net.onnx {options}")
+
+
 @pytest.mark.parametrize(("output", "message"), BAD_OUTPUTS.items(), ids=BAD_OUTPUTS)
 @pytest.mark.parametrize("verb", [f"{tool} model.onnx" for tool in TOOLS] + ["export net:network"])
 def test_bad_outputs_are_refused(verb: str, output: str, message: str) -> None:

@@ -290,6 +290,22 @@ def test_the_opset_is_never_guessed() -> None:
     assert [node.op_type for node in graph.lower(alone).graph.node] == ["LeakyRelu"]
 
 
+@pytest.mark.parametrize(
+    ("attribute", "message"),
+    [(helper.make_attribute("t", 2), "training=2"), (helper.make_attribute("t", 0.5), "must be INT")],
+    ids=["value", "type"],
+)
+def test_what_a_call_gives_its_function_is_checked(attribute: onnx.AttributeProto, message: str) -> None:
+    function = (
+        '<domain: "own", opset_import: ["": 18, "ort_rrelu": 1]> F <t> (a) => (b) '
+        "{ b = ort_rrelu.RRelu <training : int = @t> (a) }"
+    )
+    model = _model("y = own.F (x)", function)
+    model.graph.node[0].attribute.append(attribute)
+    with pytest.raises(ort_rrelu.Error, match=message):
+        graph.lower(model)
+
+
 def test_functions_that_nobody_calls_are_lowered_away() -> None:
     function = (
         '<domain: "own", opset_import: ["": 18, "ort_rrelu": 1]> F (a) => (b) { b = ort_rrelu.RRelu (a) }'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,8 @@ __all__ = ["STEP", "Input", "common_inputs", "feeds", "load", "with_step_of"]
 
 STEP = "step"  # the graph input of this name numbers the draws
 _RANDOM_SEED = 0
+_MOST_DIMENSIONS = 32  # as any NumPy has them
+_MOST_ELEMENTS = 2**28  # 2 GiB of the doubles that they are drawn as
 
 
 @dataclass(frozen=True)
@@ -264,7 +267,18 @@ def _dtype_name(dtype: np.dtype[Any]) -> str:
 
 
 def _resolved(wanted: Input, sizes: dict[str, int]) -> tuple[int, ...]:
-    return tuple(d if isinstance(d, int) else sizes.get(d, 1) if d else 1 for d in wanted.shape)
+    """The shape of an array that is made up. Raises InvalidValueError when there can be no such array."""
+    shape = tuple(d if isinstance(d, int) else sizes.get(d, 1) if d else 1 for d in wanted.shape)
+    if (
+        min(shape, default=0) < 0
+        or len(shape) > _MOST_DIMENSIONS
+        or math.prod(filter(None, shape)) > _MOST_ELEMENTS
+    ):
+        raise InvalidValueError(
+            f'input "{wanted.name}": no array of shape {_shape(shape)} is made up: give it with --input '
+            f"(allowed are {_MOST_DIMENSIONS} dimensions of 0 or more, and {_MOST_ELEMENTS} elements)"
+        )
+    return shape
 
 
 def _random(wanted: Input, sizes: dict[str, int], index: int) -> Array:

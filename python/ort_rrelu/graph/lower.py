@@ -69,6 +69,7 @@ def lower(model: onnx.ModelProto | str | os.PathLike[str], *, exact: bool = Fals
         return lowered
     drop_functions(lowered)
     inline_our_nodes(lowered)
+    check_model(lowered)  # of nodes that have values from calls of their functions now
     check_types(lowered)
     remove_unused_outputs(lowered)
     reserve_to_noise(lowered)
