@@ -14,7 +14,6 @@ from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 
 __all__ = [
     "as_opset_version",
-    "check_input_spec",
     "check_options",
     "check_path",
     "check_variables",
@@ -63,15 +62,6 @@ def check_options(options: Mapping[str, Any]) -> None:
         )
     for name, value in options.items():
         check_switch(name, value)
-
-
-def check_input_spec(input_spec: Any) -> None:
-    """Raise InvalidTypeError unless it is a list or tuple, or None. What is in it, Paddle checks."""
-    if not isinstance(input_spec, list | tuple | None):
-        raise InvalidTypeError(
-            f"input_spec={input_spec!r}: it must be a list or tuple with a paddle.static.InputSpec for each "
-            "input, or None"
-        )
 
 
 def check_variables(program: Any, **variables: Sequence[Any]) -> None:

@@ -26,13 +26,13 @@ from ort_rrelu.graph.file import write_model
 from ort_rrelu.node_attributes import NodeAttributes
 from ort_rrelu.paddle.arguments import (
     as_opset_version,
-    check_input_spec,
     check_options,
     check_path,
     check_variables,
 )
 from ort_rrelu.paddle.conversion import convert, translate
 from ort_rrelu.paddle.document import count_weights, read_document
+from ort_rrelu.paddle.inputs import as_input_spec
 from ort_rrelu.paddle.markers import mark
 from ort_rrelu.paddle.restore import restore
 from ort_rrelu.paddle.saving import refuse_old_program, save_function, save_program, save_translated
@@ -69,12 +69,16 @@ def export(
     hooks, and with them weight_norm and spectral_norm, are part of the model.
 
     Args:
-        layer_or_path: a paddle.nn.Layer; a function, decorated with paddle.jit.to_static or not; a
-            paddle.static.Program, with feed_vars and fetch_vars; what paddle.jit.load gave; or the path of a
-            saved model, as for paddle.jit.load or with its ending .json or .pdmodel.
+        layer_or_path: a paddle.nn.Layer, or a paddle.DataParallel of one; a function, decorated with
+            paddle.jit.to_static or not; a paddle.static.Program, with feed_vars and fetch_vars; what
+            paddle.jit.load gave; or the path of a saved model, as for paddle.jit.load or with its ending
+            .json or .pdmodel.
         f: where the model goes, written all or nothing; None only returns it.
-        input_spec: as for paddle.jit.save, for layers and functions only; None where one was given to
-            to_static.
+        input_spec: a list with an item for each argument of a layer or function, as for paddle.jit.save; None
+            where one was given to to_static. A paddle.static.InputSpec is an input. So is an example tensor
+            or NumPy array, of exactly its shape and dtype; a tensor gives its name too. Inputs without a name
+            get the argument's. Lists, tuples and dicts of these are taken. None, numbers, strings, enum
+            members, dtypes, classes and functions are passed on, and are constants in the model.
         feed_vars, fetch_vars: of a Program, as for paddle.static.save_inference_model.
         seed: 0 .. 2^63 - 1 seeds train node i with ort_rrelu.reference.derive_seed(seed, i), the same slopes
             in every session; None: fresh entropy for each session. A layer's own seed goes first.
@@ -92,9 +96,9 @@ def export(
         The model, with its weights.
 
     Raises:
-        InvalidValueError (a ValueError): an argument is not allowed, Paddle cannot trace the model with this
-            input_spec, an rrelu's Noise output is read, or an elu has one of the alphas -4000001, -4000002,
-            ..., of which the exporter uses one for each rrelu.
+        InvalidValueError (a ValueError): an argument is not allowed, two inputs have one name, Paddle cannot
+            trace the model with this input_spec, an rrelu's Noise output is read, or an elu has one of the
+            alphas -4000001, -4000002, ..., of which the exporter uses one for each rrelu.
         InvalidTypeError (a TypeError): an argument has another type, layer_or_path among them.
         ModelFileError (a FileNotFoundError): a saved model, or its weights, are not there.
         ConversionError (a RuntimeError): Paddle2ONNX cannot convert an operator, which is named.
@@ -105,7 +109,7 @@ def export(
     check_path(f)
     if f is not None:
         check_target(f)
-    check_input_spec(input_spec)
+    input_spec = as_input_spec(input_spec)
     check_options(kw)
     check_switch("step_input", step_input)
     check_switch("portable", portable)

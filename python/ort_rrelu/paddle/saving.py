@@ -12,6 +12,7 @@ import paddle
 from paddle.jit.dy2static.program_translator import StaticFunction
 
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
+from ort_rrelu.paddle.inputs import as_input_spec
 from ort_rrelu.paddle.module import TracedSeedWarning
 from ort_rrelu.paddle.tags import carrying_modes
 
@@ -27,13 +28,15 @@ def _retraceable(function: Any, input_spec: Sequence[Any] | None) -> Any:
         return paddle.jit.to_static(function, input_spec=input_spec, full_graph=True)
     if input_spec is None:
         input_spec = function._function_spec._input_spec or getattr(function, "last_call_input_spec", None)
+        input_spec = as_input_spec(input_spec)  # Paddle makes constants of the tensors in the decorator's
     return paddle.jit.to_static(function.dygraph_function, input_spec=input_spec, full_graph=True)
 
 
 def save_function(function: Any, prefix: str, input_spec: Sequence[Any] | None) -> None:
     """Save a layer, a function or a function decorated with to_static as `prefix`.json and .pdiparams.
 
-    Raises InvalidValueError, with Paddle's own message in it, when Paddle cannot trace or save it.
+    A paddle.DataParallel is saved as the layer in it, as paddle.jit.save does. Raises InvalidValueError, with
+    Paddle's own message in it, when Paddle cannot trace or save it.
     """
     if not paddle.framework.use_pir_api():
         raise InvalidValueError(
@@ -45,6 +48,8 @@ def save_function(function: Any, prefix: str, input_spec: Sequence[Any] | None) 
             f"layer_or_path={function!r}: Paddle traces neither lambdas nor built-in functions: "
             "it must be one that was written with def"
         )
+    while isinstance(function, paddle.DataParallel):
+        function = _without_data_parallel(function)
     is_layer = isinstance(function, paddle.nn.Layer)
     if is_layer:
         _refuse_hooks_with_keywords(function)
@@ -54,20 +59,51 @@ def save_function(function: Any, prefix: str, input_spec: Sequence[Any] | None) 
             "input_spec=None: a layer or function that was not decorated with an input_spec needs one, such "
             "as [paddle.static.InputSpec([None, 3], 'float32')]"
         )
+    with (
+        _as_invalid(function, input_spec),
+        _attributes_kept(traced.class_instance),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", TracedSeedWarning)  # the seed is carried along
+        # The hooks of inner layers are called anyway.
+        whole = traced.concrete_program_specify_input_spec(None, with_hook=is_layer)
+    inputs, (tensors, values) = _values(whole.inputs), whole.parameters
+    _refuse_equal_names(inputs, values)
+    weights = {value.name: t for t, value in zip(tensors, values, strict=True) if value.persistable}
+    with _as_invalid(function, input_spec), carrying_modes(whole.main_program):
+        # Not paddle.jit.save, which leaves out the hooks of the outermost layer.
+        _save_traced(whole.main_program, prefix, inputs, _values(whole.outputs), weights)
+
+
+@contextmanager
+def _as_invalid(function: Any, input_spec: Sequence[Any] | None) -> Iterator[None]:
+    """Raise what Paddle raises as InvalidValueError."""
     try:
-        with _attributes_kept(traced.class_instance), warnings.catch_warnings():
-            warnings.simplefilter("ignore", TracedSeedWarning)  # the seed is carried along
-            # The hooks of inner layers are called anyway.
-            whole = traced.concrete_program_specify_input_spec(None, with_hook=is_layer)
-        tensors, values = whole.parameters
-        weights = {value.name: t for t, value in zip(tensors, values, strict=True) if value.persistable}
-        with carrying_modes(whole.main_program):
-            # Not paddle.jit.save, which leaves out the hooks of the outermost layer.
-            _save_traced(whole.main_program, prefix, _values(whole.inputs), _values(whole.outputs), weights)
+        yield
     except Exception as error:
         raise InvalidValueError(
             f"Paddle cannot trace {_name(function)} with input_spec={input_spec}: {error}"
         ) from error
+
+
+def _refuse_equal_names(inputs: list[Any], weights: Sequence[Any]) -> None:
+    """Paddle saves them without a word, and no runtime can tell them apart."""
+    taken = {weight.name: "a weight" for weight in weights}
+    for i, value in enumerate(inputs):
+        if value.name in taken:
+            raise InvalidValueError(
+                f"input_spec: input {i} has the name {value.name!r}, and so has {taken[value.name]}: give it "
+                "another, with InputSpec(..., name=) or InputSpec.from_tensor(tensor, name=)"
+            )
+        taken[value.name] = f"input {i}"
+
+
+def _without_data_parallel(layer: Any) -> Any:
+    if layer._forward_pre_hooks or layer._forward_post_hooks:
+        raise InvalidValueError(
+            "a forward hook of the paddle.DataParallel itself would be lost: register it on the layer in it"
+        )
+    return layer._layers
 
 
 def _refuse_hooks_with_keywords(layer: Any) -> None:
