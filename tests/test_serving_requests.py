@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -12,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ort_rrelu.serving import RequestError
-from ort_rrelu.serving.http_protocol import as_bytes, decode
+from ort_rrelu.serving import RequestError, http_protocol
+from ort_rrelu.serving import requests as requests_module
+from ort_rrelu.serving.http_protocol import as_bytes, decode, encode
+from ort_rrelu.serving.limits import Limits
 from ort_rrelu.serving.requests import DTYPES, Tensor, TensorSpec, as_arrays
 
 X = TensorSpec("x", "FP32", ("batch", 3))
@@ -165,3 +168,111 @@ def test_empty_and_too_large_for_numpy(spec: TensorSpec, size: int) -> None:
 def test_header_length_of_more_digits_than_int_reads() -> None:
     with pytest.raises(RequestError, match="the body has 2 bytes"):
         decode(b"{}", "9" * 5000, [])
+
+
+def _json(shape: str, data: str, more: str = "") -> bytes:
+    tensor = f'{{"name": "x", "shape": {shape}, "datatype": "FP32", "data": {data}}}'
+    return f'{{"inputs": [{tensor}]{more}}}'.encode()
+
+
+MILLION = 2**20
+_NUMBERS = f"[{'1.5,' * 99_999}1.5]"
+_MANY: dict[str, tuple[bytes, int]] = {
+    "more than the shape": (_json("[1, 4]", _NUMBERS), 400),
+    "nested": (_json("[1, 4]", f"[{'[1],' * 99_999}[1]]"), 400),
+    "more than the limit": (_json("[400000, 4]", f"[{'1,' * 16 * 10**5}1]"), 413),
+    "in a parameter": (_json("[1, 4]", "[1, 2, 3, 4]", f', "parameters": {{"a": {_NUMBERS}}}'), 400),
+    "inputs": (b'{"inputs": [' + b'{"name":"x","shape":[1],"datatype":"FP32","data":[1]},' * MILLION, 413),
+    "wide letters": (_json("[1, 4]", "[1, 2, 3, 4]", f', "id": "\U0001f642{"a" * 2**24}"'), 413),
+}
+
+
+@pytest.mark.parametrize("name", _MANY)
+def test_values_are_counted_before_they_are_read(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def unexpected(*_: Any) -> None:
+        raise AssertionError("it reads the JSON")
+
+    monkeypatch.setattr(http_protocol.json, "loads", unexpected)
+    body, status = _MANY[name]
+    with pytest.raises(RequestError) as caught:
+        decode(body, None, [])
+    assert caught.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("shape", "data"),
+    [("[25000, 4]", _NUMBERS), ("[ 25000 , 4 ]", f"[{'[1,2,3,4],' * 24_999}[1,2,3,4]]"), ("[]", "[1]")],
+)
+def test_right_numbers_pass_the_count(shape: str, data: str) -> None:
+    (tensor,) = decode(_json(shape, data), None, []).tensors
+    assert list(tensor.shape) == json.loads(shape)
+
+
+def test_limit_of_values() -> None:
+    spec, limits = TensorSpec("x", "FP32", (None,)), Limits(max_values=10)
+    assert as_arrays([spec], [Tensor("x", "FP32", [10], [1.0] * 10)], limits)["x"].size == 10
+    for many in (
+        Tensor("x", "FP32", [11], [1.0] * 11),
+        Tensor("x", "BYTES", [11], ["a"] * 11),
+        Tensor("x", "BYTES", [11], as_bytes(np.array(["a"] * 11, object))),
+    ):
+        with pytest.raises(RequestError, match="more than 10 strings") as caught:
+            as_arrays([TensorSpec("x", many.datatype, (None,))], [many], limits)
+        assert caught.value.status == 413
+    raw = Tensor("x", "FP32", [11], bytes(44))
+    assert as_arrays([spec], [raw], limits)["x"].size == 11
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        x(data=[1.0] * 10**5),
+        x(data=[[1.0]] * 10**5),
+        x(data=[[1.0, 2.0], [3.0, 4.0]]),
+        Tensor("x", "BYTES", [1, 3], ["a"] * 10**5),
+        Tensor("x", "BYTES", [1, 3], as_bytes(np.array([""] * 10**5, object))),
+    ],
+    ids=["flat", "nested", "one more", "strings", "raw strings"],
+)
+def test_values_are_counted_before_they_are_converted(
+    monkeypatch: pytest.MonkeyPatch, tensor: Tensor
+) -> None:
+    def unexpected(*_: Any) -> None:
+        raise AssertionError("it converts the values")
+
+    monkeypatch.setattr(requests_module, "_from_values", unexpected)
+    with pytest.raises(RequestError, match=r"(more than 3|4) values, shape \[1, 3\] has 3"):
+        as_arrays([TensorSpec("x", tensor.datatype, ("batch", 3))], [tensor])
+
+
+def test_sizes_of_more_digits_than_python_prints() -> None:
+    huge = 10**4000
+    with pytest.raises(RequestError, match="an integer of"):
+        as_arrays([TensorSpec("x", "FP32", ("n", "m"))], [x(shape=[huge, huge])])
+
+
+def test_body_that_is_no_text_is_not_repeated() -> None:
+    with pytest.raises(RequestError) as caught:
+        decode(b"\xff" + b"a" * 10**6, None, [])
+    assert len(str(caught.value)) < 700
+
+
+def test_image_of_many_pieces_of_base64() -> None:
+    spec = TensorSpec("x", "BYTES", (1,), image=True)
+    data = np.random.default_rng(0).bytes(10**6)
+    text = base64.b64encode(data).decode()
+    assert as_arrays([spec], [Tensor("x", "BYTES", [1], [text])])["x"].item() == data
+    for wrong in (text[:-1], text[:999] + "=" + text[1000:], text + "=", "\u00e9" * 8):
+        with pytest.raises(RequestError, match="as base64"):
+            as_arrays([spec], [Tensor("x", "BYTES", [1], [wrong])])
+
+
+@given(values=hnp.arrays(np.float32, st.integers(0, 40_000), elements=st.integers(-3, 3)))
+def test_answers_in_json(values: Any) -> None:
+    spec, request = TensorSpec("y", "FP32", ("n",)), decode(b'{"inputs": [], "id": "\\u00e9"}', None, [])
+    headers, body = encode("m", request, [spec], {"y": values})
+    assert headers == {"content-type": "application/json"}
+    told = json.loads(body)
+    (output,) = told["outputs"]
+    assert (told["id"], told["model_name"], output["shape"]) == ("\u00e9", "m", [len(values)])
+    assert output["data"] == values.tolist()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from ort_rrelu.arguments import Array
@@ -18,6 +18,7 @@ __all__ = ["SMALL", "Admission", "Disconnected", "read_body"]
 
 SMALL = 2**16  # bytes that a connection may hold without a turn, and that cost the event loop a moment
 _SMALL_VALUES = 2**14
+_COPIES = 4  # of a message of gRPC, about, until its answer is sent
 _WAITING = 64
 
 Message = MutableMapping[str, Any]
@@ -35,12 +36,15 @@ class Admission:
     Bodies and messages above 64 KiB take turns: together they have at most limits.max_bytes. So do images:
     together at most limits.max_pixels, from decoding to the answer. What finds too many waiting before it is
     refused with 503.
+
+    bodies_wait: whether a body can wait for its turn; without it, it is refused, for servers that have it in
+    memory all the same.
     """
 
-    def __init__(self, served: ServedModel) -> None:
+    def __init__(self, served: ServedModel, *, bodies_wait: bool = True) -> None:
         self._served = served
         self._limits = served.limits
-        self._bodies = Turns(self._limits.max_bytes, _WAITING)
+        self._bodies = Turns(self._limits.max_bytes, _WAITING if bodies_wait else 0)
         self._images = Turns(self._limits.max_pixels, _WAITING)
         self._parsing = Turns(1, _WAITING)  # it holds the interpreter's lock: one at a time
         self._requests = Turns(self._limits.max_requests, 0)
@@ -76,6 +80,10 @@ class Admission:
                         "the server is busy with large requests: ask again later", 503
                     ) from error
             yield
+
+    def message_turn(self, size: int) -> AbstractAsyncContextManager[None]:
+        """A turn for a message of gRPC of that many bytes, which is in memory already."""
+        return self.turn(min(_COPIES * size, self._limits.max_bytes))
 
     async def decoded(self, body: bytes | bytearray, headers: Headers) -> InferRequest:
         """The request of an HTTP body. Raises RequestError."""

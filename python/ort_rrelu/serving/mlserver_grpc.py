@@ -36,7 +36,6 @@ _SERVICE = "/inference.GRPCInferenceService/"
 _NO_CONTENT = {f"{_SERVICE}{name}" for name in ("ServerLive", "ServerReady", "ServerMetadata")}
 _INFER = f"{_SERVICE}ModelInfer"
 _AT_A_TIME, _WAITING = 2, 256  # messages that are read, and that wait to be
-_COPIES = 4  # of its bytes, about, from the message to the answer: it takes so much of the turns of bodies
 _CODES = {
     404: grpc.StatusCode.NOT_FOUND,
     408: grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -110,8 +109,7 @@ class _Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         async with admission.request(), AsyncExitStack() as stack:
             async with self._reading.take(1):
                 message = await self._read(context, self._limits.max_bytes)
-                weight = min(_COPIES * len(message), self._limits.max_bytes)
-                await stack.enter_async_context(admission.turn(weight))
+                await stack.enter_async_context(admission.message_turn(len(message)))
             size = len(message)
             parse = partial(_parsed, dataplane_pb2.ModelInferRequest.FromString)
             request = await admission.parsed(size, parse, message)

@@ -92,7 +92,7 @@ class Served:
             limits=arguments.limits(),
         )
         return_large_blocks()
-        self._admission = Admission(self._served)
+        self._admission = Admission(self._served, bodies_wait=False)  # Serve fetches them at once
         self._batches = self._served.batches and arguments.max_batch_size > 1
         self._together.set_max_batch_size(arguments.max_batch_size)
         self._together.set_batch_wait_timeout_s(arguments.max_batch_time)
@@ -176,7 +176,7 @@ class Served:
         size, most = request.ByteSize(), self._served.limits.max_bytes
         if size > most:
             raise RequestError(f"the request has {size} bytes: at most {most}", 413)
-        async with self._admission.request(), self._admission.turn(size):
+        async with self._admission.request(), self._admission.message_turn(size):
             tensors = grpc_messages.tensors_of(request)
             answer = await self._answer(size, tensors, [output.name for output in request.outputs])
             message = service_pb2.ModelInferResponse(id=request.id, model_name=self._name, model_version="1")

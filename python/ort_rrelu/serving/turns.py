@@ -42,11 +42,10 @@ class Turns:
         try:
             await granted
         except asyncio.CancelledError:
-            if granted.done() and not granted.cancelled():
-                self._leave(amount)
-            else:
-                self._queue.remove((amount, granted))
+            if granted.cancelled():  # it still waits in the queue, perhaps before one that could go
                 self._admit()
+            else:
+                self._leave(amount)
             raise
 
     def _leave(self, amount: int) -> None:
@@ -54,7 +53,11 @@ class Turns:
         self._admit()
 
     def _admit(self) -> None:
-        while self._queue and self._used + self._queue[0][0] <= self._total:
-            amount, granted = self._queue.popleft()
-            self._used += amount
-            granted.set_result(None)
+        while self._queue:
+            amount, granted = self._queue[0]
+            if not granted.cancelled():
+                if self._used + amount > self._total:
+                    return
+                self._used += amount
+                granted.set_result(None)
+            self._queue.popleft()
