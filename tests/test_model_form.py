@@ -333,9 +333,9 @@ def test_calls_through_other_functions_are_counted() -> None:
 def test_unknown_element_types_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     model = _model("y = ort_rrelu.RRelu (x)")
-    model.graph.input[0].type.tensor_type.elem_type = 999
+    model.graph.input.add(name="z").type.tensor_type.elem_type = 999
     Path("net.onnx").write_bytes(model.SerializeToString())
-    assert call_json("info net.onnx")["inputs"] == {"x": "unknown element type 999"}
+    assert call_json("info net.onnx")["inputs"]["z"] == "unknown element type 999"
 
 
 @pytest.mark.parametrize(

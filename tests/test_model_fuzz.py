@@ -79,7 +79,7 @@ def process() -> Any:
     started.end()
 
 
-@pytest.mark.parametrize(("name", "command"), zip(SEEDS, itertools.cycle(VERBS), strict=False))
+@pytest.mark.parametrize(("name", "command"), list(zip(SEEDS, itertools.cycle(VERBS), strict=False)))
 def test_valid_models_have_no_findings(name: str, command: str, process: _Process) -> None:
     assert process.findings(command, SEEDS[name].SerializeToString()) == []
 

@@ -96,7 +96,6 @@ _REFUSES = {
         ),
         "is not known to keep the rows",
     ),
-    "function that calls itself": (_with_function("b = local.f (a)"), "is not looked into"),
     "wrong shapes in the file": (
         _declared(
             parse(

@@ -134,7 +134,12 @@ _REFUSED: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
     "not a module": (lambda: print, {}, "model is of type builtin_function_or_method"),
     "negative seed": (nn.RReLU, {"seed": -1}, "seed=-1"),
     "seed not an integer": (nn.RReLU, {"seed": 1.5}, "seed=1.5"),
-    "bound is a tensor": (lambda: nn.RReLU(torch.tensor(0.1), 0.3), {}, "'1.0': lower=tensor"),  # type: ignore[arg-type]
+    "bound is a list": (lambda: nn.RReLU([0.1], 0.3), {}, "'1.0': lower=\\[0.1\\]"),  # type: ignore[arg-type]
+    "bound is a parameter": (
+        lambda: nn.RReLU(nn.Parameter(torch.tensor(0.1)), 0.3),  # type: ignore[arg-type]
+        {},
+        "'1.0': lower is a parameter",
+    ),
     "bounds exchanged": (lambda: nn.RReLU(0.5, 0.2), {}, "'1.0': lower=0.5"),
     "step taken": (lambda: _with(step=3), {"seed": 1}, "'1.0' has an attribute step"),
     "seed taken": (lambda: _with(seed=3), {"seed": 1}, "'1.0' has an attribute seed"),
@@ -151,3 +156,9 @@ def test_refused_call_leaves_the_model(
         replace_rrelu(model, **arguments)
     if isinstance(model, nn.Module):
         assert all(type(module) is nn.RReLU for module in _places(model).values())
+
+
+def test_bounds_that_are_tensors_become_numbers() -> None:
+    replaced = ort_rrelu.torch.replace_rrelu(nn.RReLU(torch.tensor(0.25), 0.5), seed=1)  # type: ignore[arg-type]
+    assert (replaced.lower, replaced.upper) == (0.25, 0.5)
+    assert type(replaced.lower) is float

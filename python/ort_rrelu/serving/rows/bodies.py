@@ -39,8 +39,10 @@ def one_of(follow: _Follow, node: onnx.NodeProto, inputs: Sequence[Value | None]
     if condition is not None and condition.numbers is not None:
         name = "then_branch" if condition.numbers.any() else "else_branch"
         return follow(_graph(node, name), [])
-    branches = [follow(_graph(node, name), []) for name in ("then_branch", "else_branch")]
-    return [_either(*pair) for pair in zip(*branches, strict=True)]
+    one, other = (follow(_graph(node, name), []) for name in ("then_branch", "else_branch"))
+    if len(one) != len(other):
+        raise MixingError("has branches with different numbers of outputs")
+    return [_either(*pair) for pair in zip(one, other, strict=True)]
 
 
 def _either(one: Value, other: Value) -> Value:
@@ -96,13 +98,14 @@ def scan(follow: _Follow, node: onnx.NodeProto, inputs: Sequence[Value | None]) 
     if not 0 < scanned <= len(inputs) == len(body.input) or len(body.output) < first:
         raise MixingError("has a body that does not fit its inputs")
     axes = _attribute(node, "scan_input_axes") or [0] * scanned
+    places = _attribute(node, "scan_output_axes") or [0] * (len(body.output) - first)
+    if len(axes) != scanned or len(places) != len(body.output) - first:
+        raise MixingError("has axes for another number of values than it scans")
     states = _states(inputs[:first])
     parts = [_part(value, axis) for value, axis in zip(_states(inputs[first:]), axes, strict=True)]
     after = follow(body, [*states, *parts])
-    stacked = after[first:]
-    places = _attribute(node, "scan_output_axes") or [0] * len(stacked)
     return _kept(states, after[:first]) + [
-        _stacked(value, axis) for value, axis in zip(stacked, places, strict=True)
+        _stacked(value, axis) for value, axis in zip(after[first:], places, strict=True)
     ]
 
 
