@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ort_rrelu.serving import RequestError, http_protocol
+from ort_rrelu.serving import RequestError
 from ort_rrelu.serving import requests as requests_module
 from ort_rrelu.serving.http_protocol import as_bytes, decode, encode
 from ort_rrelu.serving.limits import Limits
@@ -192,7 +192,7 @@ def test_values_are_counted_before_they_are_read(monkeypatch: pytest.MonkeyPatch
     def unexpected(*_: Any) -> None:
         raise AssertionError("it reads the JSON")
 
-    monkeypatch.setattr(http_protocol.json, "loads", unexpected)
+    monkeypatch.setattr("json.loads", unexpected)
     body, status = _MANY[name]
     with pytest.raises(RequestError) as caught:
         decode(body, None, [])
