@@ -144,6 +144,10 @@ MALFORMED: dict[str, tuple[onnx.ModelProto, str]] = {
         _changed(f"y = {_TRAIN} (x)", lambda node: setattr(node.attribute[0], "ref_attr_name", "t")),
         "refers to a function's 't'",
     ),
+    "a body that is an attribute of a function, in none": (
+        _scan(lambda node: setattr(node.attribute[1], "ref_attr_name", "b")),
+        "attribute 'body' refers to a function's 'b'",
+    ),
     "PRelu with one input": (
         _changed(
             f"h = {_TRAIN} (x) s = RandomUniformLike (x) y = PRelu (h, s)", lambda node: node.input.pop()
@@ -304,6 +308,16 @@ def test_what_a_call_gives_its_function_is_checked(attribute: onnx.AttributeProt
     model.graph.node[0].attribute.append(attribute)
     with pytest.raises(ort_rrelu.Error, match=message):
         graph.lower(model)
+
+
+def test_bodies_that_are_attributes_of_a_function_are_taken() -> None:
+    function = (
+        '<domain: "own", opset_import: ["": 18]> F <b> (a, t, c) => (d) '
+        "{ d = Loop <body : graph = @b> (t, c, a) }"
+    )
+    model = _model(f"[act] y = {_TRAIN} (x)", function)
+    for tool in (graph.lower, graph.fuse, graph.portable, graph.add_step_input):
+        assert len(tool(model).graph.node) >= 1
 
 
 def test_functions_that_nobody_calls_are_lowered_away() -> None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import onnx
 
-from ort_rrelu import schema
 from ort_rrelu.errors import InvalidValueError
+from ort_rrelu.graph.calls import key_of_callee, with_ours
 from ort_rrelu.graph.element_types import Values, graphs_with_values
-from ort_rrelu.graph.nodes import function_nodes, label
+from ort_rrelu.graph.nodes import label
 
 __all__ = ["declare_call_types"]
-
-_Name = tuple[str, str, str]
 
 
 def declare_call_types(model: onnx.ModelProto) -> None:
@@ -23,13 +21,13 @@ def declare_call_types(model: onnx.ModelProto) -> None:
     Raises:
         InvalidValueError: onnx does not know the type either.
     """
-    ours = _functions_with_ours(model)
+    ours = with_ours(model)
     if not ours:
         return
     for graph, values in graphs_with_values(model):
         declared = {value.name for value in (*graph.value_info, *graph.output) if value.HasField("type")}
         for node in graph.node:
-            if (node.domain, node.op_type, node.overload) in ours:
+            if key_of_callee(node) in ours:
                 graph.value_info.extend(
                     _known(node, name, values) for name in node.output if name and name not in declared
                 )
@@ -42,16 +40,3 @@ def _known(call: onnx.NodeProto, name: str, values: Values) -> onnx.ValueInfoPro
         f'{label(call)}: the type of its output "{name}" is not known, and ONNX Runtime needs it, for the '
         "function contains nodes of ours: declare it in value_info"
     )
-
-
-def _functions_with_ours(model: onnx.ModelProto) -> set[_Name]:
-    """Those with a node of ours, or that call one of them."""
-    read = {
-        (f.domain, f.name, f.overload): {(n.domain, n.op_type, n.overload) for n in function_nodes(f)}
-        for f in model.functions
-        if f.domain != schema.DOMAIN
-    }
-    ours = {name for name, called in read.items() if any(domain == schema.DOMAIN for domain, *_ in called)}
-    while more := {name for name, called in read.items() if name not in ours and called & ours}:
-        ours |= more
-    return ours

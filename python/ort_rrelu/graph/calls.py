@@ -6,10 +6,11 @@ from collections import Counter
 
 import onnx
 
+from ort_rrelu import schema
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.nodes import function_nodes, graph_nodes
 
-__all__ = ["Key", "callers_first", "calls", "key_of", "key_of_callee"]
+__all__ = ["Key", "callers_first", "calls", "key_of", "key_of_callee", "with_ours"]
 
 Key = tuple[str, str, str]  # domain, name, overload
 
@@ -69,6 +70,23 @@ def calls(model: onnx.ModelProto) -> Counter[Key]:
         for callee, times in callees.items():
             counts[callee] += counts[caller] * times
     return counts
+
+
+def with_ours(model: onnx.ModelProto) -> set[Key]:
+    """The functions with nodes of our domain in them, and those that call one of these; but ours.
+
+    Raises as callers_first does.
+    """
+    others = [function for function in model.functions if function.domain != schema.DOMAIN]
+    found = {
+        key_of(function)
+        for function in others
+        if any(node.domain == schema.DOMAIN for node in function_nodes(function))
+    }
+    for caller, callees in reversed(callers_first(model).items()):
+        if caller[0] != schema.DOMAIN and not found.isdisjoint(callees):
+            found.add(caller)
+    return found
 
 
 def _written(key: Key) -> str:

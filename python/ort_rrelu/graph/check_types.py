@@ -7,10 +7,11 @@ from onnx import TensorProto
 
 from ort_rrelu import library, schema
 from ort_rrelu.errors import InvalidValueError
+from ort_rrelu.graph.calls import with_ours
 from ort_rrelu.graph.check import attributes
 from ort_rrelu.graph.element_types import ElementTypes, graphs_with_types
 from ort_rrelu.graph.inlining import inline_our_nodes
-from ort_rrelu.graph.nodes import function_nodes, label
+from ort_rrelu.graph.nodes import label
 
 __all__ = ["check_types"]
 
@@ -31,9 +32,9 @@ def check_types(model: onnx.ModelProto) -> None:
 
 def _without_own_functions(model: onnx.ModelProto) -> onnx.ModelProto:
     """Functions serve several types: their nodes are judged at each call, if they can be inlined."""
-    others = [function for function in model.functions if function.domain != schema.DOMAIN]
-    if not any(node.domain == schema.DOMAIN for function in others for node in function_nodes(function)):
+    if not with_ours(model):
         return model
+    others = [function for function in model.functions if function.domain != schema.DOMAIN]
     plain = onnx.ModelProto()
     plain.CopyFrom(model)
     del plain.functions[:]

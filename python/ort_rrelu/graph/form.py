@@ -103,13 +103,12 @@ def _check_size(model: onnx.ModelProto) -> None:
 def _check_nodes(nodes: Iterable[onnx.NodeProto], opset: int | None, *, in_function: bool) -> None:
     for node in nodes:
         check_signature(node, opset)
-        if node.domain == schema.DOMAIN and not in_function:
-            for attribute in node.attribute:
-                if attribute.ref_attr_name:
-                    raise InvalidValueError(
-                        f"{label(node)}: attribute {attribute.name!r} refers to a function's "
-                        f"{attribute.ref_attr_name!r}, and the node is in no function: write its value"
-                    )
+        for attribute in node.attribute if not in_function else ():
+            if attribute.ref_attr_name and (node.domain == schema.DOMAIN or _is_body(attribute)):
+                raise InvalidValueError(
+                    f"{label(node)}: attribute {attribute.name!r} refers to a function's "
+                    f"{attribute.ref_attr_name!r}, and the node is in no function: write its value"
+                )
         _check_bodies(node)
 
 
@@ -117,11 +116,21 @@ def _check_bodies(node: onnx.NodeProto) -> None:
     """What a loop hands to its body, which step_input counts on."""
     if node.domain not in {"", "ai.onnx"} or node.op_type not in {"Loop", "Scan"}:
         return
-    body = next(a.g for a in node.attribute if a.name == "body")
+    body = next(a for a in node.attribute if a.name == "body")
+    if not body.ref_attr_name:
+        _check_inputs(node, body.g)
+
+
+def _is_body(attribute: onnx.AttributeProto) -> bool:
+    return attribute.type in {onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS}
+
+
+def _check_inputs(node: onnx.NodeProto, body: onnx.GraphProto) -> None:
     least = 2 if node.op_type == "Loop" else 1
     if node.op_type == "Scan":
-        scanned = next(a.i for a in node.attribute if a.name == "num_scan_inputs")
-        if not 1 <= scanned <= len(body.input):
+        number = next(a for a in node.attribute if a.name == "num_scan_inputs")
+        scanned = number.i
+        if not number.ref_attr_name and not 1 <= scanned <= len(body.input):
             raise InvalidValueError(
                 f"{label(node)}: num_scan_inputs={scanned}: it must be from 1 to {len(body.input)}, the "
                 "inputs of its body"

@@ -6,9 +6,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from ort_rrelu import schema
 from ort_rrelu.errors import InvalidValueError
-from ort_rrelu.graph.calls import callers_first, key_of
+from ort_rrelu.graph.calls import with_ours
 from ort_rrelu.graph.nodes import function_nodes, subgraphs
 from ort_rrelu.graph.onnx_tools import inlined
 from ort_rrelu.graph.opset import opset_of
@@ -29,11 +28,7 @@ def inline_our_nodes(model: onnx.ModelProto) -> None:
     Raises:
         InvalidValueError: onnx cannot inline one, such as a function of another opset.
     """
-    order = callers_first(model)
-    ours = {key_of(function) for function in model.functions if _has_our_node(function)}
-    for caller in reversed(order):
-        if ours.intersection(order[caller]):
-            ours.add(caller)
+    ours = with_ours(model)
     if not ours:
         return
     try:
@@ -45,10 +40,6 @@ def inline_our_nodes(model: onnx.ModelProto) -> None:
             f"nodes of ours are in functions ({names}), and {error}: the model has opset {opset_of(model)}, "
             f"its functions have {versions}"
         ) from error
-
-
-def _has_our_node(function: onnx.FunctionProto) -> bool:
-    return any(node.domain == schema.DOMAIN for node in function_nodes(function))
 
 
 def call_inlined(function: onnx.FunctionProto, call: onnx.NodeProto, prefix: str) -> list[onnx.NodeProto]:

@@ -35,8 +35,10 @@ RANDOM_OPS = frozenset(
 
 
 def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    """The bodies of a control-flow node."""
+    """The bodies of a control-flow node, but those that are attributes of the function that it is in."""
     for attribute in node.attribute:
+        if attribute.ref_attr_name:
+            continue
         if attribute.type == onnx.AttributeProto.GRAPH:
             yield attribute.g
         yield from attribute.graphs
