@@ -96,6 +96,21 @@ _REFUSES = {
         ),
         "is not known to keep the rows",
     ),
+    "function of a runtime's domain": (
+        onnx.parser.parse_model(
+            f'<ir_version: 8, opset_import: ["": 18, "com.microsoft": 1]> g {_SHARED} '
+            '{ y = com.microsoft.Gelu (x) } <opset_import: ["": 18], domain: "com.microsoft"> '
+            "Gelu (a) => (b) { b = Relu (a) }"
+        ),
+        "is not looked into",
+    ),
+    "function in place of a standard operator": (
+        onnx.parser.parse_model(
+            f'<ir_version: 8, opset_import: ["": 18]> g {_SHARED} '
+            '{ y = Relu (x) } <opset_import: ["": 18], domain: "ai.onnx"> Relu (a) => (b) { b = Neg (a) }'
+        ),
+        "is not looked into",
+    ),
     "wrong shapes in the file": (
         _declared(
             parse(

@@ -150,6 +150,16 @@ MIXING = [
         _ALONG,
     ),
     # What is not known.
+    (
+        Case(
+            X,
+            "q = SequenceConstruct (s) p = SequenceMap (q) <body = b (float[4] v) => (float[n,4] w) "
+            "{ w = Add (v, x) }> y = ConcatFromSequence <axis = 0> (p)",
+            OF_CHANNELS,
+        ),
+        _UNKNOWN,
+    ),
+    (Case(X, f"y = If (yes) <{BRANCHES % 'Neg (x)'}>", "bool yes = {1}", 8), _UNKNOWN),
     (Case(X, "y = NonZero (x)"), _UNKNOWN),
     (Case(X, "y = Unique (x)"), _UNKNOWN),
     (Case(X, "y = Compress <axis = 0> (x, c)", "bool[2] c = {1, 0}"), _UNKNOWN),

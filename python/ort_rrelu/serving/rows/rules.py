@@ -78,12 +78,7 @@ def _from_axis(call: Call) -> Kept:
 
 
 def _batch_normalization(call: Call) -> Kept:
-    trains = (
-        not call.attribute("is_test", 0)
-        if call.opset < 7
-        else call.attribute("training_mode", 0) or (call.opset < 14 and call.outputs > 1)
-    )
-    if trains:
+    if call.attribute("training_mode", 0) or (call.opset < 14 and call.outputs > 1):
         raise MixingError("is in train mode: it mixes the requests of a batch")
     return _not_along(call, 1)
 

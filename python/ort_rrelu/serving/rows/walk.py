@@ -13,7 +13,7 @@ from onnx import helper
 
 from ort_rrelu import schema
 from ort_rrelu.graph.check import may_train
-from ort_rrelu.graph.nodes import RANDOM_OPS, is_rrelu, label
+from ort_rrelu.graph.nodes import RANDOM_OPS, is_rrelu, label, subgraphs
 from ort_rrelu.serving.rows.bodies import loop, one_of, scan
 from ort_rrelu.serving.rows.calls import Call
 from ort_rrelu.serving.rows.numbers import computed, tensor_numbers
@@ -32,7 +32,8 @@ from ort_rrelu.serving.rows.values import COUNTS, SAMPLE, MixingError, NotLinear
 
 __all__ = ["followed"]
 
-_STANDARD = ("", "ai.onnx")
+# Domains for which a runtime may have a kernel, which then runs in place of the model's function.
+_WITH_KERNELS = ("ai.onnx", "com.microsoft", "com.ms")
 _UNKNOWN = "is not known to keep the rows of a batch apart"
 _CAUSES = 20  # that a value remembers: each is enough
 _DEEPEST = 50  # functions in functions
@@ -46,7 +47,7 @@ def followed(model: onnx.ModelProto, batched: Iterable[str]) -> list[Value]:
     """
     weights = {tensor.name for tensor in model.graph.initializer}
     batched = set(batched)
-    functions = {(f.domain, f.name, f.overload): f for f in model.functions}
+    functions = {(_domain(f.domain), f.name, f.overload): f for f in model.functions}
     scope = _Scope(_opsets(model.opset_import), functions)
     for value in model.graph.input:
         if value.name not in weights:
@@ -55,7 +56,11 @@ def followed(model: onnx.ModelProto, batched: Iterable[str]) -> list[Value]:
 
 
 def _opsets(imports: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
-    return {"" if o.domain in _STANDARD else o.domain: o.version for o in imports}
+    return {_domain(o.domain): o.version for o in imports}
+
+
+def _domain(domain: str) -> str:
+    return "" if domain == "ai.onnx" else domain
 
 
 def _input(info: onnx.ValueInfoProto, batched: bool) -> Value:
@@ -115,19 +120,24 @@ class _Scope:
         inputs = [self._value(name) if name else None for name in node.input]
         if causes := _causes(inputs):
             return [Value(onnx.TypeProto(), causes=causes)] * len(node.output)
-        key = (node.domain, node.op_type, node.overload)
+        key = (_domain(node.domain), node.op_type, node.overload)
         if key in self.functions and not (node.domain == schema.DOMAIN and node.op_type in OUR_RULES):
             return self._call_function(node, self.functions[key], inputs)
         if node.domain == schema.DOMAIN:
             return self._call(node, inputs, 1)
-        if node.domain not in _STANDARD:
+        if _domain(node.domain):
             raise MixingError(_UNKNOWN)
         opset = self.opsets.get("", 0)
         if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
             raise MixingError(f"is of opset {opset}: {OLDEST_OPSET} to {NEWEST_OPSET} are known")
-        if node.op_type in _BODIES and opset >= 9:  # Scan had another meaning before
+        if not any(True for _ in subgraphs(node)):
+            return self._call(node, inputs, opset)
+        if node.op_type not in _BODIES or opset < 9:  # Scan had another meaning before
+            raise MixingError(_UNKNOWN)
+        try:
             return _BODIES[node.op_type](self.body, node, inputs)
-        return self._call(node, inputs, opset)
+        except (IndexError, ValueError) as error:  # of lists that do not fit: no runtime takes them
+            raise _misfit(error) from error
 
     def _call(self, node: onnx.NodeProto, inputs: Sequence[Value | None], opset: int) -> list[Value]:
         """An operator's outputs."""
@@ -142,7 +152,7 @@ class _Scope:
         found = [types.get(name, onnx.TypeProto()) for name in node.output]
         if node.op_type in LIKE_FIRST:
             found[0] = call.need(0).type
-        if node.domain in _STANDARD and (numbers := _computed(call)) is not None:
+        if not _domain(node.domain) and (numbers := _computed(call)) is not None:
             return [Value(found[0], numbers=numbers)]
         kept = _judged(node, call)
         return [Value(kind) for kind in found] if kept is None else _checked(node, kept, found)
@@ -150,7 +160,7 @@ class _Scope:
     def _call_function(
         self, node: onnx.NodeProto, function: onnx.FunctionProto, inputs: Sequence[Value | None]
     ) -> list[Value]:
-        if node.domain in _STANDARD or self.depth == _DEEPEST:
+        if not _domain(node.domain) or node.domain.startswith(_WITH_KERNELS) or self.depth == _DEEPEST:
             raise MixingError("calls a function that is not looked into")
         given = zip(function.input, inputs, strict=False)
         defaults = {a.name: a for a in function.attribute_proto}
@@ -201,7 +211,7 @@ def _mixed(node: onnx.NodeProto, error: MixingError) -> Value:
 def _draws(node: onnx.NodeProto) -> str | None:
     if is_rrelu(node) and may_train(node):
         return "is in train mode: slopes depend on the place in the batch"
-    if node.domain in _STANDARD and node.op_type in RANDOM_OPS:
+    if not _domain(node.domain) and node.op_type in RANDOM_OPS:
         return "draws random numbers, which depend on the place in the batch"
     return None
 
@@ -224,7 +234,7 @@ def _inferred(node: onnx.NodeProto, inputs: Sequence[Value | None], opset: int) 
             data[name] = tensor
     if _ends_onnx(node):
         raise MixingError("does not fit its inputs or outputs")
-    domain = "" if node.domain in _STANDARD else node.domain
+    domain = _domain(node.domain)
     imports = [helper.make_opsetid(domain, opset)]
     try:
         known = onnx.defs.get_schema(node.op_type, opset, domain)
