@@ -41,7 +41,8 @@ def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
             continue
         if attribute.type == onnx.AttributeProto.GRAPH:
             yield attribute.g
-        yield from attribute.graphs
+        elif attribute.type == onnx.AttributeProto.GRAPHS:
+            yield from attribute.graphs
 
 
 def _with_bodies(nodes: list[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
