@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable
@@ -278,7 +277,7 @@ def test_numbers_that_c_would_cut_off(name: str, value: int) -> None:
 @pytest.mark.parametrize("value", [-(2**31) - 1, 2**31, 2**32 + 1])
 @pytest.mark.parametrize("name", ["dtype", "training", "num_threads"])
 def test_parameters_that_c_would_cut_off(name: str, value: int) -> None:
-    params = dataclasses.replace(library.Params(FLOAT), **{name: cast("Any", value)})
+    params = library.Params(FLOAT)._replace(**{name: cast("Any", value)})
     with pytest.raises(
         ort_rrelu.Error, match=rf"^{name}={value}: it must be from {-(2**31)} to {2**31 - 1}$"
     ):

@@ -13,9 +13,10 @@ import math
 import numbers
 import os
 import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, LibraryError
@@ -39,7 +40,9 @@ __all__ = [
 ]
 
 _ABI = 1
+_LARGEST = 2**64 - 1
 _MESSAGE_BYTES = 512
+_Message = ctypes.c_char * _MESSAGE_BYTES
 _FAILED = 2  # what a function returns where the machine is at fault, and not an argument
 
 
@@ -79,8 +82,7 @@ def _installed(name: str) -> str:
     raise LibraryError(f"{path} does not exist: build it with `pip install .`")
 
 
-@dataclass(frozen=True)
-class Params:
+class Params(NamedTuple):
     """One draw: how, and with which slopes. seed and step wrap to 64 bits as the kernels' counters do."""
 
     dtype: int
@@ -174,7 +176,7 @@ def build_info() -> dict[str, Any]:
 
 
 def _bound(name: str, value: float) -> float:
-    if not isinstance(value, numbers.Real):
+    if type(value) is not float and not isinstance(value, numbers.Real):
         raise InvalidTypeError(f"{name}={value!r} is not a number")
     try:
         rounded = ctypes.c_float(value).value
@@ -196,9 +198,13 @@ def _int32(name: str, value: int) -> int:
     return _fitting(name, value, -(2**31), 2**31 - 1)
 
 
-def _unsigned(**values: int | None) -> list[int | None]:
+def _unsigned(values: Mapping[str, int | None]) -> Iterable[int | None]:
     """Sizes and addresses, in the order of the call. None is an address, null."""
-    return [v if v is None else _fitting(name, v, 0, 2**64 - 1) for name, v in values.items()]
+    for name, value in values.items():
+        # Here and not in _fitting, whose calls would take a tenth of a small tensor's time.
+        if value is not None and not 0 <= value <= _LARGEST:
+            _fitting(name, value, 0, _LARGEST)
+    return values.values()
 
 
 def _c_params(params: Params) -> _CParams:
@@ -215,15 +221,15 @@ def _c_params(params: Params) -> _CParams:
 
 
 def _call(name: str, params: Params, *cuda: Any, **arguments: int | None) -> None:
-    message = ctypes.create_string_buffer(_MESSAGE_BYTES)
-    c_params, numbers = _c_params(params), _unsigned(**arguments)
+    message = _Message()
+    c_params, numbers = _c_params(params), _unsigned(arguments)
     code = getattr(_load(), name)(ctypes.byref(c_params), *cuda, *numbers, message, _MESSAGE_BYTES)
     if code:
         raise (LibraryError if code == _FAILED else InvalidValueError)(message.value.decode())
 
 
 def _call_on_cuda(name: str, params: Params, call: CudaCall, **arguments: int | None) -> None:
-    addresses = _unsigned(stream=call.stream, seed=call.seed, step=call.step, fault=call.fault)
+    addresses = _unsigned({"stream": call.stream, "seed": call.seed, "step": call.step, "fault": call.fault})
     c_call = _CCudaCall(ctypes.sizeof(_CCudaCall), 0, *addresses)
     _call(name, params, ctypes.byref(c_call), **arguments)
 
@@ -324,6 +330,6 @@ def cuda_backward_reserve(
 
 def cuda_fault(fault: int) -> str:
     """What was wrong with a reserve, told once, or nothing; the fault's address on the host."""
-    message = ctypes.create_string_buffer(_MESSAGE_BYTES)
-    _load().ort_rrelu_cuda_fault(*_unsigned(fault=fault), message, _MESSAGE_BYTES)
+    message = _Message()
+    _load().ort_rrelu_cuda_fault(*_unsigned({"fault": fault}), message, _MESSAGE_BYTES)
     return message.value.decode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,12 +13,14 @@ from ort_rrelu.errors import InvalidValueError
 __all__ = ["Draw", "backward", "check_device", "draw", "forward"]
 
 
-@dataclass(frozen=True)
-class Draw:
+class Draw(NamedTuple):
     """Key and step: numbers here, or one-element tensors on the device, which is where they are read."""
 
     seed: int | Tensor = 0
     step: int | Tensor = 0
+
+
+_NO_DRAW = Draw()
 
 
 def check_device(x: Tensor) -> None:
@@ -62,7 +64,7 @@ def forward(
     dtype: int, bounds: tuple[float, float], drawn: Draw | None, x: Tensor, y: Tensor, noise: Tensor
 ) -> None:
     """Y and noise of contiguous tensors; drawn is None in eval mode."""
-    number = Draw() if drawn is None else drawn
+    number = _NO_DRAW if drawn is None else drawn
     params = library.Params(
         dtype,
         *bounds,

@@ -48,10 +48,6 @@ class _Autograd:
 _steps = Steps(_Autograd())
 
 
-def _dtype(x: Tensor) -> int:
-    return _number(x.dtype)
-
-
 def _number(dtype: torch.dtype) -> int:
     if dtype not in _DTYPES:
         raise InvalidTypeError(f"x has dtype {dtype}: it must be one of {', '.join(map(str, _DTYPES))}")
@@ -93,7 +89,7 @@ def rrelu(
     x: Tensor, lower: float, upper: float, training: bool, seed: int | None = None, step: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """RReLU of x and its noise, both in x's dtype, shape and memory format."""
-    dtype = _dtype(x)
+    dtype = _number(x.dtype)
     kernels.check_device(x)
     drawn = kernels.draw(x.device, seed, step) if training else None
     array = x.contiguous()
@@ -105,14 +101,14 @@ def rrelu(
 
 @rrelu.register_fake
 def _(x: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
-    _dtype(x)
+    _number(x.dtype)
     return _fake(x), _fake(x)
 
 
 @torch.library.custom_op(f"{_NAMESPACE}::rrelu_grad", mutates_args=())
 def rrelu_grad(dy: Tensor, noise: Tensor) -> Tensor:
     """dy * noise, in dy's dtype, shape and memory format."""
-    dtype = _dtype(dy)
+    dtype = _number(dy.dtype)
     kernels.check_device(dy)
     if (noise.dtype, noise.shape, noise.device) != (dy.dtype, dy.shape, dy.device):
         raise InvalidValueError(
