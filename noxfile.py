@@ -272,7 +272,7 @@ def training_long(session: nox.Session) -> None:
 @nox.session
 def torch_opinfo(session: nox.Session) -> None:
     """All of torch's own samples and checks of nn.functional.rrelu, with our module in its place."""
-    _install(session, f"{_wheel(session)}[torch]", "expecttest", "pytest", "pytest-xdist")
+    _install(session, f"{_wheel(session)}[cpu,torch]", "expecttest", "pytest", "pytest-xdist")
     arguments = session.posargs or ["-n", "auto", "--disable-warnings"]
     env = {"OMP_NUM_THREADS": "1"}
     session.run("python", "-m", "pytest", "-q", "tests/torch_opinfo_all.py", *arguments, env=env)
