@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ort_rrelu.serving import RequestError
-from ort_rrelu.serving import requests as requests_module
 from ort_rrelu.serving.http_protocol import as_bytes, decode, encode
 from ort_rrelu.serving.limits import Limits
 from ort_rrelu.serving.requests import DTYPES, Tensor, TensorSpec, as_arrays
@@ -192,7 +191,7 @@ def test_values_are_counted_before_they_are_read(monkeypatch: pytest.MonkeyPatch
     def unexpected(*_: Any) -> None:
         raise AssertionError("it reads the JSON")
 
-    monkeypatch.setattr("json.loads", unexpected)
+    monkeypatch.setattr("ort_rrelu.serving.http_protocol.json.loads", unexpected)
     body, status = _MANY[name]
     with pytest.raises(RequestError) as caught:
         decode(body, None, [])
@@ -240,7 +239,7 @@ def test_values_are_counted_before_they_are_converted(
     def unexpected(*_: Any) -> None:
         raise AssertionError("it converts the values")
 
-    monkeypatch.setattr(requests_module, "_from_values", unexpected)
+    monkeypatch.setattr("ort_rrelu.serving.requests._from_values", unexpected)
     with pytest.raises(RequestError, match=r"(more than 3|4) values, shape \[1, 3\] has 3"):
         as_arrays([TensorSpec("x", tensor.datatype, ("batch", 3))], [tensor])
 

@@ -81,14 +81,15 @@ def hostile_server(server: str, name: str, folder: Path) -> Iterator[tuple[Endpo
         del os.environ[_MARK]
 
 
-def measure(endpoint: Endpoint, mark: str, transport: str, seconds: float) -> Measured:
-    """Health checks alone, then while the clients work."""
-    _ask(endpoint, transport, next(iter(_REQUESTS[endpoint.name]().values())))
+def measure(endpoint: Endpoint, mark: str, transport: str, seconds: float, only: str = "") -> Measured:
+    """Health checks alone, then while the clients work; memory of processes whose command has `only`."""
+    requests = _REQUESTS[endpoint.name]()
+    _ask(endpoint, transport, next(iter(requests.values())))
     idle = _health(endpoint, time.monotonic() + seconds / 2)
-    before = _memory(mark, reset=True)
+    before = _memory(mark, only, reset=True)
     context = multiprocessing.get_context("spawn")  # a process of its own: the checks are not to wait for it
     answers = context.Queue()
-    clients = context.Process(target=_clients, args=(endpoint, transport, seconds, answers))
+    clients = context.Process(target=_clients, args=(endpoint, transport, requests, seconds, answers))
     clients.start()
     loaded = []
     while clients.is_alive():
@@ -97,11 +98,12 @@ def measure(endpoint: Endpoint, mark: str, transport: str, seconds: float) -> Me
             break
     counted = answers.get(timeout=_TIMEOUT)
     clients.join(_TIMEOUT)
-    return Measured(idle, loaded, counted, _memory(mark) - before)
+    return Measured(idle, loaded, counted, _memory(mark, only) - before)
 
 
-def _clients(endpoint: Endpoint, transport: str, seconds: float, answers: Any) -> None:
-    requests = _REQUESTS[endpoint.name]()
+def _clients(
+    endpoint: Endpoint, transport: str, requests: Mapping[str, Hostile], seconds: float, answers: Any
+) -> None:
     end = time.monotonic() + seconds
 
     def one(index: int) -> Counter[tuple[str, str]]:
@@ -177,7 +179,7 @@ def _health(endpoint: Endpoint, end: float) -> list[float]:
     return taken
 
 
-def _memory(mark: str, *, reset: bool = False) -> float:
+def _memory(mark: str, only: str, *, reset: bool = False) -> float:
     """MiB of the processes that have the mark: now when the peaks are reset, else their peaks."""
     found = 0.0
     for folder in Path("/proc").iterdir():
@@ -185,7 +187,8 @@ def _memory(mark: str, *, reset: bool = False) -> float:
             if folder.name == str(os.getpid()) or mark.encode() not in (folder / "environ").read_bytes():
                 continue
             status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
-            if "VmRSS" not in status or "multiprocessing" in (folder / "cmdline").read_text():
+            command = (folder / "cmdline").read_text()
+            if "VmRSS" not in status or "multiprocessing" in command or only not in command:
                 continue
             found += int(status["VmRSS" if reset else "VmHWM"].split()[0]) / 1024
             if reset:
@@ -218,7 +221,8 @@ def main() -> None:
                 tempfile.TemporaryDirectory() as folder,
                 hostile_server(options.server, name, Path(folder)) as (endpoint, mark),
             ):
-                found = results[name, transport] = measure(endpoint, mark, transport, options.seconds)
+                only = "ServeReplica" if options.server == "ray" else ""  # not its proxy
+                found = results[name, transport] = measure(endpoint, mark, transport, options.seconds, only)
                 print(json.dumps({f"{name}, {status}": n for (name, status), n in found.answers.items()}))
     print(table(results))
 

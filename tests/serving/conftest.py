@@ -13,6 +13,7 @@ from tests.serving.clients import Client
 from tests.serving.servers import Served, mlserver_repository, ray_serve
 from tests.serving_models import MODELS, parse
 
+BODY_TIMEOUT = 5  # seconds, of Ray's applications
 Connect = Callable[[str, str], Client]
 
 
@@ -53,7 +54,7 @@ def served(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
     folder = tmp_path_factory.mktemp(kind)
     with ExitStack() as stack:
         if kind == "ray":
-            yield stack.enter_context(ray_serve(models, folder, {"eval": 2}))
+            yield stack.enter_context(ray_serve(models, folder, {"eval": 2}, body_timeout=BODY_TIMEOUT))
         else:
             yield stack.enter_context(mlserver_repository(models, folder))
 

@@ -9,6 +9,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from PIL import Image
@@ -61,6 +62,7 @@ def jpeg_of_scans(side: int, scans: int) -> bytes:
     return data[:-2] + data[last:-2] * scans + data[-2:]
 
 
+@cache
 def image_requests() -> dict[str, Hostile]:
     """16 Mi pixels in the forms that cost most; what is refused by its header, parts or pixels."""
     noise = np.random.default_rng(0).integers(0, 256, (3750, 3750, 3), np.uint8)
@@ -98,6 +100,7 @@ def _image(file: bytes, *, allowed: bool) -> Hostile:
     return Hostile("image", json.dumps({"inputs": [tensor]}).encode(), raw, [1], "BYTES", allowed)
 
 
+@cache
 def number_requests() -> dict[str, Hostile]:
     """For an input float [batch, 4]."""
     million = 2**20

@@ -7,9 +7,11 @@ Formats: PNG (W3C, third edition), section 5; JPEG (ITU-T T.81), annex B.
 
 from __future__ import annotations
 
-import re
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 __all__ = ["ImageFile", "read_header"]
 
@@ -19,13 +21,14 @@ _JPEG = b"\xff\xd8"
 _MAX_PARTS = 2**16  # an encoder that writes 1 KiB a part needs no more for 64 MiB
 _MAX_SCANS = 64  # each costs as much as a whole image, and needs a few bytes; encoders write about ten
 
-_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
+_EOI, _SOS = 0xD9, 0xDA
 _SIZES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the others of the row are DHT, JPG, DAC
 _APP0, _APP14, _APP15, _COMMENT = 0xE0, 0xEE, 0xEF, 0xFE
 _NEEDED_APPS = {_APP0, _APP14}  # JFIF and Adobe: which colours the components are
-_ALONE = {0x01, *range(0xD0, 0xD8)}  # TEM and RSTn have no length
-_MARKER = re.compile(rb"\xff[^\x00\xff]")
-_BEHIND_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_ALONE = {0x01, *range(0xD0, 0xD9)}  # TEM, RSTn and SOI have no length
+_FILL, _STUFFED = 0xFF, 0x00
+_RESTARTS = range(0xD0, 0xD8)
+_PIECE = 2**20  # searched at a time: other threads run between two pieces
 
 
 @dataclass(frozen=True)
@@ -87,17 +90,14 @@ def _jpeg(data: bytes) -> ImageFile:
     size: tuple[int, int] | None = None
     scans, at = 0, 2
     for _ in range(_MAX_PARTS):
-        found = _MARKER.search(data, at)  # what is between segments is skipped, as libjpeg does
-        if found is None:
-            raise ValueError("the file ends before its end marker")
-        start, at = found.span()
-        marker = data[at - 1]
+        start = _next_marker(data, at, ())  # what is between segments is skipped, as libjpeg does
+        at, marker = start + 2, data[start + 1]
         if marker == _EOI:
             if size is None or not scans:
                 raise ValueError("it has no frame or no scan")
             kept.append((start, at))
             return _image(*size, "JPEG", data, kept)
-        if marker in _ALONE or marker == _SOI:
+        if marker in _ALONE:
             raise ValueError(f"a marker 0x{marker:02X} is where a segment should begin")
         length = int.from_bytes(data[at : at + 2], "big")
         at += length
@@ -110,13 +110,26 @@ def _jpeg(data: bytes) -> ImageFile:
             size = (width, height)
         if marker == _SOS:
             scans += 1
-            found = _BEHIND_SCAN.search(data, at)
-            if scans > _MAX_SCANS or found is None:
-                raise ValueError(f"it has more than {_MAX_SCANS} scans, or ends within one")
-            at = found.start()
+            if scans > _MAX_SCANS:
+                raise ValueError(f"it has more than {_MAX_SCANS} scans")
+            at = _next_marker(data, at, _RESTARTS)
         if marker in _NEEDED_APPS or not (_APP0 <= marker <= _APP15 or marker == _COMMENT):
             kept.append((start, at))
     raise ValueError(f"it has more than {_MAX_PARTS} segments")
+
+
+def _next_marker(data: bytes, at: int, passed: Sequence[int]) -> int:
+    """Where the next marker begins that is none of `passed`. Raises ValueError at the end of the file."""
+    if data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] not in (b"", b"\xff", b"\0") and not passed:
+        return at
+    for begin in range(at, len(data) - 1, _PIECE):
+        piece = np.frombuffer(data, np.uint8, min(_PIECE + 1, len(data) - begin), begin)
+        first = np.flatnonzero(piece[:-1] == _FILL)
+        second = piece[first + 1]
+        markers = first[~np.isin(second, [_FILL, _STUFFED, *passed])]
+        if len(markers):
+            return begin + int(markers[0])
+    raise ValueError("the file ends before its end marker")
 
 
 def _image(width: int, height: int, form: str, data: bytes, kept: list[tuple[int, int]]) -> ImageFile:
