@@ -93,3 +93,20 @@ def test_name_that_no_request_could_reach(tmp_path: Path, name: str) -> None:
     code, text = _serve(str(tmp_path / "m.onnx"), "--name", name)
     assert code == 2
     assert text.startswith("error: model name")
+
+
+@pytest.mark.parametrize("name", ["max-bytes", "max-values", "max-pixels", "max-side", "max-connections"])
+@pytest.mark.parametrize(("value", "allowed"), [("0", "1"), (str(2**50), "it must be an integer above 0")])
+def test_limit_refused(tmp_path: Path, name: str, value: str, allowed: str) -> None:
+    code, text = _serve(str(tmp_path / "m.onnx"), f"--{name}", value)
+    assert code == 2
+    assert name in text.replace("_", "-")
+    assert allowed in text
+
+
+@pytest.mark.parametrize("value", ["0", "nan", "90000"])
+def test_body_timeout_refused(tmp_path: Path, value: str) -> None:
+    code, text = _serve(str(tmp_path / "m.onnx"), "--body-timeout", value)
+    assert code == 2
+    assert "body_timeout=" in text
+    assert "it must be a number above 0, at most 86400" in text

@@ -18,7 +18,7 @@ __all__ = ["ImageFile", "read_header"]
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_PARTS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _JPEG = b"\xff\xd8"
-_MAX_PARTS = 2**16  # an encoder that writes 1 KiB a part needs no more for 64 MiB
+_MAX_PARTS = 2**16  # enough for 64 MiB in parts of 1 KiB
 _MAX_SCANS = 64  # each costs as much as a whole image, and needs a few bytes; encoders write about ten
 
 _EOI, _SOS = 0xD9, 0xDA
