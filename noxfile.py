@@ -298,7 +298,8 @@ def serving(session: nox.Session) -> None:
 @nox.session
 def serving_ray(session: nox.Session) -> None:
     """Ray Serve, which wants another fastapi than MLServer."""
-    _install(session, f"{_wheel(session)}[serve-ray]", *_SERVING)
+    # It takes bfloat16 from ml_dtypes, which 2.69, the one that goes with MLServer, does not.
+    _install(session, f"{_wheel(session)}[serve-ray]", "tritonclient==2.73.0", *_SERVING)
     _test_serving(session, "ray")
 
 
