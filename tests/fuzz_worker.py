@@ -102,9 +102,16 @@ def _verb(command: str) -> None:
 
 
 def _alone(data: bytes) -> None:
-    """ONNX Runtime with the library, without our checks: what it dies of is its own fault."""
-    options = _options()
-    ort_rrelu.register(options)
+    """ONNX Runtime without our checks, with the library and without: what it dies of is its own fault."""
+    for library in (True, False):
+        options = _options()
+        if library:
+            ort_rrelu.register(options)
+        for _ in _attempt(RUNTIME, lambda options=options: _run_alone(data, options)):  # type: ignore[misc]
+            pass
+
+
+def _run_alone(data: bytes, options: onnxruntime.SessionOptions) -> None:
     session = onnxruntime.InferenceSession(data, options, ["CPUExecutionProvider"])
     feeds: dict[str, Any] = {}
     for value in session.get_inputs():
@@ -132,8 +139,7 @@ def _checked(data: bytes, command: str, enter: Callable[[str], None]) -> list[di
         found.append({"stage": "tools", "error": "a tool changed its model", "where": "", "traceback": ""})
     if command.split()[0] in {"run", "bench", "compare"}:
         enter(RUNTIME)
-        for _ in _attempt(RUNTIME, lambda: _alone(data)):
-            pass
+        _alone(data)
     enter(command)
     found += _attempt(command, lambda: _verb(command))
     enter(RUNTIME)

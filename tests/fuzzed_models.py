@@ -517,7 +517,8 @@ def damaged_models(draw: st.DrawFn) -> bytes:
         return draw(st.binary(max_size=200))
     model = onnx.ModelProto.FromString(_serialized(draw(st.sampled_from(sorted(SEEDS)))))
     for damage in draw(st.lists(st.sampled_from(_DAMAGES), max_size=4)):
-        damage(draw, model)
+        with contextlib.suppress(DecodeError):  # bodies in one another, deeper than protobuf reads
+            damage(draw, model)
     data = bytes(model.SerializeToString())
     match draw(st.integers(0, 19)):
         case 0:

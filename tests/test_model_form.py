@@ -73,6 +73,11 @@ def _set(name: str, value: int) -> Callable[[onnx.NodeProto], object]:
     return change
 
 
+def _in_opset(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
+    next(entry for entry in model.opset_import if not entry.domain).version = version
+    return model
+
+
 def _function(name: str, calls: str) -> str:
     return f'<domain: "own", opset_import: ["": 18, "own": 1]> {name} (a) => (b) {{ b = own.{calls} (a) }}'
 
@@ -163,6 +168,19 @@ MALFORMED: dict[str, tuple[onnx.ModelProto, str]] = {
     "Scan without num_scan_inputs": (
         _scan(_drop("num_scan_inputs")),
         "it has no attribute 'num_scan_inputs'",
+    ),
+    "Scan before there was one": (
+        _in_opset(_scan(_drop("num_scan_inputs")), 1),
+        "it has no attribute 'num_scan_inputs'",
+    ),
+    "Constant without output, in no opset": (
+        _in_opset(
+            _changed(
+                f"y = {_TRAIN} (x) one = Constant <value_int = 1> ()", lambda node: node.ClearField("output")
+            ),
+            0,
+        ),
+        "Constant node",
     ),
     "Scan of too many": (_scan(_set("num_scan_inputs", 3)), "num_scan_inputs=3: it must be from 1 to 2"),
     "Scan without body": (_scan(_drop("body")), "it has no attribute 'body'"),

@@ -159,7 +159,7 @@ class _Reader:
     def _outputs(self, node: onnx.NodeProto, values: _Values) -> dict[str, _Value]:
         inputs = [_known(values, name) for name in node.input]
         domain = "" if node.domain == "ai.onnx" else node.domain
-        defaults = _defaults(node.op_type) if not domain else {}
+        defaults = _defaults(str(node.op_type)) if not domain else {}
         attributes = {str(a.name): self._attribute(a, values) for a in node.attribute}
         attributes = {name: value for name, value in attributes.items() if defaults.get(name) != value}
         if not domain and node.op_type == "Equal":

@@ -67,9 +67,8 @@ def _signature_of(node: onnx.NodeProto, opset: int | None) -> _Signature | None:
 
 @functools.cache
 def _signature(op_type: str, version: int, domain: str) -> _Signature | None:
-    try:
-        found = onnx.defs.get_schema(op_type, version, domain)
-    except SchemaError:
+    found = _schema(op_type, version, domain) or _schema(op_type, _NEWEST, domain)  # the operator is younger
+    if found is None:
         return None
     types = {attribute.name: int(cast("Any", attribute.type)) for attribute in found.attributes.values()}
     has_bodies = onnx.AttributeProto.GRAPH in types.values()
@@ -79,6 +78,13 @@ def _signature(op_type: str, version: int, domain: str) -> _Signature | None:
         types if has_bodies else {},
         tuple(name for name in types if has_bodies and found.attributes[name].required),
     )
+
+
+def _schema(op_type: str, version: int, domain: str) -> OpSchema | None:
+    try:
+        return onnx.defs.get_schema(op_type, version, domain)
+    except SchemaError:
+        return None
 
 
 def _names(parameters: Sequence[OpSchema.FormalParameter], least: int, most: int) -> _Names:
