@@ -298,8 +298,9 @@ def serving(session: nox.Session) -> None:
 @nox.session
 def serving_ray(session: nox.Session) -> None:
     """Ray Serve, which wants another fastapi than MLServer."""
-    # It takes bfloat16 from ml_dtypes, which 2.69, the one that goes with MLServer, does not.
-    _install(session, f"{_wheel(session)}[serve-ray]", "tritonclient==2.73.0", *_SERVING)
+    # 2.73 takes bfloat16 from ml_dtypes, an older one; 2.69, which goes with MLServer, does not.
+    packages = ["tritonclient==2.73.0", "ml_dtypes==0.5.4", *_SERVING]
+    _install(session, f"{_wheel(session)}[serve-ray]", *packages)
     _test_serving(session, "ray")
 
 
