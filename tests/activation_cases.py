@@ -12,8 +12,6 @@ from models.activations import build_activation
 from ort_rrelu.torch import RReLU
 from tests.torch_arrays import normal
 
-__all__ = ["CASES", "INPLACE_CASES", "TRAIN_CASES", "activation_input", "every_case", "rewound"]
-
 Cfg = dict[str, Any]
 
 CASES: dict[str, Cfg] = {

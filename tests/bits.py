@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["assert_same_bits", "bits"]
-
 
 def bits(array: NDArray[Any]) -> NDArray[Any]:
     """The bits of an array as unsigned integers, every NaN mapped to one pattern."""

@@ -11,8 +11,6 @@ from typer.testing import CliRunner
 
 from ort_rrelu.commands import app
 
-__all__ = ["MODELS", "RUNNER", "call", "call_json", "parse", "refused", "write_models"]
-
 RUNNER = CliRunner(env={"COLUMNS": "80", "NO_COLOR": "1"})
 
 

@@ -6,8 +6,6 @@ import subprocess
 import sysconfig
 from pathlib import Path
 
-__all__ = ["build", "fetched_sources", "run"]
-
 _ROOT = Path(__file__).resolve().parents[1]
 _SCRIPTS = Path(sysconfig.get_path("scripts"))  # cmake and ctest come with the `test` extra
 _BUILD = _ROOT / "build" / "cpp"  # kept: a second run compiles nothing

@@ -18,17 +18,6 @@ from ort_rrelu import reference, schema
 from tests.bits import assert_same_bits
 from tests.models import DTYPES, Array, rrelu_model, run, session, step_of
 
-__all__ = [
-    "Draw",
-    "Outputs",
-    "assert_same_outputs",
-    "by_numpy",
-    "by_onnx_runtime",
-    "by_reference",
-    "normal",
-    "special_values",
-]
-
 
 @dataclass(frozen=True)
 class Draw:

@@ -12,8 +12,6 @@ from torch import nn
 from torch.onnx import export as imported_early
 from torch.onnx.utils import export as older_imported_early
 
-__all__ = ["CALLS", "Lightning"]
-
 
 class Lightning(nn.Module):
     """A module that exports itself, as LightningModule.to_onnx does."""

@@ -14,8 +14,6 @@ from ort_rrelu.graph.check import attributes
 from ort_rrelu.graph.nodes import function_nodes, graph_nodes, our_nodes
 from tests.models import Array
 
-__all__ = ["DRAW", "findings", "fused", "nodes_of", "ops", "parsed", "values_of", "without_library"]
-
 DRAW = "RandomUniformLike <low = 0.125, high = 0.5>"
 
 

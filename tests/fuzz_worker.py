@@ -28,8 +28,6 @@ from ort_rrelu.commands import app
 from ort_rrelu.tensors import as_ort_value, element_dtype
 from tests.command_line import RUNNER
 
-__all__ = ["RUNTIME", "VERBS"]
-
 RUNTIME = "onnxruntime"  # the stage in which ONNX Runtime is alone with the model
 _MEMORY = 16 << 30  # of addresses; what asks for more gets a MemoryError
 _FILE = "damaged.onnx"

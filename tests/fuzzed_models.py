@@ -16,8 +16,6 @@ from onnx import AttributeProto, TensorProto, helper, numpy_helper
 import ort_rrelu
 from ort_rrelu.graph.nodes import all_nodes, subgraphs
 
-__all__ = ["SEEDS", "damaged_models", "parse_seed"]
-
 _HUGE = 2**62
 _WORDS = ["", "x", "y", "h", "step", "noise", "act", "c", "w", "a" * 300, "\N{SNOWMAN}", "x_0", "step_in_y"]
 _DOMAINS = ["", "ai.onnx", "ort_rrelu", "own", "com.microsoft", "nowhere"]

@@ -12,8 +12,6 @@ import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-__all__ = ["TABLE", "rows", "table"]
-
 TABLE = Path(__file__).with_name("known_answers.txt")
 
 _HEADER = """\

@@ -15,23 +15,6 @@ from onnx import TensorProto, helper
 import ort_rrelu
 from ort_rrelu import schema
 
-__all__ = [
-    "BFLOAT16",
-    "DOUBLE",
-    "DTYPES",
-    "FLOAT",
-    "FLOAT16",
-    "Array",
-    "Shape",
-    "beside_matmul",
-    "grad_model",
-    "make_model",
-    "rrelu_model",
-    "run",
-    "session",
-    "step_of",
-]
-
 Array = NDArray[Any]
 Shape = Sequence[int | str | None] | None
 

@@ -16,8 +16,6 @@ from ort_rrelu import library, reference
 from tests.bits import assert_same_bits
 from tests.models import rrelu_model
 
-__all__: list[str] = []
-
 _CUDA = "CUDAExecutionProvider"
 
 

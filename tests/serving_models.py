@@ -9,8 +9,6 @@ import onnx
 
 from ort_rrelu.arguments import Array
 
-__all__ = ["MODELS", "kinds", "parse", "weights"]
-
 
 def parse(body: str, *, opset: int = 18) -> onnx.ModelProto:
     """A model of one graph, with our domain."""

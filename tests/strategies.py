@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 from tests.draws import Draw, normal, special_values
 from tests.models import DTYPES, FLOAT, Array
 
-__all__ = ["arrays", "draws"]
-
 _BOUNDS = st.tuples(
     *[st.floats(-(2.0**14), 2.0**14, width=32) | st.sampled_from([-0.0, 0.0, 1e-9, -1e-9])] * 2
 )

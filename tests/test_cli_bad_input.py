@@ -14,8 +14,8 @@ import typer
 
 import ort_rrelu
 from ort_rrelu.commands import app
-from ort_rrelu.commands.example_inputs import example_inputs
-from ort_rrelu.commands.options import integer
+from ort_rrelu.commands.app import integer
+from ort_rrelu.commands.export_inputs import example_inputs
 from tests.command_line import MODELS, RUNNER, parse, refused, write_models
 
 _NODE = "net (float[n] x) => (float[n] y) {{ [act] y = ort_rrelu.RRelu <{}> (x) }}"

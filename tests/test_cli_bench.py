@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 import ort_rrelu
-from ort_rrelu.commands import app, session
+from ort_rrelu.commands import app, runtimes
 from tests.command_line import MODELS, RUNNER, call, call_json, refused, write_models
 
 
@@ -27,7 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The sessions that are made, in order."""
     sessions: list[Any] = []
-    open_session = session.open_session
+    open_session = runtimes.open_session
 
     def noted(*arguments: Any, **options: Any) -> Any:
         sessions.append(open_session(*arguments, **options))
@@ -67,7 +67,7 @@ def _is_registered(of: Any) -> bool:
 
 def test_runs_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[Any] = []
-    timed_run = session.timed_run
+    timed_run = runtimes.timed_run
 
     def noted(of: Any, arrays: Any) -> Any:
         order.append((of, int(arrays["step"])))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import ort_rrelu
 from ort_rrelu.commands import app
-from ort_rrelu.commands.difference import Difference, difference
+from ort_rrelu.commands.runtimes import Difference, difference
 from tests.command_line import MODELS, RUNNER, call, call_json, parse, refused, write_models
 
 X = np.linspace(-2, 2, 12, dtype=np.float32).reshape(4, 3)

@@ -14,7 +14,7 @@ from onnx.reference import ReferenceEvaluator
 
 import ort_rrelu
 from ort_rrelu import evaluator, graph, library, reference
-from ort_rrelu.graph.portable import is_portable
+from ort_rrelu.graph.embedding import is_portable
 from tests.bits import assert_same_bits
 from tests.golden.cases import SEED_OF_SESSIONS, Case, arrays, cases, entries
 from tests.models import FLOAT, Array

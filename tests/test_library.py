@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto
 
 import ort_rrelu
-from ort_rrelu import library, reserve_layout
+from ort_rrelu import library, schema
 from tests.models import DOUBLE, DTYPES, FLOAT
 
 
@@ -201,7 +201,7 @@ def test_refused_ranges_of_a_tensor(begin: int, end: int) -> None:
     ("size", "count"), [(0, 64), (1, 65), (8, 65), (9, 66), (2**35 + 1, 2**32 + 65), (2**64 - 1, 2**61 + 64)]
 )
 def test_bytes_of_a_reserve(size: int, count: int) -> None:
-    assert library.reserve_bytes(size) == reserve_layout.byte_count(size) == count
+    assert library.reserve_bytes(size) == schema.reserve_bytes(size) == count
 
 
 def test_empty_ranges_need_no_addresses() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 import ort_rrelu
 from ort_rrelu.graph.nodes import our_nodes
-from ort_rrelu.graph.noise_to_reserve import noise_to_reserve
+from ort_rrelu.graph.reserves import noise_to_reserve
 
 _HEAD = '<ir_version: 8, opset_import: ["": 17, "ort_rrelu": 1]>'
 

@@ -15,10 +15,9 @@ from onnx import compose, helper, numpy_helper, version_converter
 
 import ort_rrelu
 from ort_rrelu import functions, graph, schema
-from ort_rrelu.graph.known_bodies import KNOWN_BODIES
+from ort_rrelu.graph.embedding import is_portable
 from ort_rrelu.graph.nodes import function_nodes, subgraphs
-from ort_rrelu.graph.portable import is_portable
-from ort_rrelu.graph.recognition import digest
+from ort_rrelu.graph.recognition import KNOWN_BODIES, digest
 from tests.bits import assert_same_bits
 from tests.golden.cases import SEED_OF_SESSIONS, Case, cases, entries, file
 from tests.models import Array

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import ort_rrelu
 from ort_rrelu import library, reference
-from ort_rrelu.reserve_layout import HEADER
+from ort_rrelu.schema import RESERVE_HEADER
 from tests.bits import assert_same_bits
 from tests.draws import Draw, by_numpy, by_reference, normal, special_values
 from tests.models import DTYPES, FLOAT, Array, grad_model, run, session
@@ -118,7 +118,7 @@ def test_elements_far_from_the_first() -> None:
     y, bits = np.empty_like(x), np.zeros(4, np.uint8)
     # Addresses of element 0 and of the header, which need not exist.
     first, second = ((array.ctypes.data - begin * x.itemsize) % 2**64 for array in (x, y))
-    reserve = (bits.ctypes.data - begin // 8 - HEADER.itemsize) % 2**64
+    reserve = (bits.ctypes.data - begin // 8 - RESERVE_HEADER.itemsize) % 2**64
     end = begin + x.size
     library.forward(library.Params(FLOAT), first, second, None, begin, end, reserve=reserve)
     assert np.unpackbits(bits, bitorder="little").tolist() == [*(x <= 0), *[0] * 11]
@@ -158,7 +158,7 @@ def _reserve(dtype: int = FLOAT, size: int = 12) -> Array:
 
 def _with_field(field: str, value: Any) -> Array:
     reserve = _reserve()
-    reserve[: HEADER.itemsize].view(HEADER)[field] = value
+    reserve[: RESERVE_HEADER.itemsize].view(RESERVE_HEADER)[field] = value
     return reserve
 
 

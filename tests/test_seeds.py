@@ -14,7 +14,7 @@ from torch import nn
 
 import ort_rrelu
 from ort_rrelu import reference
-from ort_rrelu.seeds import NodeSeeds, seed_of_place
+from ort_rrelu.node_attributes import NodeSeeds, seed_of_place
 from tests.bits import assert_same_bits
 from tests.models import run, session
 from tests.torch_arrays import array

@@ -14,7 +14,7 @@ import pytest
 
 from ort_rrelu.serving import RequestError
 from ort_rrelu.serving.admission import SMALL, Admission, Disconnected
-from ort_rrelu.serving.image_header import ImageFile
+from ort_rrelu.serving.image_guard import ImageFile
 from ort_rrelu.serving.limits import Limits
 from ort_rrelu.serving.model import Unpacked
 

@@ -14,10 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from ort_rrelu.serving import RequestError, image_guard
-from ort_rrelu.serving.image_guard import checked_image, read_image
-from ort_rrelu.serving.image_header import read_header
+from ort_rrelu.serving.image_guard import checked_image, read_header, read_image, stored_png
 from ort_rrelu.serving.limits import Limits
-from ort_rrelu.serving.stored_png import stored_png
 from tests.serving.hostile import chunk, jpeg_of_scans, png
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 20, 3)).astype(np.uint8)

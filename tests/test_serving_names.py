@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from ort_rrelu.errors import InvalidValueError
-from ort_rrelu.serving.names import check_name, fits_header
+from ort_rrelu.serving.errors import check_name, fits_header
 from ort_rrelu.serving.triton import configuration, write_repository
 from tests.serving_models import MODELS
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ort_rrelu.serving import RequestError
-from ort_rrelu.serving.turns import Turns
+from ort_rrelu.serving.admission import Turns
 
 
 @given(amounts=st.lists(st.integers(1, 12), max_size=20), cancelled=st.sets(st.integers(0, 19)))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ort_rrelu.seeds import seed_of_place
+from ort_rrelu.node_attributes import seed_of_place
 from ort_rrelu.torch import RReLU, export, patch_onnx_export
 from tests.torch_exports import X, both_exporters, train_seeds
 

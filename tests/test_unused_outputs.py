@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from ort_rrelu import schema
-from ort_rrelu.graph.unused_outputs import remove_unused_outputs
+from ort_rrelu.graph.edit import remove_unused_outputs
 from tests.models import FLOAT, make_model
 
 

@@ -8,8 +8,6 @@ import torch
 
 from tests.models import BFLOAT16, DOUBLE, DTYPES, FLOAT, FLOAT16, Array
 
-__all__ = ["ROUNDING", "TORCH_DTYPES", "array", "normal", "tensor"]
-
 TORCH_DTYPES: dict[int, torch.dtype] = {
     FLOAT: torch.float32,
     DOUBLE: torch.float64,

@@ -18,8 +18,6 @@ import ort_rrelu.torch
 from ort_rrelu import reference
 from tests.torch_arrays import array, tensor
 
-__all__ = ["CONSTRUCTS", "Applied", "DrawsOfReference", "Parallel", "Twice"]
-
 _aten = torch.ops.aten
 _BOUNDS = (0.25, 0.75)
 

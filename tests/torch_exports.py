@@ -18,18 +18,6 @@ from tests.models import Array
 from tests.torch_arrays import array, normal
 from tests.torch_constructs import CONSTRUCTS, DrawsOfReference
 
-__all__ = [
-    "BASE_SEED",
-    "X",
-    "both_exporters",
-    "drawn_by_torch",
-    "export_quietly",
-    "exported",
-    "node_attributes",
-    "outputs_of",
-    "train_seeds",
-]
-
 BASE_SEED = 11
 X = normal(2, 3, 7)
 X[0, 0, :2] = torch.tensor([0.0, -0.0])

@@ -11,8 +11,6 @@ import torch.nn.functional as F  # noqa: N812  # as everybody does
 from torch import Tensor, nn
 from torch.nn.functional import rrelu as imported_rrelu
 
-__all__ = ["CALLS", "NETWORKS", "Block", "Outside"]
-
 
 class Block(nn.Module):
     def __init__(self, activation: nn.Module | None = None) -> None:

@@ -17,8 +17,6 @@ from torch.testing._internal.opinfo.core import SampleInput
 from ort_rrelu.torch import RReLU
 from tests.torch_arrays import ROUNDING, TORCH_DTYPES
 
-__all__ = ["CHECKS", "INFO", "OURS", "Activation", "samples"]
-
 INFO = next(info for info in op_db if info.name == "nn.functional.rrelu")
 _DTYPES = tuple(TORCH_DTYPES.values())
 _LARGEST_GRADCHECK = 1000  # elements

@@ -18,18 +18,6 @@ from ort_rrelu.arguments import Array
 from ort_rrelu.torch import RReLU
 from ort_rrelu.training import Trainer, export_step
 
-__all__ = [
-    "MORE_NETWORKS",
-    "NETWORKS",
-    "OPTIMIZERS",
-    "Batches",
-    "batches",
-    "build",
-    "largest_difference",
-    "new_trainer",
-    "train_both",
-]
-
 _IMAGE = (2, 8, 8)
 
 

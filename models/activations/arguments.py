@@ -7,8 +7,6 @@ from numbers import Real
 
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 
-__all__ = ["as_finite"]
-
 
 def as_finite(value: float, name: str, above: float = -math.inf) -> float:
     """The value as a float; InvalidTypeError or InvalidValueError unless it is finite and > above."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-__all__ = ["constant"]
-
 
 def constant(value: float, x: Tensor) -> Tensor:
     """The value as a tensor of no dimension, in x's dtype, on x's device.

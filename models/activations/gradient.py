@@ -10,8 +10,6 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 import ort_rrelu
 
-__all__ = ["export_with_gradient"]
-
 
 def export_with_gradient(module: nn.Module, x: Tensor, *, seed: int | None = None) -> onnx.ModelProto:
     """The model x -> (y, dy/dx) of an elementwise module, for inputs of the shape and dtype of x.

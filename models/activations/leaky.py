@@ -11,8 +11,6 @@ from models.activations.arguments import as_finite
 from models.activations.constants import constant
 from ort_rrelu.errors import InvalidValueError
 
-__all__ = ["LeakyReLU", "PReLU"]
-
 
 def _has_onnx_operator(x: Tensor) -> bool:
     """ONNX Runtime's LeakyRelu and PRelu take no double, so there both are written as a where."""

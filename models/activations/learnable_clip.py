@@ -7,8 +7,6 @@ from torch import Tensor, nn
 
 from models.activations.arguments import as_finite
 
-__all__ = ["LearnableClip"]
-
 
 class LearnableClip(nn.Module):
     """y = x where x < t1, t2 elsewhere (NaN included); any shape, any floating dtype.

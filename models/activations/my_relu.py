@@ -7,8 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["MyReLU"]
-
 
 class _ReLU(torch.autograd.Function):
     generate_vmap_rule = True

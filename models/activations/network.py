@@ -9,8 +9,6 @@ from torch import Tensor, nn
 
 from models.activations.registry import build_activation
 
-__all__ = ["build"]
-
 # Each RReLU has a seed of its own, so that train mode repeats and can be compared bit for bit.
 _AFTER_CONVOLUTIONS: tuple[dict[str, Any], ...] = (
     {"type": "PReLU", "num_parameters": 16, "inplace": True},

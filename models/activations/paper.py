@@ -10,8 +10,6 @@ from models.activations.constants import constant
 from ort_rrelu.node_attributes import check_bounds
 from ort_rrelu.torch import RReLU
 
-__all__ = ["PaperLeakyReLU", "PaperRReLU"]
-
 
 def _divide_negative(x: Tensor, a: Tensor, inplace: bool) -> Tensor:
     y = torch.where(x < 0, x / a, x)

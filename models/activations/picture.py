@@ -17,8 +17,6 @@ from ort_rrelu.arguments import Array
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
-__all__ = ["draw"]
-
 # Every input has three feature maps, for PReLU; the others treat all alike.
 _X = torch.linspace(-4, 3, 701).expand(1, 3, -1).contiguous()
 _PANELS: tuple[tuple[str, dict[str, Any]], ...] = (

@@ -17,8 +17,6 @@ from ort_rrelu.arguments import check_switch
 from ort_rrelu.errors import Error, InvalidTypeError, InvalidValueError
 from ort_rrelu.torch import RReLU
 
-__all__ = ["UnknownActivationError", "activation_types", "build_activation", "register_activation"]
-
 Factory = Callable[..., nn.Module]
 F = TypeVar("F", bound=Factory)
 

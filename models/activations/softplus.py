@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from models.activations.arguments import as_finite
 from models.activations.constants import constant
 
-__all__ = ["Softplus", "SoftplusFunction", "softplus"]
-
 
 def _log1p(z: Tensor) -> Tensor:
     """log(1 + z) for z from 0 to 1, with what 1 + z rounded away put back.

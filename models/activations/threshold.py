@@ -7,8 +7,6 @@ from torch import nn
 
 from models.activations.learnable_clip import LearnableClip
 
-__all__ = ["SATURATION", "learn_threshold"]
-
 SATURATION = 0.75
 
 

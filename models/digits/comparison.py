@@ -15,8 +15,6 @@ from models.digits.dataset import Digits
 from ort_rrelu.arguments import Array
 from ort_rrelu.graph.nodes import our_nodes
 
-__all__ = ["STEP", "Comparison", "Network", "compare"]
-
 STEP = 0
 
 

@@ -10,8 +10,6 @@ from sklearn.datasets import load_digits
 
 from ort_rrelu.arguments import Array
 
-__all__ = ["Digits", "load"]
-
 
 @dataclass(frozen=True)
 class Digits:

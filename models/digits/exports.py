@@ -18,8 +18,6 @@ from models.digits.comparison import Comparison, compare
 from models.digits.dataset import Digits
 from models.digits.network import as_network
 
-__all__ = ["compare_exports", "export", "exporters_advice_hidden"]
-
 _EXPORTERS = {"default": True, "TorchScript": False}
 
 

@@ -13,8 +13,6 @@ from models.digits.dataset import load as load_in_order
 from ort_rrelu.arguments import Array
 from ort_rrelu.torch import RReLU
 
-__all__ = ["as_network", "build", "load"]
-
 
 def load() -> Digits:
     """The digits, shuffled once."""

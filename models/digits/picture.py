@@ -15,8 +15,6 @@ from ort_rrelu import schema
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
-__all__ = ["draw"]
-
 
 def _run(x: np.ndarray, *, training: bool) -> np.ndarray:
     node = helper.make_node(

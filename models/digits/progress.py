@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-__all__ = ["training_progress"]
-
 
 @contextmanager
 def training_progress(console: Console, epochs: int) -> Iterator[Callable[[float], None]]:

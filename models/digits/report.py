@@ -10,8 +10,6 @@ from rich.table import Table
 
 from models.digits.comparison import Comparison
 
-__all__ = ["report"]
-
 
 def _table(subject: str, framework: str, how: str, rows: Sequence[tuple[str, str, Comparison]]) -> Table:
     caption = (

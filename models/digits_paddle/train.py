@@ -10,8 +10,6 @@ from rich.console import Console
 from models.digits.dataset import Digits
 from models.digits.progress import training_progress
 
-__all__ = ["train"]
-
 
 def train(network: nn.Layer, data: Digits, console: Console, *, epochs: int = 20, batch: int = 64) -> None:
     """Adam on cross entropy; the network is left in train mode."""

@@ -9,8 +9,6 @@ import numpy as np
 from models.digits.dataset import Digits
 from ort_rrelu.arguments import Array
 
-__all__ = ["BATCH", "batches"]
-
 BATCH = 64
 
 

@@ -13,8 +13,6 @@ from ort_rrelu.files import replacing
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
-__all__ = ["draw"]
-
 _STYLES = {
     "road A": {"color": "tab:blue", "linestyle": "-", "linewidth": 1.5},
     "road B": {"color": "tab:orange", "linestyle": "-", "linewidth": 3.5},

@@ -36,8 +36,6 @@ from ort_rrelu.graph.nodes import our_nodes
 from ort_rrelu.reference import derive_seed
 from ort_rrelu.training import Trainer
 
-__all__ = ["RECTIFIERS", "Errors", "build", "compare"]
-
 _SEEDS, _EPOCHS, _TEST_SIZE = 10, 40, 899
 _STUDENT_T_95 = 2.262  # two-sided, 9 degrees of freedom
 

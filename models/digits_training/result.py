@@ -10,8 +10,6 @@ from models.digits_training.batches import BATCH
 from ort_rrelu.arguments import Array
 from ort_rrelu.files import replacing
 
-__all__ = ["EPOCHS", "LEARNING_RATE", "MIN_ACCURACY", "Result", "accuracy", "write"]
-
 EPOCHS, LEARNING_RATE, MIN_ACCURACY = 20, 2e-3, 0.95
 
 

@@ -26,8 +26,6 @@ from models.digits_training.batches import batches
 from models.digits_training.result import EPOCHS, LEARNING_RATE, MIN_ACCURACY, Result, accuracy, write
 from ort_rrelu.training import generate_artifacts, load_artifacts, save_checkpoint
 
-__all__ = ["Trained", "make_artifacts", "train"]
-
 
 @contextmanager
 def _messages_hidden() -> Iterator[None]:

@@ -17,8 +17,6 @@ from models.digits_training.batches import batches
 from models.digits_training.result import EPOCHS, LEARNING_RATE, Result, accuracy
 from ort_rrelu.training import Trainer, export_step
 
-__all__ = ["export", "new_trainer", "train", "train_in_torch"]
-
 
 def export(network: nn.Module, path: Path | None = None) -> onnx.ModelProto:
     """The step of the network with AdamW, as road A has it."""

@@ -15,8 +15,6 @@ from models.digits_training.batches import batches
 from models.digits_training.result import LEARNING_RATE
 from models.digits_training.road_b import export, new_trainer
 
-__all__ = ["NAMES", "contenders", "interleaved"]
-
 NAMES = _OURS, _TORCH, _FUSED = "road B", "torch", "torch, fused Adam"
 
 

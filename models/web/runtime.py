@@ -7,8 +7,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-__all__ = ["MissingNpmError", "copy_runtime"]
-
 _ROOT = Path(__file__).resolve().parents[2]
 _PACKAGE = _ROOT / "node_modules" / "onnxruntime-web"
 # For WebAssembly on one thread.

@@ -13,19 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 from ort_rrelu import library, schema
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 
-__all__ = [
-    "Array",
-    "RReluFunction",
-    "as_gradient",
-    "as_input",
-    "as_output",
-    "as_params",
-    "as_rrelu_function",
-    "as_seed",
-    "as_step",
-    "check_switch",
-]
-
 Array = NDArray[Any]
 
 

@@ -1,17 +1,5 @@
 """Every error of this package derives from `Error` and from the built-in a user expects."""
 
-__all__ = [
-    "ConversionError",
-    "DivergedError",
-    "Error",
-    "InvalidTypeError",
-    "InvalidValueError",
-    "LibraryError",
-    "MissingPackageError",
-    "ModelFileError",
-    "RandomnessError",
-]
-
 
 class Error(Exception):
     """Base of all errors raised by ort_rrelu."""

@@ -12,8 +12,6 @@ from ort_rrelu import reference, schema
 from ort_rrelu.arguments import Array, as_seed
 from ort_rrelu.errors import InvalidValueError
 
-__all__ = ["OPS", "RRelu", "RReluGrad"]
-
 
 class RRelu(OpRun):
     """RRelu on the NumPy reference; a node without `step` counts its own runs from 0, as the kernels do."""

@@ -9,8 +9,6 @@ from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.nodes import our_nodes
 from ort_rrelu.graph.step_input import wire_step
 
-__all__ = ["check_portable_opset", "finished"]
-
 
 def finished(
     model: onnx.ModelProto, *, step_input: bool, portable: bool, opset_version: int | None

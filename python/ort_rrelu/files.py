@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["check_target", "copied", "replacing"]
-
 _CHUNK = 2**24
 
 

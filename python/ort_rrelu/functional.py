@@ -8,8 +8,6 @@ from numpy.typing import ArrayLike
 from ort_rrelu import library, schema
 from ort_rrelu.arguments import Array, as_gradient, as_input, as_output, as_params, as_rrelu_function
 
-__all__ = ["rrelu", "rrelu_grad"]
-
 
 @as_rrelu_function
 def rrelu(

@@ -21,24 +21,6 @@ from typing import Any, NamedTuple
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, LibraryError
 
-__all__ = [
-    "CudaCall",
-    "Params",
-    "backward",
-    "backward_reserve",
-    "build_info",
-    "check",
-    "cuda_backward",
-    "cuda_backward_reserve",
-    "cuda_fault",
-    "cuda_forward",
-    "forward",
-    "get_cmake_dir",
-    "get_library_path",
-    "get_pkgconfig_dir",
-    "reserve_bytes",
-]
-
 _ABI = 1
 _LARGEST = 2**64 - 1
 _MESSAGE_BYTES = 512

@@ -17,8 +17,6 @@ from typing import Any, Protocol
 
 from ort_rrelu.errors import InvalidValueError
 
-__all__ = ["Autograd", "Draws", "Steps"]
-
 
 class Autograd(Protocol):
     """What a framework tells about a call. Counters are its int64 tensors of one element."""

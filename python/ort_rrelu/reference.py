@@ -14,8 +14,6 @@ from numpy.typing import ArrayLike
 from ort_rrelu import library, reserve, schema
 from ort_rrelu.arguments import Array, as_gradient, as_input, as_output, as_params, as_rrelu_function
 
-__all__ = ["derive_seed", "fnv1a", "philox", "rrelu", "rrelu_grad", "slopes"]
-
 _LOW32 = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 _BLOCK = 8

@@ -10,15 +10,13 @@ import onnx
 from ort_rrelu import library, schema
 from ort_rrelu.arguments import Array
 from ort_rrelu.errors import InvalidValueError
-from ort_rrelu.reserve_layout import HEADER, MAGIC, VERSION, byte_count
-
-__all__ = ["pack", "unpack"]
+from ort_rrelu.schema import RESERVE_HEADER, RESERVE_MAGIC, RESERVE_VERSION, reserve_bytes
 
 
 def pack(params: library.Params, leaks: Array) -> Array:
     """The reserve of one draw; `leaks` says of each element whether it takes the slope."""
-    header = np.zeros((), HEADER)
-    header["magic"], header["version"] = MAGIC, VERSION
+    header = np.zeros((), RESERVE_HEADER)
+    header["magic"], header["version"] = RESERVE_MAGIC, RESERVE_VERSION
     header["dtype"], header["training"] = params.dtype, params.training
     header["lower"], header["upper"] = params.lower, params.upper
     header["seed"], header["step"], header["size"] = params.seed, params.step, leaks.size
@@ -32,15 +30,14 @@ def unpack(reserve: Array, dtype: int, size: int) -> tuple[library.Params, Array
     Raises InvalidValueError that says what is wrong with it.
     """
     _check_length(reserve, size)
-    header = reserve[: HEADER.itemsize].view(HEADER)[0]
+    header = reserve[: RESERVE_HEADER.itemsize].view(RESERVE_HEADER)[0]
     _check_header(header, dtype, size)
     params = library.Params(
         dtype,
         float(header["lower"]),
         float(header["upper"]),
-        cast(
-            "bool", int(header["training"].view(np.int32))
-        ),  # as the kernels read it; any number, which is then refused
+        # As the kernels read it: any number, which is then refused.
+        cast("bool", int(header["training"].view(np.int32))),
         int(header["seed"]),
         int(header["step"]),
     )
@@ -48,28 +45,28 @@ def unpack(reserve: Array, dtype: int, size: int) -> tuple[library.Params, Array
         library.check(params)
     except InvalidValueError as error:
         raise InvalidValueError(f"in the reserve, {error}") from None
-    bits = np.unpackbits(reserve[HEADER.itemsize :], bitorder="little")
+    bits = np.unpackbits(reserve[RESERVE_HEADER.itemsize :], bitorder="little")
     if bits[size:].any():
         raise InvalidValueError("reserve has bits other than 0 after its last element: they must be 0")
     return params, bits[:size].astype(bool)
 
 
 def _check_length(reserve: Array, size: int) -> None:
-    if reserve.size != byte_count(size):
+    if reserve.size != reserve_bytes(size):
         raise InvalidValueError(
-            f"reserve has {reserve.size} bytes: it must have {byte_count(size)} for {size} elements"
+            f"reserve has {reserve.size} bytes: it must have {reserve_bytes(size)} for {size} elements"
         )
 
 
 def _check_header(header: np.void, dtype: int, size: int) -> None:
-    if header["magic"] != MAGIC:
+    if header["magic"] != RESERVE_MAGIC:
         raise InvalidValueError(
             f"reserve begins with 0x{header['magic']:08x}: it must be what RRelu wrote, "
-            f"which begins with 0x{MAGIC:08x}"
+            f"which begins with 0x{RESERVE_MAGIC:08x}"
         )
-    if header["version"] != VERSION:
+    if header["version"] != RESERVE_VERSION:
         raise InvalidValueError(
-            f"reserve has version {header['version']}: this library reads version {VERSION}"
+            f"reserve has version {header['version']}: this library reads version {RESERVE_VERSION}"
         )
     if header["dtype"] != dtype:
         raise InvalidValueError(

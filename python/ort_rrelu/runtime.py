@@ -23,7 +23,6 @@ except ImportError as error:
         "onnxruntime is not installed: pip install 'ort-rrelu[cpu]', or 'ort-rrelu[gpu]'"
     ) from error
 
-__all__ = ["InferenceSession", "register"]
 
 _REGISTERED, _SEED = "ort_rrelu.registered", "ort_rrelu.seed"
 

@@ -2,7 +2,7 @@
 
 Importing this module registers the schemas with onnx, so that onnx.checker, onnx.shape_inference and
 onnxscript know the ops (a misspelt attribute is then an error there); Python's exit takes them out again. The
-C++ build reads the same file.
+C++ build reads the same file. The layout of a reserve, which is an output of RRelu, is here too.
 """
 
 from __future__ import annotations
@@ -16,21 +16,6 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx.defs import OpSchema
-
-from ort_rrelu import reserve_layout
-
-__all__ = [
-    "DOMAIN",
-    "DTYPES",
-    "LOWER",
-    "RRELU",
-    "RRELU_GRAD",
-    "UPPER",
-    "VERSION",
-    "default",
-    "opset_import",
-    "schemas",
-]
 
 _SPEC: dict[str, Any] = json.loads(resources.files(__package__).joinpath("schema.json").read_text("utf-8"))
 
@@ -103,7 +88,7 @@ def _reserve_type(x: onnx.TypeProto) -> onnx.TypeProto:
     known = x.tensor_type.HasField("shape") and all(d.HasField("dim_value") for d in dimensions)
     size = math.prod(d.dim_value for d in dimensions) if known else None
     # A size that no tensor has, which a malformed model may declare, is as good as none.
-    length = None if size is None or not 0 <= size < 2**63 else reserve_layout.byte_count(size)
+    length = None if size is None or not 0 <= size < 2**63 else reserve_bytes(size)
     return onnx.helper.make_tensor_type_proto(onnx.TensorProto.UINT8, [length])
 
 
@@ -158,3 +143,27 @@ def _deregister(name: str) -> None:
 
 
 _register()
+
+
+# A reserve is this header, then bit i % 8 of byte i / 8 = (x[i] <= 0); ops/reserve.h says it for the kernels.
+RESERVE_HEADER = np.dtype(
+    [
+        ("magic", "<u4"),
+        ("version", "<u4"),
+        ("dtype", "<u4"),  # ONNX's number
+        ("training", "<u4"),
+        ("lower", "<f4"),
+        ("upper", "<f4"),
+        ("seed", "<u8"),
+        ("step", "<u8"),
+        ("size", "<u8"),  # elements
+        ("zeros", "<u8", (2,)),
+    ]
+)
+RESERVE_MAGIC = int.from_bytes(b"rrel", "little")
+RESERVE_VERSION = 1
+
+
+def reserve_bytes(size: int) -> int:
+    """Bytes of the reserve of a tensor of `size` elements."""
+    return RESERVE_HEADER.itemsize + -(-size // 8)

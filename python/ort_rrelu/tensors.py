@@ -12,8 +12,6 @@ import onnx
 from ort_rrelu.arguments import Array
 from ort_rrelu.errors import InvalidTypeError
 
-__all__ = ["as_array", "as_ort_value", "element_dtype", "is_extension"]
-
 _TENSOR = re.compile(r"tensor\((\w+)\)")
 
 

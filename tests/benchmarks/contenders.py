@@ -19,8 +19,6 @@ import ort_rrelu
 from ort_rrelu import schema
 from tests.models import make_model
 
-__all__ = ["ALL_THREADS", "Case", "cases", "prepare"]
-
 ALL_THREADS = torch.get_num_threads()
 _SIZES = (1_000, 10_000, 2**17, 2**20, 2**24, 10**8)
 _SIZES_OF_OTHER_DTYPES = (1_000, 2**17, 2**24)

@@ -12,8 +12,6 @@ import numpy as np
 from ort_rrelu.arguments import Array
 from tests.serving.clients import Client, Endpoint
 
-__all__ = ["ask", "row"]
-
 
 def ask(endpoint: Endpoint, x: Array, clients: int, seconds: float) -> list[float]:
     """Milliseconds of each request of all clients, over gRPC."""

@@ -34,8 +34,6 @@ from tests.serving.clients import Endpoint
 from tests.serving.hostile import Hostile, image_requests, number_requests
 from tests.serving_models import parse
 
-__all__ = ["Measured", "hostile_server", "measure"]
-
 _CLIENTS = 8
 _PAUSE = 0.01  # seconds between health checks
 _TIMEOUT = 120

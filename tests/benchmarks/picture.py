@@ -13,8 +13,6 @@ from tests.benchmarks.results import Results
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 
-__all__ = ["draw"]
-
 _COLORS = {
     "ours": "tab:orange",
     "ours from noise": "tab:red",

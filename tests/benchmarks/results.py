@@ -16,8 +16,6 @@ from ort_rrelu import library
 from ort_rrelu.files import replacing
 from tests.benchmarks.contenders import Case
 
-__all__ = ["Results", "machine", "network_key"]
-
 _PACKAGES = ("ort-rrelu", "onnxruntime", "torch", "numpy")
 
 

@@ -9,8 +9,6 @@ from typing import Literal
 from tests.benchmarks.contenders import ALL_THREADS, Case
 from tests.benchmarks.results import Results, network_key
 
-__all__ = ["Ratio", "ratios"]
-
 _BIG, _MEDIUM, _SMALL = 2**24, 2**20, 1_000
 _IN_CACHE_OF_TWO = 2**17
 

@@ -12,19 +12,6 @@ import numpy as np
 
 from tests.models import Array
 
-__all__ = [
-    "CHECKPOINT",
-    "SEED_OF_SESSIONS",
-    "STEP_MODEL",
-    "Case",
-    "arrays",
-    "cases",
-    "entries",
-    "file",
-    "write_archive",
-    "write_arrays",
-]
-
 _FOLDER = Path(__file__).parent
 SEED_OF_SESSIONS = 5
 STEP_MODEL, CHECKPOINT = "step.onnx", "checkpoint.safetensors"

@@ -14,8 +14,6 @@ from tests.draws import Draw
 from tests.models import Array
 from tests.torch_arrays import array, tensor
 
-__all__ = ["Saved", "backward", "backward_reserve", "forward", "needs_gpu", "on_device", "on_host", "stream"]
-
 _HAS_KERNELS = library.build_info()["cuda"] is not None
 
 

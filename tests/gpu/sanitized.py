@@ -8,8 +8,6 @@ from tests.draws import Draw, by_reference, normal
 from tests.gpu import device
 from tests.models import DTYPES
 
-__all__: list[str] = []
-
 _SIZES = [1, 255, 1024, 5003]
 
 

@@ -13,8 +13,6 @@ from paddle.static import InputSpec
 
 from tests.models import Array
 
-__all__ = ["CONSTRUCTS", "Branch", "Chain", "Construct", "Functional", "Loop", "Network", "normal"]
-
 
 def normal(*shape: int, dtype: str = "float32") -> Array:
     """Reproducible normal numbers with both zeros among them, where there is room."""

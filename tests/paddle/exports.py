@@ -20,16 +20,6 @@ from ort_rrelu.graph.nodes import our_nodes
 from tests.models import Array
 from tests.paddle.constructs import CONSTRUCTS
 
-__all__ = [
-    "BASE_SEED",
-    "attributes_of_nodes",
-    "drawn_by_paddle",
-    "exported",
-    "outputs_of",
-    "run",
-    "seeds_by_bounds",
-]
-
 BASE_SEED = 11
 
 Bounds = tuple[float, float]

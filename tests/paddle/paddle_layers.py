@@ -8,8 +8,6 @@ from paddle import Tensor, nn
 
 from tests.models import BFLOAT16, DOUBLE, DTYPES, FLOAT, FLOAT16, Array
 
-__all__ = ["PADDLE_DTYPES", "array", "in_mode", "normal"]
-
 PADDLE_DTYPES = {
     FLOAT: paddle.float32,
     DOUBLE: paddle.float64,

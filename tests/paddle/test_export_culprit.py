@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ort_rrelu.paddle.culprit import find_culprit
+from ort_rrelu.paddle.conversion import find_culprit
 from ort_rrelu.paddle.document import name, operators, top_level
 
 

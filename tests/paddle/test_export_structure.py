@@ -15,9 +15,8 @@ from models.digits_paddle.network import build as digits
 from ort_rrelu.errors import ConversionError
 from ort_rrelu.graph.nodes import graph_nodes, our_nodes, subgraphs
 from ort_rrelu.node_attributes import NodeAttributes
-from ort_rrelu.paddle.markers import Mark
+from ort_rrelu.paddle.document import Mark, Tags
 from ort_rrelu.paddle.restore import restore
-from ort_rrelu.paddle.tags import Tags
 from ort_rrelu.serving import obstacles
 from tests.paddle.constructs import CONSTRUCTS, Chain
 from tests.paddle.exports import exported

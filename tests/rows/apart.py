@@ -24,8 +24,6 @@ from tests.rows.cases import (
     weights,
 )
 
-__all__ = ["APART"]
-
 _ELEMENTWISE = [
     *each("Abs Acos Acosh Asin Asinh Atan Atanh Ceil Celu Cos Cosh Elu Erf Exp Floor", X, "y = OP (x)"),
     *each("HardSigmoid HardSwish Identity LeakyRelu Log Mish Neg Reciprocal Relu Round", X, "y = OP (x)"),

@@ -8,8 +8,6 @@ import numpy as np
 
 from tests.rows.growth import GROWN, Grown, Growth, UnfitError
 
-__all__ = ["MAKERS", "OFTEN"]
-
 
 def _transpose(g: Growth) -> None:
     x = g.value(least=2)

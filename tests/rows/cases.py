@@ -9,28 +9,6 @@ import onnx
 
 from tests.serving_models import parse
 
-__all__ = [
-    "BOOLS",
-    "BRANCHES",
-    "BYTES",
-    "IMAGE",
-    "INTS",
-    "LONG",
-    "LOOP",
-    "OF_CHANNELS",
-    "PAIR",
-    "ROWS",
-    "SCALE",
-    "SCAN",
-    "SOME",
-    "STEPS",
-    "Case",
-    "X",
-    "each",
-    "ints",
-    "weights",
-]
-
 
 @dataclass(frozen=True)
 class Case:

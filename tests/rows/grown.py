@@ -8,8 +8,6 @@ from onnx import TensorProto
 from tests.rows import axes_makers, layer_makers, number_makers
 from tests.rows.growth import GROWN, Grown, Growth, UnfitError
 
-__all__ = ["grown_model"]
-
 _FILES = (axes_makers, layer_makers, number_makers)
 _MAKERS = [maker for file in _FILES for maker in (*file.MAKERS, *file.OFTEN, *file.OFTEN)]
 

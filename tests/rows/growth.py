@@ -14,8 +14,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ort_rrelu import schema
 
-__all__ = ["GROWN", "Grown", "Growth", "UnfitError"]
-
 GROWN = 3  # the number of rows while it grows
 _LARGEST = 600  # elements
 _EXACT = 2.0**20  # whole numbers up to here stay exact in sums

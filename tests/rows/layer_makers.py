@@ -10,8 +10,6 @@ from onnx import TensorProto, helper
 
 from tests.rows.growth import GROWN, Grown, Growth
 
-__all__ = ["MAKERS", "OFTEN"]
-
 
 def _matmul(g: Growth) -> None:
     x = g.value(least=1)

@@ -20,8 +20,6 @@ from tests.rows.cases import (
     weights,
 )
 
-__all__ = ["MIXING"]
-
 _ALONG = "works along the batch"
 _COUNTS = "computes with the number of rows"
 _UNKNOWN = "is not known to keep the rows"

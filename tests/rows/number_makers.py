@@ -9,8 +9,6 @@ from onnx import TensorProto, helper
 
 from tests.rows.growth import GROWN, Grown, Growth, UnfitError
 
-__all__ = ["MAKERS", "OFTEN"]
-
 _UNARY = ("Relu", "Neg", "Abs", "Identity", "LeakyRelu", "Tanh", "Sigmoid", "Softplus", "Dropout", "RRelu")
 _WHOLE = ("Relu", "Neg", "Abs", "Identity", "Dropout")  # of whole numbers they make whole numbers
 

@@ -13,8 +13,6 @@ import ort_rrelu
 from ort_rrelu.arguments import Array
 from ort_rrelu.evaluator import OPS
 
-__all__ = ["ROWS", "check_rows"]
-
 ROWS = 5
 _KEPT = 2  # the place of a row among others
 _Run = Callable[[Mapping[str, Array]], list[Array]]

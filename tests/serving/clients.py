@@ -13,8 +13,6 @@ from tritonclient.utils import InferenceServerException
 
 from ort_rrelu.arguments import Array
 
-__all__ = ["Client", "Endpoint", "refusal"]
-
 _REFUSED = {
     **dict.fromkeys(("400", "422", "StatusCode.INVALID_ARGUMENT"), "invalid"),
     **dict.fromkeys(("404", "StatusCode.NOT_FOUND"), "not found"),

@@ -14,8 +14,6 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-__all__ = ["Hostile", "chunk", "image_requests", "jpeg_of_scans", "number_requests", "png"]
-
 _SIDE = 4096
 
 

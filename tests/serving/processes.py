@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["free_ports", "running", "wait_until"]
-
 _START, _END = 180, 30  # seconds, on a machine that does other things too
 
 

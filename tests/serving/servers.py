@@ -20,8 +20,6 @@ import onnx
 from tests.serving.clients import Endpoint
 from tests.serving.processes import free_ports, running
 
-__all__ = ["MAX_BYTES", "Served", "mlserver_repository", "ort_rrelu_serve", "ray_serve"]
-
 MAX_BYTES = 2**20
 _SCRIPTS = Path(sys.executable).parent
 

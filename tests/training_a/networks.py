@@ -14,8 +14,6 @@ from onnxruntime.training import artifacts
 from ort_rrelu import schema
 from ort_rrelu.training import generate_artifacts
 
-__all__ = ["CLASSES", "FEATURES", "batch", "convolutional", "linear", "make_artifacts", "model_of", "rrelu"]
-
 FEATURES, HIDDEN, CLASSES = 4, 5, 3
 _OPSET, _IR_VERSION = 17, 8
 

@@ -1,18 +1,6 @@
-"""The verbs of the command line, one a file. A new one needs its file and its name in the import below."""
+"""The verbs of the command line. Each registers itself with the app; a new module joins the import below."""
 
-from ort_rrelu.commands import (  # noqa: F401  # each registers itself with the app
-    bench,
-    compare,
-    export,
-    fuse,
-    info,
-    lower,
-    portable,
-    run,
-    serve,
-    set_training,
-    triton,
-)
+from ort_rrelu.commands import bench, compare, export, info, run, serve, transform  # noqa: F401
 from ort_rrelu.commands.app import app
 
 __all__ = ["app"]

@@ -12,12 +12,9 @@ import typer
 
 from ort_rrelu.arguments import Array
 from ort_rrelu.commands import terminal
-from ort_rrelu.commands.app import app
+from ort_rrelu.commands.app import AsJson, Dims, Files, Seed, Step, app, integer
 from ort_rrelu.commands.feed import Input, feeds, with_step_of
-from ort_rrelu.commands.options import AsJson, Dims, Files, Seed, Step, integer
-from ort_rrelu.commands.session import open_session, timed_run
-
-__all__ = ["bench"]
+from ort_rrelu.commands.runtimes import open_session, timed_run
 
 _EXAMPLE = terminal.example("ort-rrelu bench model.onnx other.onnx --dim batch=64 --threads 1")
 _COLUMNS = ["model", "median ms", "10 %", "90 %", "times the first"]

@@ -10,14 +10,10 @@ import typer
 
 from ort_rrelu.arguments import Array
 from ort_rrelu.commands import terminal
-from ort_rrelu.commands.app import app
-from ort_rrelu.commands.difference import Difference, difference
+from ort_rrelu.commands.app import AsJson, Dims, Files, Seed, Step, app
 from ort_rrelu.commands.feed import common_inputs, feeds
-from ort_rrelu.commands.options import AsJson, Dims, Files, Seed, Step
-from ort_rrelu.commands.runtimes import Runner, in_onnxruntime, in_reference
+from ort_rrelu.commands.runtimes import Difference, Runner, difference, in_onnxruntime, in_reference
 from ort_rrelu.errors import InvalidValueError
-
-__all__ = ["compare"]
 
 _EXAMPLE = terminal.example("ort-rrelu compare model.onnx --without-library --input x.npy --tolerance 1e-6")
 _COLUMNS = ["output", "dtype", "shape", "largest difference", "elements with other bits"]

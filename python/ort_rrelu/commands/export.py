@@ -13,16 +13,12 @@ import typer
 
 import ort_rrelu
 from ort_rrelu.commands import terminal
-from ort_rrelu.commands.app import app
+from ort_rrelu.commands.app import AsJson, DerivedSeed, Force, StepInput, app, check_output, integer
 from ort_rrelu.commands.describe import model_facts, print_model
 from ort_rrelu.commands.factory import importable_here, is_factory
-from ort_rrelu.commands.options import AsJson, DerivedSeed, Force, StepInput, integer
-from ort_rrelu.commands.outputs import check_output
 from ort_rrelu.errors import ConversionError, InvalidValueError
 from ort_rrelu.graph.file import write_model
 from ort_rrelu.graph.opset import opset_of
-
-__all__ = ["export"]
 
 _EXAMPLE = terminal.example(
     "ort-rrelu export net:network --input-shape 1,3,32,32 --dynamic-batch --output model.onnx"

@@ -13,8 +13,6 @@ from typing import Any
 
 from ort_rrelu.errors import ConversionError, InvalidValueError
 
-__all__ = ["called", "importable_here", "is_factory", "named"]
-
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 

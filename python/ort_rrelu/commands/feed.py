@@ -14,10 +14,8 @@ import numpy as np
 import onnx
 
 from ort_rrelu.arguments import Array, as_step
-from ort_rrelu.commands.values import element_dtype, is_extension
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
-
-__all__ = ["STEP", "Input", "common_inputs", "feeds", "load", "with_step_of"]
+from ort_rrelu.tensors import element_dtype, is_extension
 
 STEP = "step"  # the graph input of this name numbers the draws
 _RANDOM_SEED = 0

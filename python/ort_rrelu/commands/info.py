@@ -13,12 +13,9 @@ import typer
 import ort_rrelu
 from ort_rrelu import library, schema
 from ort_rrelu.commands import terminal
-from ort_rrelu.commands.app import app
+from ort_rrelu.commands.app import AsJson, app
 from ort_rrelu.commands.describe import model_facts, print_model
-from ort_rrelu.commands.options import AsJson
 from ort_rrelu.graph.file import new_model
-
-__all__ = ["info"]
 
 _NOT_INSTALLED = "not installed: pip install 'ort-rrelu[cpu]'"
 _EXAMPLE = terminal.example("ort-rrelu info model.onnx")

@@ -13,16 +13,13 @@ import numpy as np
 import typer
 
 from ort_rrelu.arguments import Array
-from ort_rrelu.commands import terminal, values
-from ort_rrelu.commands.app import app
+from ort_rrelu.commands import terminal
+from ort_rrelu.commands.app import AsJson, Dims, Files, Force, Model, Seed, Step, app, check_output, integer
 from ort_rrelu.commands.feed import Input, feeds
-from ort_rrelu.commands.options import AsJson, Dims, Files, Force, Model, Seed, Step, integer
-from ort_rrelu.commands.outputs import check_output
-from ort_rrelu.commands.session import open_session, timed_run
+from ort_rrelu.commands.runtimes import open_session, timed_run
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.files import replacing
-
-__all__ = ["run"]
+from ort_rrelu.tensors import as_array, element_dtype, is_extension
 
 _EXAMPLE = terminal.example("ort-rrelu run model.onnx --input x.npy --seed 0 --output y.npz")
 _COLUMNS = ["name", "dtype", "shape", "min", "mean", "max"]
@@ -70,7 +67,7 @@ def _run(session: Any, arrays_of_runs: Iterable[dict[str, Array]]) -> _Result:
     for arrays in arrays_of_runs:
         results, taken = timed_run(session, arrays)
         seconds.append(taken)
-    outputs = {name: values.as_array(value) for name, value in results.items()}
+    outputs = {name: as_array(value) for name, value in results.items()}
     return _Result(arrays, outputs, {output.name: output.type for output in session.get_outputs()}, seconds)
 
 
@@ -83,7 +80,7 @@ def _check_target(target: Path, *, force: bool) -> None:
 
 def _check_outputs(session: Any) -> None:
     for output in session.get_outputs():
-        if values.element_dtype(output.type) is None:
+        if element_dtype(output.type) is None:
             raise InvalidTypeError(
                 f'--output: output "{output.name}" is {output.type}, which .npz files cannot hold'
             )
@@ -100,7 +97,7 @@ def _write(target: Path, arrays: Mapping[str, Array | None]) -> None:
 
 def _writable(array: Array) -> Array:
     """In a type that .npy files have: they have no bfloat16, which float32 holds exactly."""
-    if values.is_extension(array.dtype):
+    if is_extension(array.dtype):
         return array.astype(np.float32)
     return array.astype(str) if array.dtype.kind == "O" else array
 
@@ -109,7 +106,20 @@ def _tensor(name: str, array: Array | None, kind: str = "") -> dict[str, Any]:
     if array is None:
         return {"name": name, "dtype": kind, "shape": None, "min": None, "mean": None, "max": None}
     dtype = "string" if array.dtype.kind == "O" else str(array.dtype)
-    return {"name": name, "dtype": dtype, "shape": list(array.shape), **values.statistics(array)}
+    return {"name": name, "dtype": dtype, "shape": list(array.shape), **_statistics(array)}
+
+
+def _statistics(array: Array) -> dict[str, float | None]:
+    """min, mean and max, each None for an empty tensor and for one that holds no real numbers."""
+    wide = array.astype(np.float32) if is_extension(array.dtype) else array
+    if not wide.size or wide.dtype.kind not in "biuf":
+        return dict.fromkeys(("min", "mean", "max"))
+    with np.errstate(all="ignore"):  # infinities of both signs have the mean NaN, silently
+        return {
+            "min": wide.min().item(),
+            "mean": wide.mean(dtype=np.float64).item(),
+            "max": wide.max().item(),
+        }
 
 
 def _facts(model: Path, result: _Result, output: Path | None) -> dict[str, Any]:

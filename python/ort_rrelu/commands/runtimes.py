@@ -1,25 +1,169 @@
-"""A model in one of the runtimes that `compare` knows."""
+"""A model in one of the runtimes that `compare` knows.
+
+A model in ONNX Runtime, for every verb that runs one.
+
+How far two arrays are apart: in value, and in bits.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import importlib
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 
+import ort_rrelu
 from ort_rrelu.arguments import Array
-from ort_rrelu.commands import values
+from ort_rrelu.commands.describe import runs_without_library
 from ort_rrelu.commands.feed import Input
-from ort_rrelu.commands.session import open_session, timed_run
-from ort_rrelu.errors import Error
+from ort_rrelu.errors import Error, InvalidValueError
 from ort_rrelu.graph.check import attributes, check_model, may_train
+from ort_rrelu.graph.embedding import is_portable
 from ort_rrelu.graph.file import read_model
 from ort_rrelu.graph.nodes import our_nodes, step_of
-from ort_rrelu.graph.portable import is_portable
+from ort_rrelu.tensors import as_array, as_ort_value, is_extension
 
-__all__ = ["Runner", "in_onnxruntime", "in_reference"]
+_ORT_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
+_FATAL = 4
+_PROVIDERS = ["CPUExecutionProvider"]
+
+
+class OnnxRuntimeError(Error, RuntimeError):
+    """ONNX Runtime refused the model, or failed in a run."""
+
+
+@contextmanager
+def _onnxruntime_errors() -> Iterator[None]:
+    """ONNX Runtime's exceptions have no base class but Exception."""
+    try:
+        yield
+    except (Error, OSError):
+        raise
+    except Exception as error:
+        raise OnnxRuntimeError(f"ONNX Runtime: {_ORT_PREFIX.sub('', str(error))}") from error
+
+
+def open_session(
+    model: Path, *, seed: int | None = None, threads: int = 0, library: bool = True, in_turn: bool = False
+) -> Any:
+    """An onnxruntime.InferenceSession on the CPU, with the library registered or without it.
+
+    threads: of one operator; 0 is ONNX Runtime's own choice. library: without it, a model with nodes of ours
+    must be portable, and `seed` has no meaning. in_turn: other sessions run between the runs of this one.
+    """
+    options = ort_rrelu.register(seed=seed) if library else _plain_options(model)
+    options.log_severity_level = _FATAL  # its errors come as exceptions, too
+    options.intra_op_num_threads = threads
+    if in_turn:  # else its threads go on spinning for a while, and disturb the next session's run
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+    with _onnxruntime_errors():
+        made = (ort_rrelu if library else _onnxruntime()).InferenceSession(model, options, _PROVIDERS)
+    _check_texts(model, made)
+    return made
+
+
+def _check_texts(model: Path, session: Any) -> None:
+    try:
+        for value in (*session.get_inputs(), *session.get_outputs()):
+            _ = value.name, value.shape
+    except UnicodeDecodeError as error:
+        raise InvalidValueError(
+            f"{model}: an input or output has a name that is not UTF-8, and cannot be named here: {error}"
+        ) from error
+
+
+def _plain_options(path: Path) -> Any:
+    model = read_model(path)
+    check_model(model)
+    if not runs_without_library(model):
+        raise InvalidValueError(
+            f"{path}: without the library it cannot run, since it is not portable; "
+            f"`ort-rrelu portable {path} --output FILE` makes it so"
+        )
+    return _onnxruntime().SessionOptions()
+
+
+def _onnxruntime() -> Any:
+    importlib.import_module("ort_rrelu.runtime")  # which says what to install where it is missing
+    return importlib.import_module("onnxruntime")
+
+
+def timed_run(session: Any, arrays: Mapping[str, Array]) -> tuple[dict[str, Any], float]:
+    """One run: the outputs by name, as onnxruntime.OrtValue, and its seconds."""
+    names = [output.name for output in session.get_outputs()]
+    feed = {name: as_ort_value(array) for name, array in arrays.items()}
+    with _onnxruntime_errors():
+        begin = time.perf_counter()
+        results = session.run_with_ort_values(names, feed)
+        seconds = time.perf_counter() - begin
+    return dict(zip(names, results, strict=True)), seconds
+
+
+@dataclass(frozen=True)
+class Difference:
+    """largest: of |a - b|; NaN where only one of two elements is one, None where a - b has no meaning.
+
+    elements: how many elements have other bits, where any NaN equals any NaN; None for two dtypes or shapes.
+    """
+
+    largest: float | None
+    elements: int | None
+
+    def exceeds(self, tolerance: float) -> bool:
+        """Are the arrays further apart than that? What cannot be compared is."""
+        if self.largest is None:
+            return self.elements != 0
+        return not self.largest <= tolerance  # true for NaN
+
+
+def difference(a: Array, b: Array) -> Difference:
+    """Of two arrays of any dtypes and shapes."""
+    if a.shape != b.shape:
+        return Difference(None, None)
+    elements = _unequal(a, b) if a.dtype == b.dtype else None
+    if not (_is_number(a.dtype) and _is_number(b.dtype)):
+        return Difference(None, elements)
+    return Difference(_largest(a, b), elements)
+
+
+def _is_number(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "biufc" or is_extension(dtype)
+
+
+def _unequal(a: Array, b: Array) -> int:
+    if not a.size:
+        return 0
+    if a.dtype.kind == "O":
+        return int(np.count_nonzero(a != b))
+    bits = [np.ascontiguousarray(x).reshape(-1).view(np.uint8).reshape(a.size, -1) for x in (a, b)]
+    other = (bits[0] != bits[1]).any(axis=1)
+    return int(np.count_nonzero(other & ~_both_nan(a, b).reshape(-1)))
+
+
+def _both_nan(a: Array, b: Array) -> Array:
+    if a.dtype.kind in "biu":
+        return np.zeros(a.shape, bool)
+    return np.asarray((a != a) & (b != b))  # np.isnan does not know all of ml_dtypes' types
+
+
+def _largest(a: Array, b: Array) -> float:
+    if not a.size:
+        return 0.0
+    if a.dtype.kind in "iu" and a.dtype == b.dtype:  # float64 would round those of 64 bits
+        bits = np.dtype(f"u{a.dtype.itemsize}")
+        upper, lower = (x.reshape(-1).view(bits) for x in (np.maximum(a, b), np.minimum(a, b)))
+        return float((upper - lower).max())
+    wide = [x.astype(np.complex128 if x.dtype.kind == "c" else np.float64) for x in (a, b)]
+    with np.errstate(all="ignore"):  # infinities of one sign are no distance apart
+        apart = np.abs(wide[0] - wide[1])
+    return float(np.max(np.where((wide[0] == wide[1]) | _both_nan(*wide), 0.0, apart)))
 
 
 class EvaluatorError(Error, RuntimeError):
@@ -45,7 +189,7 @@ def in_onnxruntime(model: Path, *, seed: int | None = None, library: bool = True
 
     def run(arrays: Mapping[str, Array]) -> dict[str, Array | None]:
         results, _seconds = timed_run(session, arrays)
-        return {name: values.as_array(value) for name, value in results.items()}
+        return {name: as_array(value) for name, value in results.items()}
 
     name = f"{model}" if library else f"{model} without the library"
     return Runner(

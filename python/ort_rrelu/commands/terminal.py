@@ -15,18 +15,6 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-__all__ = [
-    "example",
-    "number",
-    "print_error",
-    "print_facts",
-    "print_json",
-    "print_line",
-    "print_table",
-    "progress",
-    "working",
-]
-
 _Item = TypeVar("_Item")
 
 

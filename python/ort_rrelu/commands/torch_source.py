@@ -15,12 +15,15 @@ import onnx
 import torch
 
 import ort_rrelu.torch  # first: it says what to install where torch is missing
-from ort_rrelu.commands.dynamic_axes import check_dynamic, dynamic_arguments, enlarged, named_axes
-from ort_rrelu.commands.example_inputs import example_inputs
+from ort_rrelu.commands.export_inputs import (
+    check_dynamic,
+    dynamic_arguments,
+    enlarged,
+    example_inputs,
+    named_axes,
+)
 from ort_rrelu.commands.factory import called, named
 from ort_rrelu.errors import ConversionError, Error, InvalidTypeError, InvalidValueError, ModelFileError
-
-__all__ = ["from_factory", "from_program"]
 
 
 def from_factory(

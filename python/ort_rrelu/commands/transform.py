@@ -1,22 +1,34 @@
-"""What the verbs that change a model do alike: read and check it, change it, report, write."""
+"""What the verbs that change a model do alike: read and check it, change it, report, write.
+
+`ort-rrelu lower`: a model without RRelu, in standard operators.
+
+`ort-rrelu fuse`: what other exporters leave of RReLU becomes RRelu.
+
+`ort-rrelu set-training`: mode, seeds and step of the RRelu nodes of a model.
+
+`ort-rrelu portable`: a model that also runs where the library is not.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import onnx
+import typer
 
+from ort_rrelu import graph
 from ort_rrelu.commands import terminal
-from ort_rrelu.commands.changes import changes, print_changes
-from ort_rrelu.commands.outputs import check_output
+from ort_rrelu.commands.app import AsJson, DerivedSeed, Force, Model, Output, StepInput, app, check_output
+from ort_rrelu.commands.describe import changes, print_changes
+from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.check import check_model
 from ort_rrelu.graph.file import new_model, read_as_written, write_model
 from ort_rrelu.graph.onnx_tools import onnx_errors
-
-__all__ = ["transform"]
 
 
 def transform(
@@ -67,3 +79,108 @@ def _without_weights_elsewhere(model: onnx.ModelProto) -> onnx.ModelProto:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             tensor.CopyFrom(onnx.TensorProto(name=tensor.name, data_type=tensor.data_type, dims=[0]))
     return copy
+
+
+_LOWER_EXAMPLE = terminal.example("ort-rrelu lower model.onnx --output lowered.onnx")
+
+
+@app.command(epilog=f"Example: {_LOWER_EXAMPLE}")
+def lower(
+    model: Model,
+    output: Output,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact",
+            help="Train nodes keep their bits, at a fiftieth of the speed; they need a seed and a step.",
+        ),
+    ] = False,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write MODEL in standard operators alone: eval nodes as LeakyRelu, train nodes as random draws."""
+    transform(model, output, partial(graph.lower, exact=exact), force=force, as_json=as_json)
+
+
+_FUSE_EXAMPLE = terminal.example("ort-rrelu fuse stock.onnx --output fused.onnx")
+
+
+@app.command(epilog=f"Example: {_FUSE_EXAMPLE}")
+def fuse(
+    model: Model,
+    output: Output,
+    no_portable: Annotated[
+        bool, typer.Option("--no-portable", help="Write a model that runs only where the library is.")
+    ] = False,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Turn RReLU as other exporters write it in MODEL, random slopes and PRelu or Where, into RRelu nodes."""
+    findings: list[graph.Finding] = []
+    transform(
+        model,
+        output,
+        partial(graph.fuse, report=findings.append, portable=not no_portable),
+        force=force,
+        as_json=as_json,
+        more=lambda: {"findings": [asdict(finding) for finding in findings]},
+        print_more=_print,
+    )
+
+
+def _print(facts: dict[str, Any]) -> None:
+    for title, fused in (("Fused", True), ("Left as they are", False)):
+        rows = [[each["node"], each["reason"]] for each in facts["findings"] if each["fused"] == fused]
+        if rows:
+            terminal.print_table(title, ["node", "how" if fused else "why"], rows)
+
+
+_SET_TRAINING_EXAMPLE = terminal.example(
+    "ort-rrelu set-training model.onnx --train --seed 1 --output train.onnx"
+)
+
+
+@app.command(epilog=f"Example: {_SET_TRAINING_EXAMPLE}")
+def set_training(
+    model: Model,
+    output: Output,
+    training: Annotated[
+        bool | None, typer.Option("--train/--eval", help="The mode of the nodes; without it, their own.")
+    ] = None,
+    nodes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GLOB", help="Only nodes with such a name, as in '/encoder/*', change their mode."
+        ),
+    ] = None,
+    seed: DerivedSeed = None,
+    step_input: StepInput = False,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Switch the RRelu nodes of MODEL to train or eval mode, seed them, and number their draws."""
+    if training is None and seed is None and not step_input:
+        raise InvalidValueError("nothing to set: name --train or --eval, --seed, or --step-input")
+    if nodes is not None and training is None:
+        raise InvalidValueError(f"--nodes {nodes}: it needs --train or --eval")
+
+    def tool(proto: onnx.ModelProto) -> onnx.ModelProto:
+        if training is not None:
+            proto = graph.set_training(proto, training, names=nodes)
+        if seed is not None:
+            proto = graph.seed(proto, seed)
+        return graph.add_step_input(proto) if step_input else proto
+
+    transform(model, output, tool, force=force, as_json=as_json)
+
+
+_PORTABLE_EXAMPLE = terminal.example("ort-rrelu portable model.onnx --output portable.onnx")
+
+
+@app.command(epilog=f"Example: {_PORTABLE_EXAMPLE}")
+def portable(model: Model, output: Output, force: Force = False, as_json: AsJson = False) -> None:
+    """Embed in MODEL the functions with which it also runs where the library is not.
+
+    Where the library is, its kernels run. Models of an opset below 18 are converted.
+    """
+    transform(model, output, graph.portable, force=force, as_json=as_json)

@@ -10,8 +10,6 @@ import onnx
 from numpy.typing import ArrayLike, DTypeLike
 from onnx import helper, numpy_helper
 
-__all__ = ["Body"]
-
 _FLOAT, _DOUBLE = onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE
 _INT64, _UINT64 = onnx.TensorProto.INT64, onnx.TensorProto.UINT64
 

@@ -18,18 +18,6 @@ from ort_rrelu import schema
 from ort_rrelu.functions.body import Body
 from ort_rrelu.functions.stream import attribute, slopes
 
-__all__ = [
-    "OLDEST_OPSET",
-    "Bounds",
-    "Shape",
-    "as_stored",
-    "factor",
-    "mean_slope",
-    "rrelu",
-    "rrelu_grad",
-    "rrelu_in_one_mode",
-]
-
 OLDEST_OPSET = 18  # the first with bitwise operators
 
 Bounds = tuple[float, float]

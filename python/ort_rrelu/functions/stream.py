@@ -13,8 +13,6 @@ import onnx
 from ort_rrelu import schema
 from ort_rrelu.functions.body import Body
 
-__all__ = ["NO_RANDOM_UNIFORM", "attribute", "slopes"]
-
 NO_RANDOM_UNIFORM = 22  # the opset from which on ONNX Runtime (1.32) has no kernels of RandomUniform(Like)
 
 _ROUNDS = 10

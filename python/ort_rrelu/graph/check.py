@@ -15,8 +15,6 @@ from ort_rrelu import library, schema
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.nodes import all_nodes, label
 
-__all__ = ["attributes", "check_model", "may_train"]
-
 _TYPE_NAME = onnx.AttributeProto.AttributeType.Name
 
 

@@ -1,4 +1,4 @@
-"""Model files."""
+"""Model files: read, written whole or not at all, and copied for tools that must not change theirs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ from google.protobuf.message import DecodeError
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, ModelFileError
 from ort_rrelu.files import check_target, copied, replacing
 from ort_rrelu.graph.form import check_form
-from ort_rrelu.graph.onnx_tools import onnx_errors
+from ort_rrelu.graph.onnx_tools import onnx_errors, weight_files
 from ort_rrelu.graph.opset import complete_imports
 from ort_rrelu.graph.recognition import give_names_back
-from ort_rrelu.graph.weights import weight_files
-
-__all__ = ["new_model", "read_as_written", "read_model", "write_model"]
 
 
 def read_model(

@@ -13,19 +13,18 @@ import onnx
 
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, MissingPackageError
-from ort_rrelu.graph.call_types import declare_call_types
 from ort_rrelu.graph.check import attributes, check_model
 from ort_rrelu.graph.edit import Container, remove_unread, replace_node
+from ort_rrelu.graph.embedding import is_portable
 from ort_rrelu.graph.file import new_model
 from ort_rrelu.graph.nodes import all_nodes, function_nodes, our_nodes, set_attribute, subgraphs
-from ort_rrelu.graph.portable import is_portable
 from ort_rrelu.graph.portable import portable as made_portable
+from ort_rrelu.graph.value_types import declare_call_types
 from ort_rrelu.reference import derive_seed
 
 if TYPE_CHECKING:
     from ort_rrelu.graph.fusing.matches import Match
 
-__all__ = ["Finding", "fuse"]
 
 _DRAWS = {"RandomUniform", "RandomUniformLike"}
 _CANDIDATES = {*_DRAWS, "LeakyRelu"}

@@ -10,22 +10,17 @@ from ort_rrelu import functions, schema
 from ort_rrelu.arguments import check_switch
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.functions import Shape
+from ort_rrelu.graph.calls import call_inlined, inline_our_nodes
 from ort_rrelu.graph.check import attributes, check_model
-from ort_rrelu.graph.check_types import check_types
-from ort_rrelu.graph.conform import write_attributes
-from ort_rrelu.graph.element_types import ElementTypes, graphs_with_types
+from ort_rrelu.graph.edit import remove_unused_outputs
+from ort_rrelu.graph.embedding import drop_functions, write_attributes
 from ort_rrelu.graph.file import new_model
-from ort_rrelu.graph.inlining import call_inlined, inline_our_nodes
-from ort_rrelu.graph.names import Names
-from ort_rrelu.graph.nodes import label, our_nodes, step_of
+from ort_rrelu.graph.nodes import Names, label, our_nodes, step_of
 from ort_rrelu.graph.opset import lower_ir_version, opset_of, raise_opset
-from ort_rrelu.graph.portable import drop_functions
-from ort_rrelu.graph.reserve_to_noise import reserve_to_noise
+from ort_rrelu.graph.reserves import reserve_to_noise
 from ort_rrelu.graph.standard_nodes import UNKNOWN, oldest_opset, standard_nodes
 from ort_rrelu.graph.unread_steps import remove_unread_steps, step_values
-from ort_rrelu.graph.unused_outputs import remove_unused_outputs
-
-__all__ = ["lower"]
+from ort_rrelu.graph.value_types import ElementTypes, check_types, graphs_with_types
 
 _OPS = (schema.RRELU, schema.RRELU_GRAD)
 

@@ -10,8 +10,6 @@ from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.nodes import all_nodes, graph_nodes, label
 from ort_rrelu.graph.onnx_tools import converted
 
-__all__ = ["complete_imports", "lower_ir_version", "opset_of", "raise_opset"]
-
 _STANDARD = {"", "ai.onnx"}
 _FUNCTIONS_IR, _OVERLOADS_IR = 8, 10
 _FINE_IR = 8  # every supported runtime reads it

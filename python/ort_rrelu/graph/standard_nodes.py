@@ -15,8 +15,6 @@ from ort_rrelu.functions import Bounds, as_stored, factor, mean_slope
 from ort_rrelu.functions.body import Body
 from ort_rrelu.graph.check import attributes
 
-__all__ = ["UNKNOWN", "oldest_opset", "standard_nodes"]
-
 UNKNOWN = 0  # as onnx has it
 
 # PRelu, Mul and others with broadcasting; LessOrEqual, and all that is used here with bfloat16; CastLike.

@@ -10,12 +10,19 @@ from onnx import TensorProto, helper
 
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.graph.check import check_model, may_train
+from ort_rrelu.graph.embedding import is_portable
 from ort_rrelu.graph.file import new_model
-from ort_rrelu.graph.names import Names
-from ort_rrelu.graph.nodes import function_nodes, graph_nodes, is_rrelu, label, our_nodes, step_of, subgraphs
-from ort_rrelu.graph.portable import is_portable, portable
-
-__all__ = ["add_step_input", "adds_iteration", "step_inputs", "wire_step"]
+from ort_rrelu.graph.nodes import (
+    Names,
+    function_nodes,
+    graph_nodes,
+    is_rrelu,
+    label,
+    our_nodes,
+    step_of,
+    subgraphs,
+)
+from ort_rrelu.graph.portable import portable
 
 _STEP = "step"
 _LOOPS = {"Loop", "Scan"}

@@ -15,13 +15,12 @@ from ort_rrelu import library, schema
 from ort_rrelu.arguments import as_seed, as_step
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.node_attributes import check_bounds
-from ort_rrelu.paddle import ops, tags
+from ort_rrelu.paddle import ops
+from ort_rrelu.paddle.document import set_seed
 
 # paddle.jit.to_static without full_graph (SOT) interprets the Python code that it meets, frame by frame; it
 # fails on this package's, which works on addresses.
 paddle.framework.core.eval_frame_skip_file_prefix((os.path.dirname(library.__file__) + os.sep,))
-
-__all__ = ["RReLU", "TracedSeedWarning"]
 
 
 class TracedSeedWarning(UserWarning):
@@ -104,7 +103,7 @@ class RReLU(paddle.nn.RReLU):
             return y
         kept = paddle.base.framework.in_pir_mode()
         if kept:
-            tags.set_seed(y, self.seed)
+            set_seed(y, self.seed)
         if self.training:
             warnings.warn(
                 f"an RReLU with seed={self.seed} in train mode is traced into a program of Paddle's: Paddle "

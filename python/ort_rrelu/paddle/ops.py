@@ -23,8 +23,6 @@ from ort_rrelu.arguments import Array
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.recomputation import Draws, Steps
 
-__all__ = ["draw", "next_step", "rrelu"]
-
 # By name: paddle.float32 and the rest are other objects while Paddle's old IR is in use.
 _DTYPES = {f"paddle.{dtype.name}": dtype for dtype in schema.DTYPES}
 _HALF_WORD = 2**31  # paddle.randint draws within int32, whatever its dtype

@@ -11,8 +11,6 @@ from ort_rrelu.graph.recognition import with_our_names
 from ort_rrelu.serving.rows.values import Rows, Value
 from ort_rrelu.serving.rows.walk import followed
 
-__all__ = ["can_batch", "obstacles"]
-
 
 def can_batch(model: onnx.ModelProto) -> bool:
     """Whether requests may share a run: see `obstacles`."""

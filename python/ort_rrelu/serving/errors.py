@@ -1,10 +1,13 @@
-"""What a server answers to a request that cannot be served."""
+"""What a server answers to a request that cannot be served.
+
+Names that a server can carry: a model's is part of a URL and a folder, MLServer's go into headers.
+"""
 
 from __future__ import annotations
 
-from ort_rrelu.errors import InvalidValueError
+import re
 
-__all__ = ["RequestError", "shown"]
+from ort_rrelu.errors import InvalidValueError
 
 # gRPC sends a reason as a header of HTTP/2, and clients refuse headers beyond 8 KiB; percent signs make three
 # bytes of each byte that is not ASCII.
@@ -33,3 +36,20 @@ def shown(value: object) -> str:
 
 def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[:longest]}... (of {len(text)} characters)"
+
+
+_HEADER = re.compile(r"([!-~]([ -~]*[!-~])?)?")
+
+
+def check_name(name: str) -> str:
+    """The model's name. Raises InvalidValueError for one that a URL or a folder cannot have."""
+    if name in ("", ".", "..") or "/" in name or not name.isprintable():
+        raise InvalidValueError(
+            f"model name {name!r}: it must be printable, without / and not empty, . or .."
+        )
+    return name
+
+
+def fits_header(value: str) -> bool:
+    """Whether a header of HTTP and of gRPC can have the value: ASCII, without spaces at its ends."""
+    return _HEADER.fullmatch(value) is not None

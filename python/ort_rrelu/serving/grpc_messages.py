@@ -15,8 +15,6 @@ from ort_rrelu.serving.http_protocol import as_bytes
 from ort_rrelu.serving.model import ServedModel
 from ort_rrelu.serving.requests import Answer, Tensor, check_id
 
-__all__ = ["fill_answer", "tensors_of"]
-
 _FIELDS = {
     "BOOL": "bool_contents",
     "INT8": "int_contents",

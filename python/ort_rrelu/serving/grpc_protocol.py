@@ -6,12 +6,9 @@ import sys
 from typing import Any
 
 from tritonclient.grpc import service_pb2
-from tritonclient.grpc.service_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 
 from ort_rrelu.serving.http_protocol import metadata
 from ort_rrelu.serving.model import ServedModel
-
-__all__ = ["add_GRPCInferenceServiceServicer_to_server", "metadata_message"]
 
 # Ray Serve pickles messages on their way to a replica. Their classes name the module that they were generated
 # as, which is not where tritonclient has it. Serve's proxy gets here by importing add_..._to_server.

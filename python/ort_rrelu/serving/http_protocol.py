@@ -20,8 +20,6 @@ from ort_rrelu.serving.errors import RequestError, shown
 from ort_rrelu.serving.limits import Limits
 from ort_rrelu.serving.requests import Answer, Tensor, TensorSpec, check_id
 
-__all__ = ["HEADER_LENGTH", "InferRequest", "as_bytes", "decode", "encode", "metadata"]
-
 HEADER_LENGTH = "inference-header-content-length"
 
 _PIECE = 2**20  # other threads run between two pieces

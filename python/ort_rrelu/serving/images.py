@@ -11,9 +11,7 @@ from onnx import TensorProto, compose, helper
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.file import new_model, read_model
 from ort_rrelu.graph.opset import opset_of, raise_opset
-from ort_rrelu.serving.extensions import import_extensions
-
-__all__ = ["image_classifier"]
+from ort_rrelu.serving.model import import_extensions
 
 _OPSET = 18  # from here on Resize smooths what it makes smaller
 

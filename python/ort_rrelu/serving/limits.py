@@ -6,8 +6,6 @@ from dataclasses import dataclass, fields
 
 from ort_rrelu.errors import InvalidValueError
 
-__all__ = ["MAX_ID_BYTES", "Limits"]
-
 MAX_ID_BYTES = 256
 
 # What an image or a tensor can be at all: libjpeg's sides, PNG's size field, lengths in memory.

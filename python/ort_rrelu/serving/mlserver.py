@@ -32,13 +32,10 @@ from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.file import read_model
 from ort_rrelu.serving.admission import Admission
 from ort_rrelu.serving.batching import can_batch
-from ort_rrelu.serving.errors import RequestError
+from ort_rrelu.serving.errors import RequestError, check_name, fits_header
 from ort_rrelu.serving.limits import Limits
 from ort_rrelu.serving.model import ServedModel, inputs_of, outputs_of
-from ort_rrelu.serving.names import check_name, fits_header
 from ort_rrelu.serving.requests import Answer, Tensor, TensorSpec, check_id
-
-__all__ = ["Runtime"]
 
 _BATCH = "max_batch_size"
 

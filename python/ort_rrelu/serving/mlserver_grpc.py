@@ -23,14 +23,11 @@ from mlserver.grpc.model_repository_pb2_grpc import add_ModelRepositoryServiceSe
 from mlserver.grpc.server import GRPCServer
 from mlserver.grpc.servicers import InferenceServicer
 
-from ort_rrelu.serving.admission import SMALL
+from ort_rrelu.serving.admission import SMALL, Turns
 from ort_rrelu.serving.errors import RequestError
 from ort_rrelu.serving.grpc_messages import fill_answer, tensors_of
 from ort_rrelu.serving.limits import Limits
 from ort_rrelu.serving.mlserver import Runtime
-from ort_rrelu.serving.turns import Turns
-
-__all__ = ["BoundedGRPCServer"]
 
 _SERVICE = "/inference.GRPCInferenceService/"
 _NO_CONTENT = {f"{_SERVICE}{name}" for name in ("ServerLive", "ServerReady", "ServerMetadata")}

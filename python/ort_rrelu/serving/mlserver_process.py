@@ -15,15 +15,11 @@ from mlserver.errors import MLServerError
 from mlserver.settings import ModelParameters
 
 from ort_rrelu.errors import InvalidValueError
-from ort_rrelu.serving.allocator import return_large_blocks
-from ort_rrelu.serving.connections import bounded_protocol
 from ort_rrelu.serving.limits import Limits
 from ort_rrelu.serving.mlserver import Runtime
 from ort_rrelu.serving.mlserver_grpc import BoundedGRPCServer
-from ort_rrelu.serving.mlserver_http import Inference
-from ort_rrelu.serving.model import ServedModel
-
-__all__ = ["Options", "serve"]
+from ort_rrelu.serving.mlserver_http import Inference, bounded_protocol
+from ort_rrelu.serving.model import ServedModel, return_large_blocks
 
 
 @dataclass(frozen=True)

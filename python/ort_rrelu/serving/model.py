@@ -1,8 +1,16 @@
-"""A model as a server holds it: session, inputs and outputs, and whether requests share runs."""
+"""A model as a server holds it: session, inputs and outputs, and whether requests share runs.
+
+onnxruntime-extensions, imported without what its import does to the process.
+
+Large blocks of memory given back to the system at once, where the C library is glibc.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import importlib
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +21,60 @@ import onnx
 
 import ort_rrelu
 from ort_rrelu.arguments import Array
-from ort_rrelu.errors import InvalidValueError
+from ort_rrelu.errors import InvalidValueError, MissingPackageError
 from ort_rrelu.graph.file import read_model
 from ort_rrelu.serving.batching import obstacles
 from ort_rrelu.serving.errors import RequestError, shown
-from ort_rrelu.serving.extensions import import_extensions
-from ort_rrelu.serving.image_guard import EXTENSIONS_DOMAINS, decoded_image, image_inputs, read_image
-from ort_rrelu.serving.image_header import ImageFile
+from ort_rrelu.serving.image_guard import (
+    EXTENSIONS_DOMAINS,
+    ImageFile,
+    decoded_image,
+    image_inputs,
+    read_image,
+)
 from ort_rrelu.serving.limits import Limits
 from ort_rrelu.serving.requests import DTYPES, Answer, Tensor, TensorSpec, as_arrays
 from ort_rrelu.tensors import as_array, as_ort_value
 
-__all__ = ["ServedModel", "Unpacked", "inputs_of", "outputs_of"]
+# 0.15 sets it for protobuf, which has read it by then; processes that are started later would read it, and
+# their messages would take a hundred times as long.
+_VARIABLE = "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"
+
+
+def import_extensions(module: str = "onnxruntime_extensions") -> Any:
+    """The package, or a module of it; the environment stays as it is.
+
+    Raises MissingPackageError when it is not installed.
+    """
+    before = os.environ.get(_VARIABLE)
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingPackageError(
+            "onnxruntime-extensions, which images need, is not installed: pip install onnxruntime-extensions"
+        ) from error
+    finally:
+        if before is None:
+            os.environ.pop(_VARIABLE, None)
+        else:
+            os.environ[_VARIABLE] = before
+
+
+_M_MMAP_THRESHOLD = -3  # of malloc.h
+_LARGE = 2**20
+
+
+def return_large_blocks() -> bool:
+    """Whether blocks of 1 MiB and more are now mapped one by one, for the whole process.
+
+    glibc raises its own limit to 32 MiB with use, and then keeps what every thread has ever needed: a server
+    with a dozen threads keeps hundreds of MiB of requests that were answered long ago.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    return mallopt is not None and bool(mallopt(_M_MMAP_THRESHOLD, _LARGE))
+
 
 _DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
 

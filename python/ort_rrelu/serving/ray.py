@@ -23,14 +23,10 @@ import ort_rrelu
 from ort_rrelu.arguments import Array
 from ort_rrelu.serving import grpc_messages, grpc_protocol, http_protocol
 from ort_rrelu.serving.admission import Admission, Disconnected
-from ort_rrelu.serving.allocator import return_large_blocks
-from ort_rrelu.serving.errors import RequestError, shown
+from ort_rrelu.serving.errors import RequestError, check_name, shown
 from ort_rrelu.serving.limits import Limits
-from ort_rrelu.serving.model import ServedModel
-from ort_rrelu.serving.names import check_name
+from ort_rrelu.serving.model import ServedModel, return_large_blocks
 from ort_rrelu.serving.requests import Answer, Tensor
-
-__all__ = ["Arguments", "Served", "app"]
 
 _GRPC_CODES = {
     404: grpc.StatusCode.NOT_FOUND,

@@ -16,8 +16,6 @@ from ort_rrelu.arguments import Array
 from ort_rrelu.serving.errors import RequestError, shown
 from ort_rrelu.serving.limits import MAX_ID_BYTES, Limits
 
-__all__ = ["DTYPES", "Answer", "Tensor", "TensorSpec", "as_arrays", "check_id"]
-
 # The protocol's names. BYTES are strings, or a file's bytes where the model takes an encoded image.
 DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype(bool),

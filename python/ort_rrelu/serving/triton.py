@@ -16,11 +16,9 @@ from ort_rrelu.graph.check import check_model
 from ort_rrelu.graph.file import read_model, write_model
 from ort_rrelu.graph.recognition import with_our_names
 from ort_rrelu.serving.batching import can_batch
+from ort_rrelu.serving.errors import check_name
 from ort_rrelu.serving.model import inputs_of, outputs_of
-from ort_rrelu.serving.names import check_name
 from ort_rrelu.serving.requests import TensorSpec
-
-__all__ = ["KINDS", "configuration", "write_repository"]
 
 KINDS = ("auto", "cpu", "gpu")
 _DATATYPES = {"BYTES": "TYPE_STRING"}

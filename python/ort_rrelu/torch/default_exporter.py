@@ -16,11 +16,14 @@ import torch
 from ort_rrelu.errors import Error, InvalidValueError
 from ort_rrelu.exporting import check_portable_opset
 from ort_rrelu.graph.nodes import our_nodes
-from ort_rrelu.torch.bounds import bounds_as_numbers, rrelu_modules
-from ort_rrelu.torch.settings import Settings, current_settings, one_at_a_time
+from ort_rrelu.torch.export_settings import (
+    Settings,
+    bounds_as_numbers,
+    current_settings,
+    one_at_a_time,
+    rrelu_modules,
+)
 from ort_rrelu.torch.translation import Modules, table
-
-__all__ = ["converting", "dispatching", "exporting", "refuse_verify"]
 
 Function = Callable[..., Any]
 

@@ -15,10 +15,8 @@ from ort_rrelu.graph.file import write_model
 from ort_rrelu.graph.nodes import our_nodes
 from ort_rrelu.graph.opset import opset_of
 from ort_rrelu.torch.default_exporter import refuse_verify
+from ort_rrelu.torch.export_settings import Settings
 from ort_rrelu.torch.patching import patched
-from ort_rrelu.torch.settings import Settings
-
-__all__ = ["export"]
 
 
 def export(

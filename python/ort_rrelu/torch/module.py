@@ -13,9 +13,7 @@ from ort_rrelu import schema
 from ort_rrelu.arguments import as_seed, as_step
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.node_attributes import check_bounds
-from ort_rrelu.torch import ops, sharding, tracing, transforms
-
-__all__ = ["RReLU"]
+from ort_rrelu.torch import ops, sharding, transforms
 
 
 def _exporting() -> bool:
@@ -111,7 +109,7 @@ class RReLU(torch.nn.RReLU):
 
     def _traced(self, x: Any, step: Any) -> Any:
         own_forward = type(self).forward is RReLU.forward and "forward" not in vars(self)
-        return tracing.call_module(self, x, step, own_forward=own_forward)
+        return transforms.call_module(self, x, step, own_forward=own_forward)
 
     def _activate(self, x: Tensor, step: Tensor | None) -> Tensor:
         arguments = x, self.lower, self.upper, self.training, self.seed, step

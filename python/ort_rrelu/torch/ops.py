@@ -13,7 +13,7 @@ graph draws anew at each replay.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,9 +21,89 @@ from torch import Tensor
 from ort_rrelu import library, schema
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.recomputation import Steps
-from ort_rrelu.torch import kernels
 
-__all__ = ["check_arguments", "next_step", "rrelu", "rrelu_grad"]
+
+class Draw(NamedTuple):
+    """Key and step: numbers here, or one-element tensors on the device, which is where they are read."""
+
+    seed: int | Tensor = 0
+    step: int | Tensor = 0
+
+
+_NO_DRAW = Draw()
+
+
+def check_device(x: Tensor) -> None:
+    """The CPU or CUDA; whether CUDA can be used is the library's to say."""
+    if x.device.type not in {"cpu", "cuda"}:
+        raise InvalidValueError(f"x is on device {x.device}: ort_rrelu runs on the CPU and on CUDA")
+
+
+def draw(device: torch.device, seed: int | None, step: Tensor | None) -> Draw:
+    """seed None: both from torch's generator of the device. On CUDA nothing waits for the device."""
+    if seed is None:
+        numbers = torch.randint(-(2**63), 2**63 - 1, (2,), dtype=torch.int64, device=device)
+        return Draw(numbers[0], numbers[1]) if numbers.is_cuda else Draw(*numbers.tolist())
+    if step is None:
+        return Draw(seed)
+    if step.numel() != 1 or step.dtype != torch.int64:
+        raise InvalidValueError(
+            f"step has dtype {step.dtype} and shape {list(step.shape)}: it must be one int64 element"
+        )
+    read_there = device.type == step.device.type == "cuda"
+    return Draw(seed, step.to(device) if read_there else int(step))
+
+
+def _on_host(value: int | Tensor) -> int:
+    return 0 if isinstance(value, Tensor) else value
+
+
+def _read_only(tensor: Tensor) -> int:
+    """The address of a tensor that is only read: a copy-on-write one (torch._lazy_clone) stays lazy."""
+    if not torch._C._is_cow_tensor(tensor):  # type: ignore[attr-defined]
+        return tensor.data_ptr()
+    storage: int = torch._C._data_address(tensor)  # type: ignore[attr-defined]
+    return storage + int(tensor.storage_offset()) * tensor.element_size()
+
+
+def _address(value: int | Tensor) -> int | None:
+    return value.data_ptr() if isinstance(value, Tensor) else None
+
+
+def forward(
+    dtype: int, bounds: tuple[float, float], drawn: Draw | None, x: Tensor, y: Tensor, noise: Tensor
+) -> None:
+    """Y and noise of contiguous tensors; drawn is None in eval mode."""
+    number = _NO_DRAW if drawn is None else drawn
+    params = library.Params(
+        dtype,
+        *bounds,
+        drawn is not None,
+        _on_host(number.seed),
+        _on_host(number.step),
+        torch.get_num_threads(),
+    )
+    addresses = _read_only(x), y.data_ptr(), noise.data_ptr()
+    if x.is_cuda:
+        call = library.CudaCall(_stream(x), _address(number.seed), _address(number.step))
+        library.cuda_forward(params, call, *addresses, 0, x.numel())
+    else:
+        library.forward(params, *addresses, 0, x.numel())
+
+
+def backward(dtype: int, dy: Tensor, noise: Tensor, dx: Tensor) -> None:
+    """dX of contiguous tensors."""
+    params = library.Params(dtype, num_threads=torch.get_num_threads())
+    addresses = _read_only(dy), _read_only(noise), dx.data_ptr()
+    if dy.is_cuda:
+        library.cuda_backward(params, library.CudaCall(_stream(dy)), *addresses, 0, dx.numel())
+    else:
+        library.backward(params, *addresses, 0, dx.numel())
+
+
+def _stream(x: Tensor) -> int:
+    return int(torch.cuda.current_stream(x.device).cuda_stream)
+
 
 _DTYPES = {getattr(torch, dtype.name): number for dtype, number in schema.DTYPES.items()}
 _NAMESPACE = schema.DOMAIN
@@ -48,7 +128,7 @@ class _Autograd:
 _steps = Steps(_Autograd())
 
 
-def _number(dtype: torch.dtype) -> int:
+def _dtype_number(dtype: torch.dtype) -> int:
     if dtype not in _DTYPES:
         raise InvalidTypeError(f"x has dtype {dtype}: it must be one of {', '.join(map(str, _DTYPES))}")
     return _DTYPES[dtype]
@@ -56,7 +136,7 @@ def _number(dtype: torch.dtype) -> int:
 
 def check_arguments(dtype: torch.dtype, lower: float, upper: float) -> None:
     """Raise what the op would raise for these."""
-    library.check(library.Params(_number(dtype), lower, upper))
+    library.check(library.Params(_dtype_number(dtype), lower, upper))
 
 
 def _capturing(counter: Tensor) -> bool:
@@ -89,27 +169,27 @@ def rrelu(
     x: Tensor, lower: float, upper: float, training: bool, seed: int | None = None, step: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """RReLU of x and its noise, both in x's dtype, shape and memory format."""
-    dtype = _number(x.dtype)
-    kernels.check_device(x)
-    drawn = kernels.draw(x.device, seed, step) if training else None
+    dtype = _dtype_number(x.dtype)
+    check_device(x)
+    drawn = draw(x.device, seed, step) if training else None
     array = x.contiguous()
     y = _empty(array)
     noise = torch.empty_like(y)
-    kernels.forward(dtype, (lower, upper), drawn, array, y, noise)
+    forward(dtype, (lower, upper), drawn, array, y, noise)
     return _laid_out_as(x, y), _laid_out_as(x, noise)
 
 
 @rrelu.register_fake
 def _(x: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
-    _number(x.dtype)
+    _dtype_number(x.dtype)
     return _fake(x), _fake(x)
 
 
 @torch.library.custom_op(f"{_NAMESPACE}::rrelu_grad", mutates_args=())
 def rrelu_grad(dy: Tensor, noise: Tensor) -> Tensor:
     """dy * noise, in dy's dtype, shape and memory format."""
-    dtype = _number(dy.dtype)
-    kernels.check_device(dy)
+    dtype = _dtype_number(dy.dtype)
+    check_device(dy)
     if (noise.dtype, noise.shape, noise.device) != (dy.dtype, dy.shape, dy.device):
         raise InvalidValueError(
             f"noise has dtype {noise.dtype} and shape {list(noise.shape)}: "
@@ -117,7 +197,7 @@ def rrelu_grad(dy: Tensor, noise: Tensor) -> Tensor:
         )
     gradient, factor = dy.contiguous(), noise.contiguous()
     dx = _empty(gradient)
-    kernels.backward(dtype, gradient, factor, dx)
+    backward(dtype, gradient, factor, dx)
     return _laid_out_as(dy, dx)
 
 

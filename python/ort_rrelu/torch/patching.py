@@ -11,17 +11,15 @@ from unittest import mock
 from torch.onnx._internal.exporter import _compat, _core, _dispatching
 from torch.onnx._internal.torchscript_exporter import utils
 
-from ort_rrelu.torch import default_exporter, torchscript_exporter
-from ort_rrelu.torch.settings import Settings, set_for_this_context
-
-__all__ = ["patch_onnx_export", "patched"]
+from ort_rrelu.torch import default_exporter, torchscript
+from ort_rrelu.torch.export_settings import Settings, set_for_this_context
 
 # What every call looks up when it runs: replacing torch.onnx.export would miss those who imported it before.
 _PLACES: tuple[tuple[Any, str, Callable[[Callable[..., Any]], Callable[..., Any]]], ...] = (
     (_compat, "export_compat", default_exporter.exporting),
     (_dispatching, "dispatch", default_exporter.dispatching),
     (_core.onnxscript_apis, "convert_version", default_exporter.converting),  # type: ignore[attr-defined]
-    (utils, "_export", torchscript_exporter.exporting),
+    (utils, "_export", torchscript.exporting),
 )
 
 

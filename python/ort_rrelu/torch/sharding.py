@@ -16,8 +16,6 @@ from torch import Tensor
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.torch import ops  # noqa: F401  # defines torch.ops.ort_rrelu
 
-__all__ = ["check", "register"]
-
 
 def check(x: Tensor, training: bool, seed: int | None) -> None:
     """Raise InvalidValueError for a DTensor that train mode cannot take; any other tensor passes."""

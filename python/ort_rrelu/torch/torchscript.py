@@ -1,19 +1,100 @@
-"""rrelu for torch's older exporter, torch.onnx.export(dynamo=False)."""
+"""rrelu for torch's older exporter, torch.onnx.export(dynamo=False).
+
+The in-place calls that torch's TorchScript exporter drops without a word: those that write into views.
+
+Which module each call of a seeded RReLU in a TorchScript trace comes from.
+
+torch's TorchScript exporter made to write RRelu nodes: what takes the place of its own function.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import os
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import onnx
+import torch
+from torch import Tensor
+from torch.nn import functional
 from torch.onnx import errors, symbolic_helper
 from torch.onnx._internal.torchscript_exporter import registration, utils
 
 from ort_rrelu import schema
+from ort_rrelu.errors import InvalidValueError
+from ort_rrelu.exporting import check_portable_opset
+from ort_rrelu.graph.file import read_model, write_model
+from ort_rrelu.graph.nodes import our_nodes
 from ort_rrelu.node_attributes import NodeAttributes
 from ort_rrelu.torch import ops  # noqa: F401  # defines torch.ops.ort_rrelu
+from ort_rrelu.torch.export_settings import (
+    Settings,
+    bounds_as_numbers,
+    current_settings,
+    one_at_a_time,
+    rrelu_modules,
+)
+from ort_rrelu.torch.module import RReLU
 
-__all__ = ["MODULE", "symbolics"]
+
+@dataclass
+class RReluCalls:
+    """What a model called while it was traced."""
+
+    calls: int = 0
+    writes_into_views: int = 0
+
+    def check(self, nodes: int) -> None:
+        """Raise InvalidValueError when nodes are missing and a call wrote into a view."""
+        if nodes < self.calls and self.writes_into_views:
+            raise InvalidValueError(
+                f"dynamo=False: torch's TorchScript exporter wrote {nodes} nodes for {self.calls} calls of "
+                "rrelu, for it drops calls in place on a view (chunk, view, t()): use dynamo=True, or the "
+                "form that is not in place"
+            )
+
+
+@contextmanager
+def counted_calls() -> Iterator[RReluCalls]:
+    """Count in a block. Functions are replaced, not intercepted: a torch function mode changes the trace."""
+    seen = RReluCalls()
+
+    def note(x: Tensor, in_place: bool) -> None:
+        seen.calls += 1
+        seen.writes_into_views += in_place and x._is_view()
+
+    def counting(function: Callable[..., Any], in_place: bool) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def counted(x: Tensor, *args: Any, **kw: Any) -> Any:
+            note(x, in_place)
+            return function(x, *args, **kw)
+
+        return counted
+
+    forward = RReLU.forward
+
+    def counted_forward(self: RReLU, x: Tensor, *args: Any, **kw: Any) -> Tensor:
+        note(x, self.inplace)
+        return forward(self, x, *args, **kw)
+
+    in_place = counting(torch.rrelu_, True)
+    with ExitStack() as patches:
+        for home, name, function in (
+            (torch, "rrelu", counting(torch.rrelu, False)),  # torch.nn.functional.rrelu calls it, too
+            (torch, "rrelu_", in_place),
+            (functional, "rrelu_", in_place),
+            (RReLU, "forward", counted_forward),
+        ):
+            patches.enter_context(mock.patch.object(home, name, function))
+        yield seen
+
 
 _OPSET = 9  # the oldest that the exporter has
 _NAMES = (
@@ -127,3 +208,80 @@ def _symbolics(attributes: NodeAttributes) -> dict[str, Callable[..., Any]]:
         return emit(g, inputs, lower, upper, mode, 2, _optional_int(own_seed, "seed"), tags.get(MODULE))
 
     return dict(zip(_NAMES, (rrelu, with_noise, functional, _copy, own), strict=True))
+
+
+_OP, _WRITE = "ort_rrelu::rrelu", "aten::copy_"
+
+
+@contextmanager
+def tagged_calls() -> Iterator[None]:
+    """In the block a traced call carries the number of its module, which scopes and names do not tell.
+
+    A module is in the scope that called it, and may have several names.
+    """
+    numbers: dict[int, int] = {}
+    forward = RReLU.forward
+
+    def tagging(self: RReLU, x: Tensor, *args: Any, **kw: Any) -> Tensor:
+        y = forward(self, x, *args, **kw)
+        if self.seed is not None and torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+            _tag(y, numbers.setdefault(id(self), len(numbers)))
+        return y
+
+    with mock.patch.object(RReLU, "forward", tagging):
+        yield
+
+
+def _tag(y: Tensor, number: int) -> None:
+    node = torch._C._get_value_trace(y).node()  # type: ignore[attr-defined]
+    if node.kind() == _WRITE:
+        node = list(node.inputs())[1].node()
+    if node.kind() == _OP:
+        node.i_(MODULE, number)
+
+
+def exporting(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """For torchscript_exporter.utils._export, which every export reaches."""
+
+    def _export(model: Any, args: Any, f: Any, *rest: Any, **kw: Any) -> Any:
+        settings = current_settings()
+        with one_at_a_time:
+            if settings is None:
+                return stock(model, args, f, *rest, **kw)
+            if settings.portable and rrelu_modules(model):
+                check_portable_opset(kw.get("opset_version"))
+            outputs, exported = _exported(stock, settings, model, args, *rest, **kw)
+        if settings.take is not None:
+            settings.take(exported)
+        else:
+            _write(settings.finished(exported, kw.get("opset_version")), f)
+        return outputs
+
+    return _export
+
+
+def _exported(
+    stock: Callable[..., Any], settings: Settings, model: Any, args: Any, *rest: Any, **kw: Any
+) -> tuple[Any, onnx.ModelProto]:
+    """What torch's function returns, and the model that it wrote."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        bounds_as_numbers(model),
+        symbolics(settings.attributes()),
+        counted_calls() as calls,
+        tagged_calls(),
+    ):
+        path = os.fspath(Path(folder) / "model.onnx")  # a Path would be taken for a file in memory
+        outputs = stock(model, args, path, *rest, **kw)
+        exported = read_model(path, external_data=True)
+    calls.check(len(our_nodes(exported)))
+    return outputs, exported
+
+
+def _write(model: onnx.ModelProto, f: Any) -> None:
+    """To what torch takes: a path, or something that is open for writing bytes."""
+    if isinstance(f, str | os.PathLike):
+        write_model(model, f)
+        return
+    with torch.serialization._open_file_like(f, "wb") as opened:
+        opened.write(model.SerializeToString())

@@ -7,6 +7,10 @@ torch.vmap follows torch.nn.functional.dropout in train mode:
         vmap(module, randomness="different")(x) is module(x). Nested vmaps put the outer dimension first.
 A counted module takes one step for the whole call. Where each sample has a step of its own (step= is vmapped
 over), each draws what it draws alone at that step, whatever the randomness.
+
+RReLU under torch.fx: a call of the module in the graph, as for torch's own layers.
+
+fx traces into a module whose class is not torch's. Mode and step would then be those of the trace, for good.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -25,12 +29,40 @@ from torch._functorch.pyfunctorch import (
     retrieve_current_functorch_interpreter,
 )
 from torch.autograd import forward_ad
+from torch.fx import Proxy, Tracer
 
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidValueError, RandomnessError
 from ort_rrelu.torch import ops
 
-__all__ = ["activate", "active", "next_step"]
+
+def call_module(module: torch.nn.Module, x: Any, step: Any, *, own_forward: bool) -> Proxy:
+    """Write the call of `module` into the graph that is traced.
+
+    Args:
+        module: whose forward is traced.
+        x, step: arguments of forward, at least one of them an fx.Proxy; step None is left out.
+        own_forward: is there no other forward around the module's own, which would be traced and run too?
+
+    Raises:
+        InvalidValueError: the graph cannot call the module: it is the root of the trace, or has hooks or
+            another forward, which have been traced already.
+        NameError: from torch, as for its own layers: the module is not a submodule of the root.
+    """
+    tracer = next(value.tracer for value in (x, step) if isinstance(value, Proxy))
+    path = cast(Tracer, tracer).path_of_module(module)
+    if not path:
+        raise InvalidValueError(
+            "torch.fx: an RReLU by itself cannot be traced, for a graph calls only submodules: trace "
+            "torch.nn.Sequential(module)"
+        )
+    if not own_forward or module._forward_hooks or module._forward_pre_hooks:
+        raise InvalidValueError(
+            f"torch.fx: RReLU module {path!r} has hooks or a forward of another class, which would be in the "
+            "graph and run in the module, too: use a Tracer whose is_leaf_module is True for it"
+        )
+    return tracer.create_proxy("call_module", path, (x,), {} if step is None else {"step": step})
+
 
 Both = tuple[Tensor, Tensor]  # y and noise
 

@@ -12,8 +12,6 @@ from ort_rrelu import schema
 from ort_rrelu.node_attributes import NodeAttributes
 from ort_rrelu.torch import ops  # noqa: F401  # defines torch.ops.ort_rrelu
 
-__all__ = ["Modules", "table", "translation_table"]
-
 _OPSET = onnxscript.values.Opset(schema.DOMAIN, schema.VERSION)
 _RRELU, _RRELU_GRAD = (
     onnxscript.values.Op(_OPSET, name, schema.schemas()[name]) for name in (schema.RRELU, schema.RRELU_GRAD)

@@ -1,7 +1,13 @@
-"""generate_artifacts: what onnxruntime-training 1.19.2 trains from, for models with RRelu nodes."""
+"""generate_artifacts: what onnxruntime-training 1.19.2 trains from, for models with RRelu nodes.
+
+onnxruntime-training 1.19.2, its last release, found or missed with a message that says what to install.
+
+The eval model of onnxruntime-training's artifacts, made deterministic and free of custom ops.
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import tempfile
@@ -11,17 +17,84 @@ from typing import Any, cast
 
 import onnx
 
-from ort_rrelu import library
-from ort_rrelu.errors import ConversionError, InvalidTypeError, InvalidValueError
+from ort_rrelu import graph, library, schema
+from ort_rrelu.errors import ConversionError, InvalidTypeError, InvalidValueError, MissingPackageError
 from ort_rrelu.graph.file import read_model
 from ort_rrelu.graph.nodes import label
 from ort_rrelu.graph.recognition import with_our_names
-from ort_rrelu.training.eval_model import deterministic
-from ort_rrelu.training.gradients import check_gradients
-from ort_rrelu.training.package import artifacts_module, register_gradient
-from ort_rrelu.training.preparation import NEWEST_IR_VERSION, check_loss_inputs, check_parameters, prepared
+from ort_rrelu.training.preparation import (
+    NEWEST_IR_VERSION,
+    check_gradients,
+    check_loss_inputs,
+    check_parameters,
+    prepared,
+)
 
-__all__ = ["generate_artifacts"]
+_ADVICE = (
+    "pip install onnxruntime-training-cpu==1.19.2, its last release, which needs Python 3.11 and an "
+    "environment of its own: it takes the place of onnxruntime"
+)
+
+
+def _bindings() -> Any:
+    """ONNX Runtime's C++ side."""
+    try:
+        bindings = importlib.import_module("onnxruntime.capi._pybind_state")
+    except ImportError as error:
+        raise MissingPackageError(f"onnxruntime-training-cpu is not installed: {_ADVICE}") from error
+    if not hasattr(bindings, "register_gradient_definition"):
+        version = importlib.import_module("onnxruntime").__version__
+        raise MissingPackageError(
+            f"the onnxruntime {version} that is installed is not the one of onnxruntime-training: {_ADVICE}"
+        )
+    return bindings
+
+
+def artifacts_module() -> Any:
+    """The module onnxruntime.training.artifacts.
+
+    Raises MissingPackageError when onnxruntime-training, or torch, which it imports, is not installed.
+    """
+    return _module("onnxruntime.training.artifacts")
+
+
+def api_module() -> Any:
+    """The module onnxruntime.training.api; raises as `artifacts_module` does."""
+    return _module("onnxruntime.training.api")
+
+
+def _module(name: str) -> Any:
+    _bindings()
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        advice = "any version will do" if error.name == "torch" else _ADVICE
+        raise MissingPackageError(
+            f"onnxruntime-training imports {error.name}, which is not installed: {advice}"
+        ) from error
+
+
+def register_gradient() -> None:
+    """Tell ONNX Runtime, for this process, that RReluGrad of dY and the noise is the gradient of RRelu.
+
+    Building a gradient graph asks for it; running one does not. Registering it again changes nothing.
+    """
+    bindings = _bindings()
+    gradient = bindings.GradientNodeDefinition()
+    gradient.domain, gradient.op_type = schema.DOMAIN, schema.RRELU_GRAD
+    # GO(0): the gradient of output 0; O(1): output 1, the noise; GI(0): the gradient of input 0.
+    gradient.inputs, gradient.outputs, gradient.attributes = ["GO(0)", "O(1)"], ["GI(0)"], []
+    bindings.register_gradient_definition(f"{schema.DOMAIN}::{schema.RRELU}", [gradient])
+
+
+def deterministic(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy in which every RRelu node has the mean slope, in standard operators.
+
+    onnxruntime-training knows only Dropout and BatchNormalization to have an eval mode, and its
+    export_model_for_inferencing reads no model with custom ops.
+    """
+    return graph.lower(graph.set_training(model, False))
+
 
 # onnxruntime-training's building blocks delete a file of this name in the working folder.
 _DELETED = "temp.onnx"

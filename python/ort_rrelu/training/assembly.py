@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 from ort_rrelu import schema
 from ort_rrelu.graph.nodes import our_nodes, step_of
-from ort_rrelu.graph.noise_to_reserve import noise_to_reserve
+from ort_rrelu.graph.reserves import noise_to_reserve
 from ort_rrelu.training import step_model
 from ort_rrelu.training.onnx_graphs import OPSET
 from ort_rrelu.training.optimizers import Optimizer
@@ -29,8 +29,6 @@ from ort_rrelu.training.step_model import (
     as_state,
 )
 from ort_rrelu.training.tracing import GRADIENT, Module
-
-__all__ = ["assemble"]
 
 _REAL = {TensorProto.FLOAT, TensorProto.DOUBLE}
 

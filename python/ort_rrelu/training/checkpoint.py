@@ -16,8 +16,6 @@ from ort_rrelu.arguments import Array
 from ort_rrelu.errors import InvalidValueError, MissingPackageError, ModelFileError
 from ort_rrelu.files import replacing
 
-__all__ = ["Checkpoint", "check_identity", "read", "write"]
-
 _FORMAT = "ort_rrelu.training.1"
 
 

@@ -2,6 +2,12 @@
 
 Gradients of convolution and pooling, BatchNorm in train mode, and random numbers, which all come from the
 operator's own stream: a step number then repeats them.
+
+Torch's operators that take indices from 0 on, as ONNX nodes that refuse the others too.
+
+ONNX counts negative indices from the end: the cross entropy of a label -1 would be that of the last class.
+
+ONNX nodes for operators of a traced step that are better not decomposed.
 """
 
 from __future__ import annotations
@@ -9,14 +15,91 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+import onnx
+import onnx_ir
 import torch
+from onnxscript import opset18 as op
+from onnxscript.function_libs.torch_lib.ops import core
 from torch import Tensor
 from torch._decomp import core_aten_decompositions, get_decompositions
 
 from ort_rrelu.errors import ConversionError
 from ort_rrelu.torch import ops
 
-__all__ = ["table"]
+_FAR = int(np.iinfo(np.int64).max)  # outside of every dimension, which the runtime refuses
+
+
+def index_translations() -> dict[Any, Callable[..., Any]]:
+    """Translations of onnxscript, for indices that are 0 or more."""
+    aten = torch.ops.aten
+    return {
+        aten.embedding.default: _from_zero(core.aten_embedding, 1),
+        aten.gather.default: _from_zero(core.aten_gather, 2),
+        aten.index_select.default: _from_zero(core.aten_index_select, 2),
+        aten.scatter.src: _from_zero(core.aten_scatter_src, 2),
+        aten.scatter.value: _from_zero(core.aten_scatter_value, 2),
+        aten.scatter_add.default: _from_zero(core.aten_scatter_add, 2),
+    }
+
+
+def _from_zero(translation: Callable[..., Any], position: int) -> Callable[..., Any]:
+    """position: of the indices among the arguments."""
+
+    def translated(*arguments: Any, **options: Any) -> Any:
+        index = op.Cast(arguments[position], to=onnx.TensorProto.INT64)
+        zero: Any = op.Constant(value_int=0)
+        far: Any = op.Constant(value_int=_FAR)
+        checked: Any = op.Where(op.Less(index, zero), far, index)
+        checked.shape, checked.dtype = arguments[position].shape, onnx_ir.DataType.INT64
+        return translation(*arguments[:position], checked, *arguments[position + 1 :], **options)
+
+    return translated
+
+
+def pooling_translations() -> dict[Any, Callable[..., Any]]:
+    """Max pooling and its gradient, which pass ONNX's indices (of the whole tensor) between each other."""
+    aten = torch.ops.aten
+    return {
+        aten.max_pool2d_with_indices.default: _max_pool2d,
+        aten.max_pool2d_with_indices_backward.default: _max_pool2d_backward,
+    }
+
+
+def _pair(values: Any) -> list[int]:
+    return list(values) * 2 if len(values) == 1 else list(values)
+
+
+def _max_pool2d(
+    x: Any,
+    kernel_size: Any,
+    stride: Any = (),
+    padding: Any = (0, 0),
+    dilation: Any = (1, 1),
+    ceil_mode: bool = False,
+) -> Any:
+    return op.MaxPool(
+        x,
+        kernel_shape=_pair(kernel_size),
+        strides=_pair(stride or kernel_size),
+        pads=_pair(padding) * 2,
+        dilations=_pair(dilation),
+        ceil_mode=int(ceil_mode),
+    )
+
+
+def _max_pool2d_backward(dy: Any, x: Any, _kernel: Any, *rest: Any) -> Any:
+    """Every dy is added at the place of its window's maximum."""
+    indices = rest[-1]
+    shape = op.Shape(x)
+    everything: Any = op.Constant(value=onnx.numpy_helper.from_array(np.array([-1], np.int64)))
+    zero: Any = op.Constant(value_float=0.0)
+    zeros = op.Expand(op.CastLike(zero, dy), op.ReduceProd(shape, keepdims=1))
+    sums = op.ScatterElements(
+        zeros, op.Reshape(indices, everything), op.Reshape(dy, everything), axis=0, reduction="add"
+    )
+    return op.Reshape(sums, shape)
+
 
 _aten = torch.ops.aten
 Pair = Sequence[int]
@@ -151,7 +234,3 @@ def _lengths(
     if count_include_pad:
         return [end - begin for begin, end in zip(begins, ends, strict=True)]
     return [min(end, size) - max(begin, 0) for begin, end in zip(begins, ends, strict=True)]
-
-
-def _pair(values: Pair) -> list[int]:
-    return list(values) * 2 if len(values) == 1 else list(values)

@@ -28,8 +28,6 @@ from ort_rrelu.training.onnx_graphs import to_onnx
 from ort_rrelu.training.optimizers import make_optimizer
 from ort_rrelu.training.tracing import Loss, Module, trace_evaluation, trace_step
 
-__all__ = ["export_step"]
-
 _DTYPES = {torch.float32, torch.float64}
 
 

@@ -10,16 +10,13 @@ import torch
 from onnx_ir.passes.common import IdentityEliminationPass
 
 from ort_rrelu.errors import ConversionError
+from ort_rrelu.graph.edit import remove_unused_outputs
 from ort_rrelu.graph.nodes import RANDOM_OPS
 from ort_rrelu.graph.opset import lower_ir_version
-from ort_rrelu.graph.unused_outputs import remove_unused_outputs
 from ort_rrelu.torch.patching import patched
 from ort_rrelu.torch.translation import translation_table
-from ort_rrelu.training.indexing import index_translations
+from ort_rrelu.training.decompositions import index_translations, pooling_translations
 from ort_rrelu.training.tracing import Traced
-from ort_rrelu.training.translations import pooling_translations
-
-__all__ = ["OPSET", "to_onnx"]
 
 OPSET = 18
 

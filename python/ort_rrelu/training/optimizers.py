@@ -16,8 +16,6 @@ import onnx
 
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 
-__all__ = ["DOMAIN", "OPTIMIZERS", "SGD", "Adam", "AdamW", "Optimizer", "make_optimizer"]
-
 DOMAIN = "ort_rrelu.training"
 _OPSET = 18
 

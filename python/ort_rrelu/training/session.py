@@ -11,9 +11,7 @@ import onnx
 from ort_rrelu.errors import InvalidValueError, ModelFileError
 from ort_rrelu.files import replacing
 from ort_rrelu.graph.file import read_model
-from ort_rrelu.training.package import api_module
-
-__all__ = ["Artifacts", "load_artifacts", "save_checkpoint"]
+from ort_rrelu.training.artifacts import api_module
 
 
 class Artifacts(NamedTuple):

@@ -25,8 +25,6 @@ from ort_rrelu.torch import RReLU
 from ort_rrelu.training.decompositions import table
 from ort_rrelu.training.step_model import LOSS, OUTPUT, STEP, X, Y, as_next, as_state
 
-__all__ = ["GRADIENT", "Loss", "Module", "Traced", "trace_evaluation", "trace_step"]
-
 GRADIENT = "gradient/"  # begins the outputs that are gradients
 
 Loss = Callable[[Any, Tensor], Tensor]

@@ -1,4 +1,7 @@
-"""The ways in which RReLU is written in standard operators: a node -> the Leak that it computes, if any."""
+"""The ways in which RReLU is written in standard operators: a node -> the Leak that it computes, if any.
+
+sign_mask: is a boolean value true for the negative elements of another, or for the positive ones?
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,14 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from ort_rrelu.graph.fusing.draws import Draw, draw_of
-from ort_rrelu.graph.fusing.left import Left, described
-from ort_rrelu.graph.fusing.masks import sign_mask
 from ort_rrelu.graph.fusing.values import (
+    Draw,
+    Left,
     before_casts,
     comes_from,
     constant,
+    described,
+    draw_of,
     dtype_of,
     holds,
     is_op,
@@ -21,7 +25,49 @@ from ort_rrelu.graph.fusing.values import (
     passed_through,
 )
 
-__all__ = ["Leak", "leak_of"]
+
+@dataclass(frozen=True)
+class SignMask:
+    """True for the negative elements of `compared` and false for the positive ones, or the other way round.
+
+    What it is for 0 is left open, and for NaN too.
+    """
+
+    compared: ir.Value
+    where_negative: bool
+    passed: list[ir.Value]
+
+
+def sign_mask(mask: ir.Value) -> SignMask | None:
+    """A comparison with 0, through Identity, Not and Xor with a constant; None for any other mask."""
+    passed, flipped = [mask], False
+    while (step := _step(mask)) is not None:
+        mask, flips = step
+        flipped ^= flips
+        passed.append(mask)
+    node = is_op(mask, "Less", "LessOrEqual", "Greater", "GreaterOrEqual")
+    if node is None or (sides := _constant_and_other(node)) is None or sides[0] != 0:
+        return None
+    number_is_left = constant(operand(node)) is not None
+    negative = node.op_type.startswith("Less") is not number_is_left
+    return SignMask(sides[1], negative is not flipped, passed)
+
+
+def _step(mask: ir.Value) -> tuple[ir.Value, bool] | None:
+    """The mask before, and whether it is the opposite."""
+    if (node := is_op(mask, "Identity", "Not")) and (before := operand(node)) is not None:
+        return before, node.op_type == "Not"
+    if (node := is_op(mask, "Xor")) and (sides := _constant_and_other(node)) is not None:
+        return sides[1], bool(sides[0])
+    return None
+
+
+def _constant_and_other(node: ir.Node) -> tuple[float, ir.Value] | None:
+    sides = operand(node, 0), operand(node, 1)
+    for side, other in (sides, sides[::-1]):
+        if (number := constant(side)) is not None and other is not None and constant(other) is None:
+            return number, other
+    return None
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,6 @@ from onnx import helper
 
 from ort_rrelu.serving.rows.values import COUNTS, MixingError, Value
 
-__all__ = ["loop", "one_of", "scan"]
-
 # A body and the values of its inputs -> the values of its outputs.
 _Follow = Callable[[onnx.GraphProto, Sequence[Value]], list[Value]]
 

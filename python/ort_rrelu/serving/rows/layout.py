@@ -5,28 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ort_rrelu.serving.rows.calls import Call
-from ort_rrelu.serving.rows.values import COUNTS, MixingError, Rows, Size, Value, regroup
-
-__all__ = [
-    "along",
-    "concat",
-    "depends_on_rows",
-    "expand",
-    "flatten",
-    "gather",
-    "one_hot",
-    "pad",
-    "reduced",
-    "reshape",
-    "resize",
-    "slices",
-    "squeeze",
-    "tile",
-    "transpose",
-    "unsqueeze",
-    "without",
-]
+from ort_rrelu.serving.rows.values import COUNTS, Call, MixingError, Rows, Size, Value, regroup
 
 _ALONG = "works along the batch: a row's answer depends on the others"
 _WHOLE = 2**31 - 1  # what exporters write for "to the end", and more

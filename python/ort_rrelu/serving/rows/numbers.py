@@ -10,10 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from ort_rrelu.serving.rows.calls import Call
-from ort_rrelu.serving.rows.values import NotLinearError, Size, contains_rows
-
-__all__ = ["LARGEST", "computed", "tensor_numbers"]
+from ort_rrelu.serving.rows.values import Call, NotLinearError, Size, contains_rows
 
 _Numbers = NDArray[Any]
 LARGEST = 256  # elements: shapes, axes, pads and such have fewer

@@ -5,21 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ort_rrelu.serving.rows import layout, products
-from ort_rrelu.serving.rows.calls import Call
 from ort_rrelu.serving.rows.layout import depends_on_rows
-from ort_rrelu.serving.rows.values import MixingError, Rows, aligned
-
-__all__ = [
-    "LIKE_FIRST",
-    "NEWEST_OPSET",
-    "OLDEST_OPSET",
-    "OUR_RULES",
-    "REASONS",
-    "RULES",
-    "TAKES_SIZES",
-    "TYPE_ONLY",
-    "Kept",
-]
+from ort_rrelu.serving.rows.values import Call, MixingError, Rows, aligned
 
 # Operators may mean something else before and after.
 OLDEST_OPSET, NEWEST_OPSET = 7, 28

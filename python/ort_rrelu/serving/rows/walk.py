@@ -15,7 +15,6 @@ from ort_rrelu import schema
 from ort_rrelu.graph.check import may_train
 from ort_rrelu.graph.nodes import RANDOM_OPS, is_rrelu, label, subgraphs
 from ort_rrelu.serving.rows.bodies import loop, one_of, scan
-from ort_rrelu.serving.rows.calls import Call
 from ort_rrelu.serving.rows.numbers import computed, tensor_numbers
 from ort_rrelu.serving.rows.rules import (
     LIKE_FIRST,
@@ -28,9 +27,7 @@ from ort_rrelu.serving.rows.rules import (
     TYPE_ONLY,
     Kept,
 )
-from ort_rrelu.serving.rows.values import COUNTS, SAMPLE, MixingError, NotLinearError, Rows, Size, Value
-
-__all__ = ["followed"]
+from ort_rrelu.serving.rows.values import COUNTS, SAMPLE, Call, MixingError, NotLinearError, Rows, Size, Value
 
 # Domains for which a runtime may have a kernel, which then runs in place of the model's function.
 _WITH_KERNELS = ("ai.onnx", "com.microsoft", "com.ms")

@@ -1,4 +1,4 @@
-"""reserve_to_noise: RReluGrad nodes that read a reserve read the noise of the same RRelu node."""
+"""noise_to_reserve, reserve_to_noise: what RRelu saves for its gradient: noise, or a bit for each element."""
 
 from __future__ import annotations
 
@@ -8,13 +8,53 @@ import onnx
 
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidValueError
-from ort_rrelu.graph.names import Names
-from ort_rrelu.graph.nodes import function_nodes, graph_nodes, label, subgraphs
-
-__all__ = ["reserve_to_noise"]
+from ort_rrelu.graph.check import attributes
+from ort_rrelu.graph.nodes import Names, function_nodes, graph_nodes, label, subgraphs
 
 _NOISE, _RESERVE = 1, 2  # outputs of RRelu
 _SAVED = 1  # input of RReluGrad
+
+
+def noise_to_reserve(model: onnx.ModelProto) -> int:
+    """Replace, in place, noise by reserve where only RReluGrad nodes of the same graph read it.
+
+    The gradients keep their bits: only train-mode nodes are taken, for which both give the same. Nodes in
+    bodies of control flow and in functions, and noise that is an output, stay as they are.
+
+    Returns:
+        The number of RRelu nodes that now write a reserve.
+    """
+    names = Names(model)
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    kept = {value.name for value in model.graph.output}
+    for node in model.graph.node:
+        for place, name in enumerate(node.input):
+            readers.setdefault(name, []).append(node)
+            if not (_is_gradient(node) and place == _SAVED):
+                kept.add(name)
+        kept |= {name for body in subgraphs(node) for inner in graph_nodes(body) for name in inner.input}
+    changed = 0
+    for node in list(model.graph.node):
+        if _is_train_node(node) and (noise := _noise_of(node)) in readers and noise not in kept:
+            reserve = names.new(f"{node.output[0]}_reserve")
+            node.output[_NOISE:] = ["", reserve]
+            for reader in readers[noise]:
+                reader.input[_SAVED] = reserve
+            changed += 1
+    return changed
+
+
+def _is_gradient(node: onnx.NodeProto) -> bool:
+    return bool(node.domain == schema.DOMAIN and node.op_type == schema.RRELU_GRAD)
+
+
+def _is_train_node(node: onnx.NodeProto) -> bool:
+    ours = node.domain == schema.DOMAIN and node.op_type == schema.RRELU
+    return ours and bool(attributes(node)["training"])
+
+
+def _noise_of(node: onnx.NodeProto) -> str:
+    return str(node.output[_NOISE]) if len(node.output) > _NOISE else ""
 
 
 def reserve_to_noise(model: onnx.ModelProto) -> None:
@@ -46,13 +86,9 @@ def _rewrite(nodes: list[onnx.NodeProto], outputs: Iterable[str], names: Names) 
             if name in writers:
                 if not (_is_gradient(node) and place == _SAVED):
                     raise _unwritable(writers[name], f"{node.op_type} node {node.name!r} reads it")
-                node.input[place] = _noise(writers[name], names)
+                node.input[place] = _written_noise(writers[name], names)
     for writer in writers.values():
         del writer.output[_RESERVE:]
-
-
-def _is_gradient(node: onnx.NodeProto) -> bool:
-    return bool(node.domain == schema.DOMAIN and node.op_type == schema.RRELU_GRAD)
 
 
 def _has_reserve(node: onnx.NodeProto) -> bool:
@@ -60,9 +96,9 @@ def _has_reserve(node: onnx.NodeProto) -> bool:
     return ours and len(node.output) > _RESERVE and bool(node.output[_RESERVE])
 
 
-def _noise(writer: onnx.NodeProto, names: Names) -> str:
+def _written_noise(writer: onnx.NodeProto, names: Names) -> str:
     if not writer.output[_NOISE]:
-        writer.output[_NOISE] = names.new(f"{writer.output[0]}_noise")
+        writer.output[_NOISE] = names.new(f"{writer.output[0]}_written_noise")
     return str(writer.output[_NOISE])
 
 
