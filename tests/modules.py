@@ -24,7 +24,7 @@ def _name(file: Path) -> str:
 
 
 def imports() -> dict[str, set[str]]:
-    """Module -> the modules of the package that it imports; the packages that these are in are not counted."""
+    """Module -> the modules that it imports; the packages that these are in are not counted."""
     files = module_files()
     return {name: set(_imported(ast.parse(file.read_text()), files)) - {name} for name, file in files.items()}
 
