@@ -26,40 +26,6 @@ _WITHOUT_LIBRARY = {**_ONNX_RUNTIMES, "1.20.1": ()}
 # The oldest that pyproject.toml allows, and one on the way to that of make test.
 _ONNXES = ("1.19.0", "1.22.0")
 
-# What depends on ONNX Runtime.
-_TESTS = [
-    "tests/test_bad_models.py",
-    "tests/test_concurrency.py",
-    "tests/test_denormals.py",
-    "tests/test_float16_rounding.py",
-    "tests/test_known_answers.py",
-    "tests/test_functions.py",
-    "tests/test_golden.py",
-    "tests/test_graph_tools.py",
-    "tests/test_lower.py",
-    "tests/test_parity.py",
-    "tests/test_portable.py",
-    "tests/test_recognition.py",
-    "tests/test_reserve.py",
-    "tests/test_session.py",
-    "tests/test_set_training.py",
-    "tests/test_step_counter.py",
-]
-
-
-# What depends on onnx: schemas, shape inference, the graph tools.
-_ONNX_TESTS = [
-    "tests/test_evaluator.py",
-    "tests/test_exit.py",
-    "tests/test_graph_tools.py",
-    "tests/test_lower.py",
-    "tests/test_new_opsets.py",
-    "tests/test_portable.py",
-    "tests/test_schema.py",
-    "tests/test_set_training.py",
-    "tests/test_step_input.py",
-]
-
 
 def _pinned(session: nox.Session, packages: tuple[str, ...]) -> list[str]:
     """pip's arguments for packages: constraints.txt holds, but for those that are chosen here."""
@@ -106,6 +72,16 @@ _KERNELS = {
 }
 
 
+_PYTEST = ("hypothesis", "pytest", "pytest-xdist")
+
+
+def _test(session: nox.Session, *tests: str, **env: str) -> None:
+    """Run tests, or those that the command line names behind `--`; one thread a worker, a worker a core."""
+    arguments = session.posargs or tests
+    command = ["python", "-m", "pytest", "-q", "-n", "auto", "--disable-warnings", *arguments]
+    session.run(*command, env={"OMP_NUM_THREADS": "1", **env})
+
+
 def _wheel(session: nox.Session, kernels: str = "cpu") -> str:
     folder = _ROOT / "dist" / kernels
     wheels = list(folder.glob("ort_rrelu-*.whl"))
@@ -129,17 +105,17 @@ def _readme_example() -> str:
 @nox.parametrize("version", list(_ONNX_RUNTIMES))
 def onnxruntime(session: nox.Session, version: str) -> None:
     """The core's tests on one release of ONNX Runtime."""
-    packages = [f"onnxruntime=={version}", *_ONNX_RUNTIMES[version], "hypothesis", "pytest"]
+    packages = [f"onnxruntime=={version}", *_ONNX_RUNTIMES[version], *_PYTEST]
     _install(session, _wheel(session), *packages)
-    session.run("python", "-m", "pytest", "-q", *(session.posargs or _TESTS))
+    _test(session, "tests/core")
 
 
 @nox.session
 @nox.parametrize("version", _ONNXES)
 def onnx(session: nox.Session, version: str) -> None:
-    """What depends on onnx, on its oldest release that is allowed and on one between."""
-    _install(session, f"{_wheel(session)}[cpu,cli]", f"onnx=={version}", "hypothesis", "pytest")
-    session.run("python", "-m", "pytest", "-q", *(session.posargs or _ONNX_TESTS))
+    """The core's tests on onnx's oldest release that is allowed and on one between."""
+    _install(session, f"{_wheel(session)}[cpu]", f"onnx=={version}", *_PYTEST)
+    _test(session, "tests/core")
 
 
 @nox.session
@@ -148,16 +124,15 @@ def onnxruntime_gpu(session: nox.Session) -> None:
     if not (shutil.which("nvcc") or Path("/usr/local/cuda/bin/nvcc").exists()):
         session.skip("there is no nvcc here")
     # Its newest release is often behind onnxruntime's.
-    _install(session, _wheel(session, "cuda"), "onnxruntime-gpu==1.31.1", "hypothesis", "pytest")
-    tests = ["tests/onnxruntime_without_gpu.py", *_TESTS, "tests/test_library.py"]
-    session.run("python", "-m", "pytest", "-q", *(session.posargs or tests))
+    _install(session, _wheel(session, "cuda"), "onnxruntime-gpu==1.31.1", *_PYTEST)
+    _test(session, "tests/core/onnxruntime_without_gpu.py", "tests/core")
 
 
 @nox.session
 def too_old(session: nox.Session) -> None:
     """The last release that does not work says so."""
     _install(session, _wheel(session), f"onnxruntime=={_TOO_OLD}", *_NUMPY_1, "pytest")
-    session.run("python", "-m", "pytest", "-q", "tests/onnxruntime_too_old.py")
+    session.run("python", "-m", "pytest", "-q", "tests/core/onnxruntime_too_old.py")
 
 
 @nox.session
@@ -173,11 +148,11 @@ def _run_portable(session: nox.Session, *kinds: str) -> None:
     """Models that the session's environment makes, on ONNX Runtimes that have no library beside them."""
     folder = Path(session.create_tmp()).resolve()
     for kind in kinds:
-        session.run("python", "-m", "tests.portable_models", kind, str(folder / kind))
+        session.run("python", "-m", "tests.portable.models", kind, str(folder / kind))
     for version, more in _WITHOUT_LIBRARY.items():
         python = _another_python(session, folder / version, f"onnxruntime=={version}", *more)
         for kind in kinds:
-            session.run(python, "tests/portable_run.py", str(folder / kind), external=True)
+            session.run(python, "tests/portable/run.py", str(folder / kind), external=True)
 
 
 @nox.session
@@ -202,7 +177,7 @@ def web(session: nox.Session) -> None:
     session.run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
     folder = Path(session.create_tmp()).resolve()
     for kind in ("nodes", "draws", "torch"):
-        session.run("python", "-m", "tests.portable_models", kind, str(folder / "models" / kind))
+        session.run("python", "-m", "tests.portable.models", kind, str(folder / "models" / kind))
     session.run("python", "-m", "tests.web.facts", str(folder / "models"))
     # Threads of so small a network mostly wait for each other: minutes where the machine has other work.
     session.run("python", "-m", "models.web", str(folder / "page"), env={"OMP_NUM_THREADS": "1"})
@@ -222,13 +197,8 @@ def _paddle2onnx_by_itself(session: nox.Session, paddle: str) -> str:
     return _another_python(session, Path(session.create_tmp()).resolve() / "paddle2onnx", *packages)
 
 
-def _test_paddle(session: nox.Session, env: dict[str, str]) -> None:
-    arguments = session.posargs or ["-n", "auto", "--disable-warnings"]
-    session.run("python", "-m", "pytest", "-q", "tests/paddle", *arguments, env=env)
-
-
 def _install_paddle(session: nox.Session, version: str) -> None:
-    packages = [f"paddlepaddle=={version}", "hypothesis", "pytest", "pytest-xdist", "setuptools"]
+    packages = [f"paddlepaddle=={version}", *_PYTEST, "setuptools"]
     _install(session, f"{_wheel(session)}[demo-paddle]", *packages)
 
 
@@ -237,7 +207,7 @@ def paddle(session: nox.Session) -> None:
     """The newest Paddle: layer, export and demo, with Paddle2ONNX beside everything else."""
     _install_paddle(session, "3.3.1")
     session.install("-q", "--no-deps", _PADDLE2ONNX)
-    _test_paddle(session, {})
+    _test(session, "tests/paddle")
     _run_portable(session, "paddle")
 
 
@@ -246,52 +216,47 @@ def paddle_oldest(session: nox.Session) -> None:
     """The oldest Paddle, with Paddle2ONNX by itself and the onnx that it pins. `make test-long`."""
     version = "3.0.0"
     _install_paddle(session, version)
-    _test_paddle(session, {"ORT_RRELU_PADDLE2ONNX_PYTHON": _paddle2onnx_by_itself(session, version)})
+    _test(session, "tests/paddle", ORT_RRELU_PADDLE2ONNX_PYTHON=_paddle2onnx_by_itself(session, version))
 
 
 @nox.session
 def training(session: nox.Session) -> None:
     """Road A of ort_rrelu.training: onnxruntime-training's last release, which takes onnxruntime's place."""
     _install(session, f"{_wheel(session)}[demo-training]", "pytest")
-    session.run("python", "-m", "pytest", "-q", "tests/training_a", *session.posargs)
+    session.run("python", "-m", "pytest", "-q", "tests/onnxruntime_training", *session.posargs)
 
 
 @nox.session(default=False)
 def training_long(session: nox.Session) -> None:
     """Road B: more kinds of layers, accuracies over seeds; the oldest ONNX Runtime. `make test-long`."""
     _install(session, f"{_wheel(session)}[demo]", "pytest")
-    session.run("python", "-m", "pytest", "-q", "-s", "tests/training_long.py", *session.posargs)
+    session.run("python", "-m", "pytest", "-q", "-s", "tests/training/long.py", *session.posargs)
     folder = Path(session.create_tmp()).resolve()
-    session.run("python", "-m", "tests.training_run", "make", str(folder))
+    session.run("python", "-m", "tests.training.run", "make", str(folder))
     for version, more in _ONNX_RUNTIMES.items():
         packages = [f"{_wheel(session)}[training]", f"onnxruntime=={version}", *more]
         python = _another_python(session, folder / version, *packages)
-        session.run(python, "tests/training_run.py", "run", str(folder), external=True)
+        session.run(python, "tests/training/run.py", "run", str(folder), external=True)
 
 
 @nox.session
 def torch_opinfo(session: nox.Session) -> None:
     """All of torch's own samples and checks of nn.functional.rrelu, with our module in its place."""
-    _install(session, f"{_wheel(session)}[cpu,torch]", "expecttest", "pytest", "pytest-xdist")
-    arguments = session.posargs or ["-n", "auto", "--disable-warnings"]
-    env = {"OMP_NUM_THREADS": "1"}
-    session.run("python", "-m", "pytest", "-q", "tests/torch_opinfo_all.py", *arguments, env=env)
-
-
-_SERVING = ["hypothesis", "pytest"]
+    _install(session, f"{_wheel(session)}[cpu,torch]", "expecttest", *_PYTEST)
+    _test(session, "tests/torch/opinfo_all.py")
 
 
 def _test_serving(session: nox.Session, server: str) -> None:
     # Servers and clients share two cores: threads that wait in a loop would take them away.
     env = {"OMP_NUM_THREADS": "1"}
-    arguments = session.posargs or ["tests/serving"]
+    arguments = session.posargs or ["tests/servers"]
     session.run("python", "-m", "pytest", "-q", "--disable-warnings", "--server", server, *arguments, env=env)
 
 
 @nox.session
 def serving(session: nox.Session) -> None:
     """MLServer, from the library's tests to the README's section as pasted."""
-    _install(session, f"{_wheel(session)}[serve,demo]", *_SERVING)
+    _install(session, f"{_wheel(session)}[serve,demo]", *_PYTEST)
     _test_serving(session, "mlserver")
 
 
@@ -299,7 +264,7 @@ def serving(session: nox.Session) -> None:
 def serving_ray(session: nox.Session) -> None:
     """Ray Serve, which wants another fastapi than MLServer."""
     # 2.73 takes bfloat16 from ml_dtypes, an older one; 2.69, which goes with MLServer, does not.
-    packages = ["tritonclient==2.73.0", "ml_dtypes==0.5.4", *_SERVING]
+    packages = ["tritonclient==2.73.0", "ml_dtypes==0.5.4", *_PYTEST]
     _install(session, f"{_wheel(session)}[serve-ray]", *packages)
     _test_serving(session, "ray")
 
@@ -357,12 +322,12 @@ def _clang(session: nox.Session, target: str) -> dict[str, str]:
 @nox.session
 def clang(session: nox.Session) -> None:
     """The library by clang instead of gcc: the core's tests here, a build for each other system."""
-    _install(session, "ziglang", "cmake", "ninja", "onnxruntime", "hypothesis", "pytest", "numpy")
+    _install(session, "ziglang", "cmake", "ninja", "onnxruntime", "numpy", *_PYTEST)
     folder = Path(session.create_tmp()).resolve()
     settings = _settings(build_dir=f"{folder}/own", ORT_RRELU_WERROR="ON", ORT_RRELU_CUDA="OFF")
     _install(session, *settings, ".", env=_clang(session, "native"))
     session.run("python", "-c", "import ort_rrelu.library as l; assert 'clang' in l.build_info()['compiler']")
-    session.run("python", "-m", "pytest", "-q", "tests/test_parity.py", "tests/test_known_answers.py")
+    _test(session, "tests/core/test_parity.py", "tests/core/test_known_answers.py")
     builds = [_cross_configured(session, folder, target) for target in _CROSS_TARGETS]
     # One source takes most of the time: a core for each system.
     at_once = 'printf "%s\\n" "$@" | xargs -P 2 -n 1 cmake --build'

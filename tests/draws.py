@@ -16,7 +16,7 @@ import onnxruntime
 import ort_rrelu
 from ort_rrelu import reference, schema
 from tests.bits import assert_same_bits
-from tests.models import DTYPES, Array, rrelu_model, run, session, step_of
+from tests.onnx_models import DTYPES, Array, rrelu_model, run, session, step_of
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import ort_rrelu
 from ort_rrelu.graph import Finding
 from ort_rrelu.graph.check import attributes
 from ort_rrelu.graph.nodes import function_nodes, graph_nodes, our_nodes
-from tests.models import Array
+from tests.onnx_models import Array
 
 DRAW = "RandomUniformLike <low = 0.125, high = 0.5>"
 

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tests.draws import Draw, normal, special_values
-from tests.models import DTYPES, FLOAT, Array
+from tests.onnx_models import DTYPES, FLOAT, Array
 
 _BOUNDS = st.tuples(
     *[st.floats(-(2.0**14), 2.0**14, width=32) | st.sampled_from([-0.0, 0.0, 1e-9, -1e-9])] * 2

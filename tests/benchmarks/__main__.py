@@ -16,7 +16,7 @@ from rich.table import Table
 from tests.benchmarks.picture import draw
 from tests.benchmarks.results import Results
 from tests.benchmarks.targets import ratios
-from tests.cpp_build import build
+from tests.cpp.build import build
 
 _FOLDER = Path(__file__).parent
 _PICTURE = _FOLDER.parents[1] / "docs" / "bench.png"

@@ -17,7 +17,7 @@ from onnx import helper
 
 import ort_rrelu
 from ort_rrelu import schema
-from tests.models import make_model
+from tests.onnx_models import make_model
 
 ALL_THREADS = torch.get_num_threads()
 _SIZES = (1_000, 10_000, 2**17, 2**20, 2**24, 10**8)

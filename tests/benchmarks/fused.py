@@ -17,7 +17,7 @@ import ort_rrelu
 from tests.benchmarks.bench_network import export
 from tests.benchmarks.contenders import ALL_THREADS
 from tests.benchmarks.targets import Ratio
-from tests.models import Array
+from tests.onnx_models import Array
 
 _BATCH, _ROUNDS, _WARM_UP = 16, 60, 3
 

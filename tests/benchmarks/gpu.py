@@ -27,7 +27,7 @@ from torch import Tensor
 
 import ort_rrelu
 from ort_rrelu import library, schema
-from tests.models import make_model, rrelu_model
+from tests.onnx_models import make_model, rrelu_model
 
 _REPEATS = 30
 _CODES = {torch.float32: 1, torch.float64: 11, torch.float16: 10, torch.bfloat16: 16}

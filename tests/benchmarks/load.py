@@ -10,7 +10,7 @@ from threading import Barrier
 import numpy as np
 
 from ort_rrelu.arguments import Array
-from tests.serving.clients import Client, Endpoint
+from tests.servers.clients import Client, Endpoint
 
 
 def ask(endpoint: Endpoint, x: Array, clients: int, seconds: float) -> list[float]:

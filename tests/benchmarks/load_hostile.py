@@ -29,9 +29,9 @@ import onnx
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from ort_rrelu.serving.images import image_classifier
-from tests.serving import servers
-from tests.serving.clients import Endpoint
-from tests.serving.hostile import Hostile, image_requests, number_requests
+from tests.servers import servers
+from tests.servers.clients import Endpoint
+from tests.servers.hostile import Hostile, image_requests, number_requests
 from tests.serving_models import parse
 
 _CLIENTS = 8

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tests.benchmarks.load import ask, row
-from tests.serving.servers import Served, ray_serve
+from tests.servers.servers import Served, ray_serve
 from tests.serving_models import MODELS
 
 _RESULT = Path(__file__).parent / "results" / "serving-replicas-2-cores.json"

@@ -23,7 +23,7 @@ from torch import nn
 
 import ort_rrelu
 from tests.benchmarks.load import ask, row
-from tests.serving.servers import ort_rrelu_serve
+from tests.servers.servers import ort_rrelu_serve
 
 _CLIENTS = (1, 8, 32)
 _RESULT = Path(__file__).parent / "results" / "serving-2-cores.json"

@@ -1,4 +1,4 @@
-"""What the golden files hold, and where: written by make.py, read by tests/test_golden.py."""
+"""What the golden files hold, and where: written by make.py, read by tests/core/test_golden.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tests.models import Array
+from tests.onnx_models import Array
 
 _FOLDER = Path(__file__).parent
 SEED_OF_SESSIONS = 5

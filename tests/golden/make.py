@@ -20,7 +20,7 @@ import ort_rrelu
 from ort_rrelu import functions, library, reference, schema
 from tests.draws import special_values
 from tests.golden.cases import CHECKPOINT, SEED_OF_SESSIONS, STEP_MODEL, write_archive, write_arrays
-from tests.models import BFLOAT16, DTYPES, FLOAT, Array, make_model, rrelu_model, session
+from tests.onnx_models import BFLOAT16, DTYPES, FLOAT, Array, make_model, rrelu_model, session
 
 _BOUNDS: dict[str, Any] = {"lower": 0.125, "upper": 0.25}
 _STEP = 2**40 + 3
@@ -202,7 +202,7 @@ def _write_reserves() -> None:
 
 def _write_training() -> None:
     """A step model, a checkpoint after some steps, and what came before and after it."""
-    from tests.training_networks import new_trainer, resumable_batch, resumable_step
+    from tests.training.networks import new_trainer, resumable_batch, resumable_step
 
     before, after = 6, 6
     step = resumable_step()

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ort_rrelu import library, schema
 from tests.draws import Draw
-from tests.models import Array
-from tests.torch_arrays import array, tensor
+from tests.onnx_models import Array
+from tests.torch.arrays import array, tensor
 
 _HAS_KERNELS = library.build_info()["cuda"] is not None
 

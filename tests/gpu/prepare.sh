@@ -23,8 +23,6 @@ split -b 48M -d ".gpu/whole/$wheel" ".gpu/parts/$wheel."
 (cd .gpu/whole && sha256sum "$wheel") >.gpu/onnxruntime.sha256
 rm -r .gpu/whole
 
-echo "Carry .gpu/ort_rrelu-*.whl and .gpu/onnxruntime.sha256 with the last call, and one part with each before:"
-for part in .gpu/parts/*; do
-  echo "  run  carry: $part  command: mkdir -p /tmp/parts && cp $part /tmp/parts/"
-done
-echo "  run  carry: .gpu/$(basename .gpu/ort_rrelu-*.whl), .gpu/onnxruntime.sha256  command: bash tests/gpu/run.sh"
+echo "Bring to a copy of this repository on the GPU machine, then run there: bash tests/gpu/run.sh"
+echo "  .gpu/$(basename .gpu/ort_rrelu-*.whl) and .gpu/onnxruntime.sha256, at their places"
+echo "  .gpu/parts/*, to /tmp/parts"

@@ -6,7 +6,7 @@ import torch
 
 from tests.draws import Draw, by_reference, normal
 from tests.gpu import device
-from tests.models import DTYPES
+from tests.onnx_models import DTYPES
 
 _SIZES = [1, 255, 1024, 5003]
 

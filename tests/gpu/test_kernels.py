@@ -11,7 +11,7 @@ from ort_rrelu import library, reference
 from tests.bits import assert_same_bits
 from tests.draws import Draw, by_reference, normal, special_values
 from tests.gpu import device
-from tests.models import DTYPES, FLOAT16
+from tests.onnx_models import DTYPES, FLOAT16
 
 pytestmark = device.needs_gpu()
 

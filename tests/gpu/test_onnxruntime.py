@@ -19,7 +19,7 @@ from ort_rrelu import reference, schema
 from tests.bits import assert_same_bits
 from tests.draws import Draw, by_reference, normal, special_values
 from tests.gpu import device
-from tests.models import DTYPES, FLOAT, Array, grad_model, make_model, rrelu_model, run, step_of
+from tests.onnx_models import DTYPES, FLOAT, Array, grad_model, make_model, rrelu_model, run, step_of
 
 _HAS_PROVIDER = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
 pytestmark = [

@@ -13,8 +13,8 @@ from ort_rrelu import reference
 from ort_rrelu.torch import RReLU
 from tests.bits import assert_same_bits
 from tests.gpu import device
-from tests.models import Array
-from tests.torch_arrays import ROUNDING, TORCH_DTYPES, normal
+from tests.onnx_models import Array
+from tests.torch.arrays import ROUNDING, TORCH_DTYPES, normal
 
 pytestmark = device.needs_gpu()
 

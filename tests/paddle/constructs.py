@@ -11,7 +11,7 @@ import paddle.nn.functional as F  # noqa: N812
 from paddle import Tensor, nn
 from paddle.static import InputSpec
 
-from tests.models import Array
+from tests.onnx_models import Array
 
 
 def normal(*shape: int, dtype: str = "float32") -> Array:

@@ -17,7 +17,7 @@ from paddle import nn
 import ort_rrelu
 from ort_rrelu import reference
 from ort_rrelu.graph.nodes import our_nodes
-from tests.models import Array
+from tests.onnx_models import Array
 from tests.paddle.constructs import CONSTRUCTS
 
 BASE_SEED = 11

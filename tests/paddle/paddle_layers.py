@@ -6,7 +6,7 @@ import numpy as np
 import paddle
 from paddle import Tensor, nn
 
-from tests.models import BFLOAT16, DOUBLE, DTYPES, FLOAT, FLOAT16, Array
+from tests.onnx_models import BFLOAT16, DOUBLE, DTYPES, FLOAT, FLOAT16, Array
 
 PADDLE_DTYPES = {
     FLOAT: paddle.float32,

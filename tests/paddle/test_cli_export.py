@@ -10,7 +10,7 @@ import pytest
 from paddle.static import InputSpec
 
 import ort_rrelu
-from tests.command_line import call, call_json, refused
+from tests.commands.command_line import call, call_json, refused
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from paddle.static import InputSpec
 
 import ort_rrelu
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
-from tests.models import Array
+from tests.onnx_models import Array
 from tests.paddle.constructs import normal
 from tests.paddle.exports import outputs_of, run
 

@@ -16,7 +16,7 @@ from paddle import Tensor, nn
 from ort_rrelu import reference
 from ort_rrelu.paddle import RReLU
 from tests.bits import assert_same_bits
-from tests.models import Array
+from tests.onnx_models import Array
 from tests.paddle.paddle_layers import PADDLE_DTYPES, array, in_mode, normal
 
 every_dtype = pytest.mark.parametrize("dtype", PADDLE_DTYPES.values(), ids=str)

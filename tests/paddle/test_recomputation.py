@@ -13,7 +13,7 @@ from paddle.distributed.fleet.utils import recompute
 from ort_rrelu import reference
 from ort_rrelu.paddle import RReLU
 from tests.bits import assert_same_bits
-from tests.models import Array
+from tests.onnx_models import Array
 from tests.paddle.paddle_layers import array, normal
 
 every_seed = pytest.mark.parametrize("seed", [None, 5], ids=["unseeded", "seeded"])

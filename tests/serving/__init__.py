@@ -1,1 +1,1 @@
-"""Real servers and real clients: run by the nox sessions serving and serving_ray, not by `make test`."""
+"""Needs Pillow: what all servers share. The servers themselves are in tests/servers."""

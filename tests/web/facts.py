@@ -1,7 +1,7 @@
-"""Rewrites what tests.portable_models computed for JavaScript: python -m tests.web.facts FOLDER.
+"""Rewrites what tests.portable.models computed for JavaScript: python -m tests.web.facts FOLDER.
 
 NAME.npz of each NAME.onnx becomes NAME.json: `inputs` by name, `outputs` in order with their `rtol`, or
-`lower` and `upper` (see portable_run.py). A tensor is its ONNX Runtime type, dims and bytes in base64.
+`lower` and `upper` (see tests/portable/run.py). A tensor is its ONNX Runtime type, dims and bytes in base64.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from tests.models import Array
+from tests.onnx_models import Array
 
 _TYPES = {"float16": "float16", "float32": "float32", "float64": "float64", "int64": "int64"}
 

@@ -1,0 +1,35 @@
+"""The commands of the README's section on the command line, as a newcomer types them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def commands() -> str:
+    section = README.read_text("utf-8").partition("\n## Command line\n")[2].partition("\n## ")[0]
+    return section.partition("```sh\n")[2].partition("```")[0]
+
+
+def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        ["bash", "-e", "-c", commands()],
+        cwd=tmp_path,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("Tolerance 1e-05: kept") == 2
+    for written in ("net.py", "train.onnx", "eval.onnx", "lowered.onnx", "y.npz"):
+        assert (tmp_path / written).is_file()
+    last = done.stdout.rstrip().splitlines()[-1].split()
+    assert last[0] == "lowered.onnx"
+    assert all(float(number) > 0 for number in last[1:])

@@ -1,0 +1,1 @@
+"""Needs a compiler: the C++ tests, built and run."""

@@ -1,0 +1,1 @@
+"""Needs torch and scikit-learn: the networks of models/."""

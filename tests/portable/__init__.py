@@ -1,0 +1,1 @@
+"""Models that ONNX Runtimes without the library run: `nox -s portable web`."""

@@ -1,0 +1,1 @@
+"""Needs torch: its module, and exports of torch models."""

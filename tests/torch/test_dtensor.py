@@ -1,0 +1,100 @@
+"""RReLU on DTensors, in a process group of one real process and one that is only said to be there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, distributed
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_module
+from torch.testing._internal.distributed.fake_pg import FakeStore
+
+import ort_rrelu
+from ort_rrelu.torch import RReLU
+from tests.bits import assert_same_bits
+from tests.torch.arrays import array, normal
+
+_X = normal(4, 6)
+
+
+@pytest.fixture(scope="module")
+def mesh() -> Iterator[DeviceMesh]:
+    distributed.init_process_group("fake", store=FakeStore(), rank=0, world_size=2)
+    yield init_device_mesh("cpu", (2,))
+    distributed.destroy_process_group()
+
+
+def _distributed(mesh: DeviceMesh, placement: Any) -> DTensor:
+    x: DTensor = DTensor.from_local(_X.clone().requires_grad_(), mesh, [placement])
+    return x
+
+
+def _local(tensor: Any) -> Tensor:
+    local: Tensor = tensor.to_local()
+    return local
+
+
+def _raw(module: RReLU, x: Tensor) -> Tensor:
+    step = None if module.seed is None else torch.tensor(0)
+    y: Tensor = torch.ops.ort_rrelu.rrelu(x, module.lower, module.upper, module.training, module.seed, step)[
+        0
+    ]
+    return y
+
+
+Call = Callable[[RReLU, Tensor], Tensor]
+both_ways = pytest.mark.parametrize("call", [lambda module, x: module(x), _raw], ids=["module", "op"])
+
+
+@both_ways
+@pytest.mark.parametrize("placement", [Replicate(), Shard(0), Shard(1)], ids=str)
+def test_eval_mode_and_its_gradient_are_pointwise(mesh: DeviceMesh, placement: Any, call: Call) -> None:
+    module, x = RReLU(seed=3).eval(), _distributed(mesh, placement)
+    y = call(module, x)
+    (dx,) = torch.autograd.grad(y, x, torch.ones_like(y))
+    assert (y.placements, dx.placements) == ((placement,), (placement,))  # type: ignore[attr-defined]
+    assert_same_bits(array(_local(y)), array(module(_X)))
+    torch.testing.assert_close(_local(dx), module(_X) / _X)
+
+
+@both_ways
+def test_train_mode_draws_a_replicated_tensor_as_any(mesh: DeviceMesh, call: Call) -> None:
+    module, x = RReLU(seed=3), _distributed(mesh, Replicate())
+    y = call(module, x)
+    (dx,) = torch.autograd.grad(y, x, torch.ones_like(y))
+    expected = _X.clone().requires_grad_()
+    torch.autograd.backward(RReLU(seed=3)(expected).sum())
+    assert_same_bits(array(_local(y)), array(RReLU(seed=3)(_X)))
+    assert expected.grad is not None
+    assert_same_bits(array(_local(dx)), array(expected.grad))
+
+
+def test_distributed_module_counts(mesh: DeviceMesh) -> None:
+    module, plain = distribute_module(RReLU(seed=3), mesh), RReLU(seed=3)
+    assert isinstance(module.step, DTensor)
+    x = _distributed(mesh, Replicate())
+    for _ in range(3):
+        assert_same_bits(array(_local(module(x))), array(plain(_X)))
+    assert_same_bits(array(_local(module(x, step=8))), array(plain(_X, step=8)))
+
+
+@both_ways
+@pytest.mark.parametrize("placement", [Shard(0), Shard(1), Partial()], ids=str)
+@pytest.mark.parametrize("seed", [None, 3], ids=["unseeded", "seeded"])
+def test_train_mode_refuses_shards_by_name(
+    mesh: DeviceMesh, seed: int | None, placement: Any, call: Call
+) -> None:
+    module = RReLU(seed=seed)
+    with pytest.raises((ort_rrelu.Error, RuntimeError), match=r"train mode.*(Shard|Partial).*Replicate\(\)"):
+        call(module, _distributed(mesh, placement))
+    assert module.step is None or int(module.step) == 0
+
+
+def test_refusals_of_the_module_are_errors_of_ours(mesh: DeviceMesh) -> None:
+    with pytest.raises(ort_rrelu.Error, match="local positions"):
+        RReLU(seed=3)(_distributed(mesh, Shard(0)))
+    with pytest.raises(ort_rrelu.Error, match=r"RReLU\(seed=\.\.\.\)"):
+        RReLU()(_distributed(mesh, Replicate()))

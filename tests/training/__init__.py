@@ -1,0 +1,1 @@
+"""Needs torch and safetensors: training by export_step and Trainer."""
