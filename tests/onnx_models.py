@@ -42,7 +42,7 @@ def make_model(
     return helper.make_model(graph, opset_imports=imports, ir_version=_IR_VERSION)
 
 
-def parsed_model(text: str, *, functions: str = "", opset: int = 18, ir_version: int = 8) -> onnx.ModelProto:
+def parsed(text: str, functions: str = "", *, opset: int = 18, ir_version: int = 8) -> onnx.ModelProto:
     """A model from onnx's text form: a graph, then functions of the domain `own`."""
     header = f'<ir_version: {ir_version}, opset_import: ["": {opset}, "ort_rrelu": 1, "own": 1]>'
     return onnx.parser.parse_model(f"{header} {text} {functions}")

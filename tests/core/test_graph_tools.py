@@ -20,7 +20,7 @@ from onnx import TensorProto, helper
 
 import ort_rrelu
 from tests.bits import assert_same_bits
-from tests.onnx_models import Array, parsed_model, run, session
+from tests.onnx_models import Array, parsed, run, session
 
 Tool = Callable[[Any], onnx.ModelProto]
 
@@ -40,7 +40,7 @@ _EVAL = "ort_rrelu.RRelu <training = 0, lower = 0.1, upper = 0.5, seed = 3>"
 
 
 def _rich_model() -> onnx.ModelProto:
-    model = parsed_model(
+    model = parsed(
         f"""net (float[4,6] x) => (float[4,6] y) <float[6] w = {{1, 2, 3, 4, 5, 6}}, float[4,6] a> {{
             [first] a = {_EVAL} (x)
             [scaled] q = Mul(a, w)
@@ -93,7 +93,7 @@ def _models_without_rrelu(draw: st.DrawFn) -> onnx.ModelProto:
         "s = RandomUniformLike <low = 0.1, high = 0.3> (x) y = PRelu(x, s)",
         "y = LeakyRelu <alpha = 0.2> (x)",
     ]))  # fmt: skip
-    model = parsed_model(
+    model = parsed(
         f"net (float[n] x) => (float[n] y) {{ {body} }}",
         opset=draw(st.integers(1, 24)),
         ir_version=draw(st.integers(3, 13)),
@@ -136,17 +136,17 @@ _NO_MODELS: dict[str, tuple[Any, type[Exception], str]] = {
     "number": (3, TypeError, "model is a int"),
     "nothing": (None, TypeError, "model is a NoneType"),
     "misspelt attribute": (
-        parsed_model("net (float[n] x) => (float[n] y) { y = ort_rrelu.RRelu <trainning = 1> (x) }"),
+        parsed("net (float[n] x) => (float[n] y) { y = ort_rrelu.RRelu <trainning = 1> (x) }"),
         ValueError,
         "did you mean 'training'",
     ),
     "attribute of a wrong type": (
-        parsed_model('net (float[n] x) => (float[n] y) { [a] y = ort_rrelu.RRelu <lower = "1"> (x) }'),
+        parsed('net (float[n] x) => (float[n] y) { [a] y = ort_rrelu.RRelu <lower = "1"> (x) }'),
         ValueError,
         'node "a": attribute lower is of type STRING',
     ),
     "bounds": (
-        parsed_model("net (float[n] x) => (float[n] y) { [a] y = ort_rrelu.RRelu <lower = 2.0> (x) }"),
+        parsed("net (float[n] x) => (float[n] y) { [a] y = ort_rrelu.RRelu <lower = 2.0> (x) }"),
         ValueError,
         'node "a": lower',
     ),
@@ -172,7 +172,7 @@ def test_refused(
 
 @pytest.mark.parametrize("tool", [_TOOLS["portable"], _TOOLS["lower exactly"]], ids=["portable", "lower"])
 def test_opset_that_is_too_old_is_named(tool: Tool) -> None:
-    model = parsed_model(
+    model = parsed(
         "net (float[n] x, int64 s) => (float[n] y) {"
         "h = ort_rrelu.RRelu <training = 1, seed = 1> (x, s) y = own.F (h) }",
         opset=12,
@@ -198,7 +198,7 @@ def _save_with_external_weights(folder: Path, location: str = "weights/net.data"
     """A model whose weights are 3 GiB of nothing with six numbers near the end."""
     scales = np.arange(1, 7, dtype=np.float32)
     offset = _SIZE - 2**20
-    model = parsed_model(
+    model = parsed(
         f"net (float[4,6] x) => (float[4,6] y) {{ a = {_EVAL} (x) b = {_EVAL} (a) y = Mul(b, w) }}"
     )
     big = onnx.TensorProto(name="big", data_type=TensorProto.FLOAT, dims=[offset // 4])

@@ -26,7 +26,7 @@ from tests.onnx_models import (
     FLOAT16,
     Array,
     grad_model,
-    parsed_model,
+    parsed,
     rrelu_model,
     run,
     session,
@@ -147,7 +147,7 @@ def test_gradient(dtype: int) -> None:
 
 
 def test_eval_in_float_is_one_leaky_relu() -> None:
-    model = parsed_model(f"net (float[n] x) => (float[n] y) {{ [a] y = {_EVAL} (x) }}", opset=8, ir_version=4)
+    model = parsed(f"net (float[n] x) => (float[n] y) {{ [a] y = {_EVAL} (x) }}", opset=8, ir_version=4)
     lowered = ort_rrelu.graph.lower(model)
     (node,) = lowered.graph.node
     assert (node.op_type, node.name, node.attribute[0].f) == ("LeakyRelu", "a", np.float32(0.3))
@@ -156,7 +156,7 @@ def test_eval_in_float_is_one_leaky_relu() -> None:
 
 
 def test_onnx_runtime_fuses_it_into_a_convolution(tmp_path: Path) -> None:
-    model = parsed_model(
+    model = parsed(
         "net (float[1,2,8,8] x, float[2,2,3,3] w) => (float[1,2,4,4] y)"
         f"{{ a = Conv(x, w) b = {_EVAL} (a) c = Conv(b, w) y = {_EVAL} (c) }}"
     )
@@ -227,7 +227,7 @@ def test_train_in_float_is_what_torch_writes() -> None:
 
 
 def test_unseeded_nodes_draw_each_for_itself() -> None:
-    model = parsed_model(
+    model = parsed(
         "net (float[4,6] x) => (float[4,6] y, float[4,6] z)"
         "{ y = ort_rrelu.RRelu <training = 1> (x) z = ort_rrelu.RRelu <training = 1> (x) }"
     )
@@ -239,7 +239,7 @@ def test_unseeded_nodes_draw_each_for_itself() -> None:
 
 
 def _model_with_bodies_and_functions() -> onnx.ModelProto:
-    return parsed_model(
+    return parsed(
         f"""net (float[4,6] x, int64 step, bool c) => (float[4,6] y) <float[4,6] b> {{
             [call] a = own.Block <mode = 1> (x, step)
             [other] b = own.Outer (a)
@@ -274,7 +274,7 @@ def test_bodies_and_functions(condition: bool) -> None:
 
 
 def test_names_metadata_and_value_info_stay() -> None:
-    model = parsed_model(
+    model = parsed(
         f"""net (float[4,6] x, int64 step) => (float[4,6] y) <float[4,6] a, float[4,6] b> {{
             [first] a = {_EVAL} (x)
             [second] b = {_TRAIN} (a, step)
@@ -310,7 +310,7 @@ def test_portable_model(exact: bool) -> None:
 
 
 def test_spare_steps_of_a_portable_model_go() -> None:
-    model = parsed_model(
+    model = parsed(
         f"""net (float[4,6] x) => (float[4,6] y, int64 other) <int64 k = {{7}}, int64 other = {{8}}> {{
             s = Identity(k) a = {_EVAL} (x, other) b = {_EVAL} (a) y = {_TRAIN} (b, s) }}"""
     )
@@ -323,7 +323,7 @@ def test_spare_steps_of_a_portable_model_go() -> None:
 
 
 def test_new_names_hide_no_others() -> None:
-    model = parsed_model(
+    model = parsed(
         f"""net (float[4,6] x) => (float[4,6] y) {{
             y_0 = Neg(x) y_1_0 = Neg(y_0) y_2 = Abs(y_1_0)
             y, n = {_EVAL} (y_2) y_1 = Neg(n) }}"""
@@ -337,9 +337,7 @@ def test_reserve() -> None:
         f"{{ y, , r = {_TRAIN} (x, step) dx = ort_rrelu.RReluGrad (x, r) }}"
     )
     inputs = _X, np.array(_STEP)
-    assert_same_bits(
-        _run(parsed_model(text), *inputs, exact=True)[0], run(session(parsed_model(text)), *inputs)[0]
-    )
+    assert_same_bits(_run(parsed(text), *inputs, exact=True)[0], run(session(parsed(text)), *inputs)[0])
 
 
 def test_model_is_not_changed() -> None:
@@ -363,7 +361,7 @@ def test_model_is_not_changed() -> None:
 def test_opset_and_ir_version(opset: int, ir_version: int, node: str, expected: tuple[int, int]) -> None:
     noise = ", float[4,6] n" * ("n =" in node)
     text = f"net (float[4,6] x) => (float[4,6] y{noise}) {{ {node} }}"
-    lowered = ort_rrelu.graph.lower(parsed_model(text, opset=opset, ir_version=ir_version))
+    lowered = ort_rrelu.graph.lower(parsed(text, opset=opset, ir_version=ir_version))
     assert ({e.domain: e.version for e in lowered.opset_import}[""], lowered.ir_version) == expected
 
 
@@ -394,7 +392,7 @@ _REFUSED: dict[str, tuple[str, bool, str]] = {
 
 @pytest.mark.parametrize(("text", "exact", "message"), _REFUSED.values(), ids=_REFUSED)
 def test_refusals(text: str, exact: bool, message: str) -> None:
-    model = parsed_model(text)
+    model = parsed(text)
     before = model.SerializeToString()
     with pytest.raises(ValueError, match=message) as caught:
         ort_rrelu.graph.lower(model, exact=exact)
@@ -403,7 +401,7 @@ def test_refusals(text: str, exact: bool, message: str) -> None:
 
 
 def test_function_of_another_opset() -> None:
-    model = parsed_model(
+    model = parsed(
         "net (float[n] x) => (float[n] y) { y = own.F (x) }",
         functions='<domain: "own", opset_import: ["": 17, "ort_rrelu": 1]> F (x) => (y) {'
         "[a] y = ort_rrelu.RRelu (x) }",
@@ -413,7 +411,7 @@ def test_function_of_another_opset() -> None:
 
 
 def test_exact_in_a_model_that_is_too_old() -> None:
-    model = parsed_model(
+    model = parsed(
         f"net (float[n] x, int64 s) => (float[n] y) {{ h = {_TRAIN} (x, s) y = own.F (h) }}",
         opset=17,
         functions='<domain: "own", opset_import: ["": 17]> F (x) => (y) { y = Relu(x) }',

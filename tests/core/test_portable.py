@@ -19,7 +19,7 @@ from ort_rrelu.functions import OLDEST_OPSET
 from ort_rrelu.graph.check import check_model
 from ort_rrelu.graph.nodes import our_nodes
 from tests.bits import assert_same_bits
-from tests.onnx_models import FLOAT, FLOAT16, Array, parsed_model, rrelu_model, run, session, step_of
+from tests.onnx_models import FLOAT, FLOAT16, Array, parsed, rrelu_model, run, session, step_of
 
 _X = np.random.default_rng(7).normal(size=(4, 6)).astype(np.float32)
 _SEED, _STEP = 5, 2**40 + 3
@@ -60,7 +60,7 @@ def test_node_lists_what_its_function_has(outputs: list[str], with_step: bool, t
 
 
 def test_eval_nodes_get_the_step_that_train_nodes_have() -> None:
-    model = ort_rrelu.graph.portable(parsed_model(
+    model = ort_rrelu.graph.portable(parsed(
         f"net (float[4,6] x, int64 step) => (float[4,6] y) {{ a = {_EVAL} (x) y = {_TRAIN} (a, step) }}"
     ))  # fmt: skip
     assert [list(node.input) for node in our_nodes(model)] == [["x", "step"], ["a", "step"]]
@@ -69,7 +69,7 @@ def test_eval_nodes_get_the_step_that_train_nodes_have() -> None:
 
 
 def test_eval_nodes_get_a_constant_where_the_step_is_no_input() -> None:
-    model = ort_rrelu.graph.portable(parsed_model(
+    model = ort_rrelu.graph.portable(parsed(
         f"net (float[4,6] x) => (float[4,6] y) <int64 k = {{{_STEP}}}>"
         f"{{ s = Identity(k) a = {_EVAL} (x) y = {_TRAIN} (a, s) }}"
     ))  # fmt: skip
@@ -77,7 +77,7 @@ def test_eval_nodes_get_a_constant_where_the_step_is_no_input() -> None:
 
 
 def test_noise_of_one_node_is_read() -> None:
-    model = ort_rrelu.graph.portable(parsed_model(
+    model = ort_rrelu.graph.portable(parsed(
         "net (float[4,6] x, int64 step) => (float[4,6] y, float[4,6] n)"
         f"{{ a = {_TRAIN} (x, step) a_noise = Identity(a) y, n = {_TRAIN} (a_noise, step) }}"
     ))  # fmt: skip
@@ -89,7 +89,7 @@ def test_noise_of_one_node_is_read() -> None:
 
 
 def test_bodies_and_functions_of_the_model() -> None:
-    model = ort_rrelu.graph.portable(parsed_model(
+    model = ort_rrelu.graph.portable(parsed(
         f"""net (float[4,6] x, int64 step, bool c) => (float[4,6] y) {{
             a = own.Block <mode = 1> (x, step)
             y = If (c) <then_branch = t () => (float[4,6] u) {{ u = {_TRAIN} (a, step) }},
@@ -109,7 +109,7 @@ def test_bodies_and_functions_of_the_model() -> None:
 @pytest.mark.parametrize("training", [0, 1])
 def test_reserve_becomes_noise(training: int) -> None:
     forward = _TRAIN if training else _EVAL
-    model = ort_rrelu.graph.portable(parsed_model(
+    model = ort_rrelu.graph.portable(parsed(
         "net (float[4,6] x, float[4,6] dy, int64 step) => (float[4,6] y, float[4,6] dx)"
         f"{{ y, , r = {forward} (x, step) dx = ort_rrelu.RReluGrad (dy, r) }}"
     ))  # fmt: skip
@@ -143,7 +143,7 @@ def test_model_is_not_changed() -> None:
 
 
 def test_model_without_rrelu_is_returned_as_it_is() -> None:
-    model = parsed_model("net (float[n] x) => (float[n] y) { y = Relu(x) }", opset=11, ir_version=6)
+    model = parsed("net (float[n] x) => (float[n] y) { y = Relu(x) }", opset=11, ir_version=6)
     assert ort_rrelu.graph.portable(model) == model
 
 
@@ -152,7 +152,7 @@ def test_model_without_rrelu_is_returned_as_it_is() -> None:
 
 def _rich_model(*, opset: int, ir_version: int) -> onnx.ModelProto:
     """With attributes that became inputs in opset 18, a body, metadata, documentation, names."""
-    model = parsed_model(
+    model = parsed(
         f"""net (float[4,6] x, int64 step, bool c) => (float[4,1] y, float[6] z)
             <float[6] w = {{1, 2, 3, 4, 5, 6}}> {{
             [first] r = {_TRAIN} (x, step)
@@ -190,7 +190,7 @@ def test_older_opset_is_converted(opset: int) -> None:
 
 
 def test_what_is_said_of_values_survives_a_conversion() -> None:
-    model = parsed_model(
+    model = parsed(
         f"""net (float[n] x, int64 step) => (float[n] y) <float[2] w = {{1, 2}}> {{
             a = {_TRAIN} (x, step) b = Add(a, w) y = Relu(b) }}""",
         opset=13,
@@ -214,7 +214,7 @@ def test_what_is_said_of_values_survives_a_conversion() -> None:
 @pytest.mark.parametrize("opset", [17, 18])
 def test_weights_are_kept_and_those_in_other_files_are_not_read(opset: int, tmp_path: Path) -> None:
     weights = {name: np.random.default_rng(1).normal(size=(6, 600)).astype(np.float32) for name in "uv"}
-    model = parsed_model(
+    model = parsed(
         f"net (float[4,6] x) => (float[4,600] y) {{ r = {_EVAL} (x)"
         "a = MatMul(r, u) b = MatMul(r, v) y = Add(a, b) }",
         opset=opset,
@@ -236,7 +236,7 @@ def test_weights_are_kept_and_those_in_other_files_are_not_read(opset: int, tmp_
     [(17, 4, 8), (18, 7, 8), (18, 8, 8), (18, 10, 8), (20, 8, 8), (20, 10, 9), (21, 10, 10), (23, 13, 11)],
 )
 def test_ir_version_is_the_oldest_that_will_do(opset: int, ir_version: int, expected: int) -> None:
-    model = parsed_model(f"net (float[4,6] x) => (float[4,6] y) {{ y = {_EVAL} (x) }}", opset=opset)
+    model = parsed(f"net (float[4,6] x) => (float[4,6] y) {{ y = {_EVAL} (x) }}", opset=opset)
     model.ir_version = ir_version
     made = ort_rrelu.graph.portable(model)
     assert made.ir_version == expected
@@ -314,7 +314,7 @@ _REFUSED = {
 @pytest.mark.parametrize(("text", "message"), _REFUSED.values(), ids=_REFUSED)
 def test_refusals(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
-        ort_rrelu.graph.portable(parsed_model(text))
+        ort_rrelu.graph.portable(parsed(text))
     assert isinstance(caught.value, ort_rrelu.Error)
 
 
@@ -331,7 +331,7 @@ def test_old_opset_that_cannot_be_converted(opset: int) -> None:
     text = f"net (float[n] x) => (float[n] y) {{ h = {_EVAL} (x) y = own.F (h) }}"
     function = f'<domain: "own", opset_import: ["": {opset}]> F (x) => (y) {{ y = Relu(x) }}'
     with pytest.raises(ValueError, match=f"the model has opset {opset}, and 18 or newer is needed"):
-        ort_rrelu.graph.portable(parsed_model(text, opset=opset, functions=function))
+        ort_rrelu.graph.portable(parsed(text, opset=opset, functions=function))
 
 
 @pytest.mark.parametrize("name", ["absent.onnx", "text.onnx"])

@@ -17,7 +17,7 @@ from ort_rrelu.graph import add_step_input, lower, portable, set_training
 from ort_rrelu.graph import seed as seed_model
 from ort_rrelu.graph.nodes import our_nodes, step_of
 from tests.bits import assert_same_bits
-from tests.onnx_models import Array, parsed_model, run, session
+from tests.onnx_models import Array, parsed, run, session
 
 _X = np.random.default_rng(7).normal(size=(4, 6)).astype(np.float32)
 
@@ -52,7 +52,7 @@ _CHAIN = (
 
 
 def _chain(*modes: int) -> onnx.ModelProto:
-    model = parsed_model(_CHAIN.format(*map(_rrelu, modes)))
+    model = parsed(_CHAIN.format(*map(_rrelu, modes)))
     for node in model.graph.node:
         node.name = node.name.replace("_", "/")
     return model
@@ -99,7 +99,7 @@ def test_no_such_name(names: str, message: str) -> None:
 
 def test_pattern_for_a_model_without_rrelu() -> None:
     with pytest.raises(ort_rrelu.Error, match="there are: none"):
-        set_training(parsed_model("net (float[4,6] x) => (float[4,6] y) { y = Neg(x) }"), True, names="y")
+        set_training(parsed("net (float[4,6] x) => (float[4,6] y) { y = Neg(x) }"), True, names="y")
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ _BLOCK = """
 
 
 def test_mode_that_a_function_decides() -> None:
-    model = parsed_model(
+    model = parsed(
         "net (float[4,6] x) => (float[4,6] y) { y = own.Block <mode = 1, number = 3> (x) }", functions=_BLOCK
     )
     evaluated = set_training(model, False)
@@ -139,7 +139,7 @@ def test_portable_model_without_steps() -> None:
 
 
 def test_eval_nodes_of_a_portable_model_read_its_step() -> None:
-    model = portable(parsed_model(
+    model = portable(parsed(
         "net (float[4,6] x, int64 step) => (float[4,6] y)"
         f"{{ a = {_rrelu(0, 3)} (x) y = {_rrelu(1)} (a, step) }}"
     ))  # fmt: skip
@@ -161,7 +161,7 @@ def test_eval_node_in_a_loop_of_a_portable_model(in_loop: bool) -> None:
     """Its spare step, if it were kept, would draw the same slopes in each iteration."""
     first = f"q = {_rrelu(1, 3)} (p)" if in_loop else "q = Identity(p)"
     body = f"{first} r = {_rrelu(0, 4)} (q)"
-    model = parsed_model(_LOOP.format(inputs="", before="", body=body, last=f"{_rrelu(1)} (z)"))
+    model = parsed(_LOOP.format(inputs="", before="", body=body, last=f"{_rrelu(1)} (z)"))
     trained = set_training(portable(add_step_input(model)), True)
     expected = _X
     for iteration in range(3):
@@ -175,7 +175,7 @@ def test_eval_node_in_a_loop_of_a_portable_model(in_loop: bool) -> None:
 
 def test_only_loops_read_the_step() -> None:
     """Eval nodes outside have a constant, which would draw the same slopes in each run."""
-    model = parsed_model(
+    model = parsed(
         _LOOP.format(inputs="", before="", body=f"r = {_rrelu(1, 3)} (p)", last=f"{_rrelu(0)} (z)")
     )
     embedded = portable(add_step_input(model))
@@ -188,7 +188,7 @@ def test_only_loops_read_the_step() -> None:
 
 
 def test_steps_that_no_input_reaches_are_refused() -> None:
-    model = portable(parsed_model(
+    model = portable(parsed(
         "net (float[4,6] x) => (float[4,6] y) <int64 k = {7}>"
         f"{{ s = Identity(k) [a] h = {_rrelu(0)} (x) [b] y = {_rrelu(1)} (h, s) }}"
     ))  # fmt: skip
@@ -240,13 +240,11 @@ def test_seed_in_functions() -> None:
     outer = '<domain: "own", opset_import: ["": 18, "own": 1]> Outer (x) => (y) { %s }'
     once = "y = own.Block <mode = 1, number = 3> (x)"
     text = "net (float[4,6] x) => (float[4,6] y) { %s }"
-    called_once = parsed_model(text % "y = own.Outer(x)", functions=outer % once + _BLOCK)
+    called_once = parsed(text % "y = own.Outer(x)", functions=outer % once + _BLOCK)
     assert _seeds(seed_model(called_once, 3)) == [reference.derive_seed(3, 0)]
     shared = {
-        "in the graph": parsed_model(
-            text % "h = own.Outer(x) y = own.Outer(h)", functions=outer % once + _BLOCK
-        ),
-        "in a function": parsed_model(
+        "in the graph": parsed(text % "h = own.Outer(x) y = own.Outer(h)", functions=outer % once + _BLOCK),
+        "in a function": parsed(
             text % "y = own.Outer(x)",
             functions=outer % f"h = own.Block <mode = 0, number = 1> (x) {once.replace('(x)', '(h)')}"
             + _BLOCK,

@@ -14,7 +14,7 @@ from ort_rrelu.graph import add_step_input, lower, portable, set_training
 from ort_rrelu.graph.nodes import all_nodes
 from tests.bits import assert_same_bits
 from tests.fusing import without_library
-from tests.onnx_models import Array, parsed_model, run, session
+from tests.onnx_models import Array, parsed, run, session
 
 _X = np.random.default_rng(7).normal(size=(3, 4)).astype(np.float32)
 _TRAIN = "ort_rrelu.RRelu <training = 1, seed = 5>"
@@ -22,18 +22,18 @@ _TRAIN = "ort_rrelu.RRelu <training = 1, seed = 5>"
 
 # Models to which add_step_input gives their step.
 _WIRED = {
-    "graph": parsed_model(f"net (float[3,4] x) => (float[3,4] y) {{ a = {_TRAIN} (x) y = Neg (a) }}"),
-    "branch": parsed_model(
+    "graph": parsed(f"net (float[3,4] x) => (float[3,4] y) {{ a = {_TRAIN} (x) y = Neg (a) }}"),
+    "branch": parsed(
         f"""net (float[3,4] x, bool c) => (float[3,4] y) {{ y = If (c) <
             then_branch = t () => (float[3,4] u) {{ u = {_TRAIN} (x) }},
             else_branch = e () => (float[3,4] v) {{ v = Neg (x) }}> }}"""
     ),
-    "loop": parsed_model(
+    "loop": parsed(
         f"""net (float[3,4] x) => (float[3,4] y) <int64 n = {{3}}, bool go = {{1}}> {{
             y = Loop (n, go, x) <body = l (int64 i, bool k, float[3,4] p) => (bool d, float[3,4] r) {{
                 d = Identity (k) r = {_TRAIN} (p) }}> }}"""
     ),
-    "scan": parsed_model(
+    "scan": parsed(
         f"""net (float[3,4] x) => (float[4] last, float[3,4] y) <float[4] zeros = {{0, 0, 0, 0}}> {{
             last, y = Scan <num_scan_inputs = 1, body = s (float[4] sum, float[4] row)
                 => (float[4] more, float[4] out) {{
@@ -108,7 +108,7 @@ _STAY = {
 def test_other_inputs_stay(inputs: str, outputs: str, more: str) -> None:
     step = "" if "step" in inputs else "<int64 step = {3}>"
     comma = ", " * bool(outputs)
-    model = parsed_model(
+    model = parsed(
         f"net (float[3,4] x, {inputs}) => (float[3,4] y{comma}{outputs}) {step}"
         f"{{ a = {_TRAIN} (x, step) {more} y = Neg (a) }}"
     )
@@ -117,7 +117,7 @@ def test_other_inputs_stay(inputs: str, outputs: str, more: str) -> None:
 
 
 def test_step_with_a_default() -> None:
-    model = parsed_model(
+    model = parsed(
         f"net (float[3,4] x, int64 step) => (float[3,4] y) <int64 step = {{3}}> {{ y = {_TRAIN} (x, step) }}"
     )
     lowered = lower(set_training(model, False))
@@ -126,7 +126,7 @@ def test_step_with_a_default() -> None:
 
 
 def test_step_of_a_function() -> None:
-    model = parsed_model(
+    model = parsed(
         "net (float[3,4] x, int64 step) => (float[3,4] y) { y = own.F (x, step) }",
         f'<domain: "own", opset_import: ["": 18, "ort_rrelu": 1]> F (x, k) => (y) {{ y = {_TRAIN} (x, k) }}',
     )
@@ -134,7 +134,7 @@ def test_step_of_a_function() -> None:
 
 
 def test_what_only_computed_a_step_goes() -> None:
-    model = parsed_model(
+    model = parsed(
         f"""net (float[3,4] x, int64 count) => (float[3,4] y) <int64 k = {{2}}> {{
             s = Mul (count, k) y = {_TRAIN} (x, s) }}"""
     )

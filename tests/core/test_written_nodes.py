@@ -13,7 +13,7 @@ from onnx import helper
 
 import ort_rrelu
 from ort_rrelu.graph.nodes import all_nodes, function_nodes, graph_nodes
-from tests.onnx_models import DTYPES, FLOAT, grad_model, parsed_model, rrelu_model, session
+from tests.onnx_models import DTYPES, FLOAT, grad_model, parsed, rrelu_model, session
 
 _DRAWS = {"RandomUniform", "RandomUniformLike"}
 _RRELU = "ort_rrelu.RRelu"
@@ -32,7 +32,7 @@ def _with_unknown_type(element: int) -> onnx.ModelProto:
 
 def _in_bodies() -> onnx.ModelProto:
     """Two branches whose nodes have one name for their outputs, a loop, and a function."""
-    return parsed_model(
+    return parsed(
         f"""net (float[4] x, int64 step, bool c) => (float[4] y) <int64 n = {{3}}, bool go = {{1}}> {{
             a = If (c) <then_branch = t () => (float[4] u) {{ u = {_TRAIN} (x, step) }},
                         else_branch = e () => (float[4] u) {{ u = {_TRAIN} (x, step) }}>
@@ -46,7 +46,7 @@ def _in_bodies() -> onnx.ModelProto:
 
 def _with_taken_names() -> onnx.ModelProto:
     """Nodes, but no values, are called as new nodes would be."""
-    model = parsed_model(
+    model = parsed(
         f"net (float[4] x, int64 step) => (float[4] y) {{ a = Neg (x) b = Abs (a)"
         f"y = {_RRELU} <training = 1, seed = 1> (b, step) }}"
     )
@@ -132,7 +132,7 @@ def test_what_portable_embeds(model: onnx.ModelProto) -> None:
 def test_step_that_fits_a_function() -> None:
     """Written into a function of the model's own, for its eval node."""
     embedded = ort_rrelu.graph.portable(
-        parsed_model(
+        parsed(
             f"""net (float[4] x, int64 step) => (float[4] y) {{
                 a = own.F (x) y = {_RRELU} <training = 1, seed = 1> (a, step) }}""",
             functions=f"""<domain: "own", opset_import: ["": 18, "ort_rrelu": 1]> F (x) => (y) {{
@@ -146,7 +146,7 @@ def test_step_that_fits_a_function() -> None:
 
 
 def _chain(x: str, y: str, seed: int) -> onnx.ModelProto:
-    return parsed_model(
+    return parsed(
         f"net (float[4] {x}, int64 s{x}) => (float[4] {y})"
         f"{{ {y} = {_RRELU} <training = 1, seed = {seed}> ({x}, s{x}) }}"
     )
@@ -184,7 +184,7 @@ _SCAN = f"""net (float[3,4] x) => (float[3,4] y) {{{{
 @pytest.mark.parametrize("text", [_LOOP, _SCAN], ids=["loop", "scan"])
 def test_what_add_step_input_writes(text: str, taken: str) -> None:
     """In a loop: with names, and with none that is there."""
-    model = parsed_model(text.format(first=f"{taken} = Neg (x)"))
+    model = parsed(text.format(first=f"{taken} = Neg (x)"))
     wired = ort_rrelu.graph.add_step_input(model)
     values = [name for node in all_nodes(wired) for name in node.output]
     there = {name for node in all_nodes(model) for name in node.output}
