@@ -4,6 +4,7 @@
 # make demo-training: the same network trained in ONNX Runtime, both ways, with their curves.
 # make demo-paddle: the same with Paddle instead of torch, in an environment of its own.
 # make demo-web: a page that runs the trained digits network in the browser; needs npm.
+# make mutation: bugs planted one at a time, and how many of them the tests catch; an hour or two.
 # make test-all: make test and every nox session (old ONNX Runtimes, the wheel alone); what CI runs.
 PYTHON ?= python3
 VENV := .venv
@@ -18,7 +19,7 @@ CUDA ?= OFF
 SETTINGS := -C cmake.define.ORT_RRELU_WERROR=$(WERROR) -C cmake.define.ORT_RRELU_CUDA=$(CUDA)
 SHELL := bash
 
-.PHONY: activations bench demo demo-paddle demo-training demo-web test test-all test-long lint wheel clean
+.PHONY: activations bench demo demo-paddle demo-training demo-web mutation test test-all test-long lint wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m models.digits
@@ -52,6 +53,10 @@ test-all:
 # What CI does not wait for: the oldest Paddle, more of training. Last results: README, Platforms; docs/training.md.
 test-long: $(VENV)/.installed
 	$(BIN)/nox --non-interactive -s paddle_oldest training_long
+
+# The last result is tests/mutation/result.json.
+mutation: $(VENV)/.installed
+	$(BIN)/python -m tests.mutation
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

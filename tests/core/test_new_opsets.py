@@ -1,7 +1,4 @@
-"""Opsets from 22 on, in which ONNX Runtime has no RandomUniform and no RandomUniformLike.
-
-Older ONNX Runtimes do not read these opsets, so this file is not for them.
-"""
+"""Opsets from 22 on, in which ONNX Runtime has no RandomUniform and no RandomUniformLike."""
 
 from __future__ import annotations
 
@@ -20,6 +17,7 @@ from tests.onnx_models import Array, run
 _X = np.random.default_rng(7).normal(size=(4, 6)).astype(np.float32)
 _LOWER, _UPPER, _SEED, _STEP = 0.1, 0.5, 5, 2**40 + 3
 
+pytestmark = pytest.mark.onnxruntime("1.24")  # the first of those tested that reads them
 new_opsets = pytest.mark.parametrize("opset", [22, 23])
 tools = pytest.mark.parametrize("tool", [ort_rrelu.graph.portable, ort_rrelu.graph.lower])
 

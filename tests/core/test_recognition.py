@@ -292,7 +292,7 @@ def test_weights_in_another_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     model.graph.initializer.append(numpy_helper.from_array(np.ones((3, 40), np.float32), "b"))
     expected = _run(_session(model))
     path = tmp_path / "net.onnx"
-    onnx.save(_prefixed(graph.portable(model)), path, save_as_external_data=True, size_threshold=0)
+    onnx.save(_prefixed(graph.portable(model)), path, save_as_external_data=True, size_threshold=256)
     monkeypatch.chdir(tmp_path.parent)
     assert_same_bits(_run(ort_rrelu.InferenceSession(path, providers=["CPUExecutionProvider"])), expected)
 

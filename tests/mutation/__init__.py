@@ -1,0 +1,1 @@
+"""Planted bugs, and how many of them the tests catch: `make mutation` takes an hour or two."""
