@@ -1,4 +1,4 @@
-"""README.md and docs/: their Python runs as it is printed, their links lead somewhere, the index has all pages."""
+"""README.md and docs/: their Python runs as printed, their links lead somewhere, the index has all pages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def _nothing() -> None:
 def _ours() -> None:
     """net.onnx, an export of ours."""
     with exporters_advice_hidden():
-        ort_rrelu.torch.export(torch.nn.RReLU(), _ARGUMENTS, "net.onnx", seed=1, step_input=True, verbose=False)
+        options = {"seed": 1, "step_input": True, "verbose": False}
+        ort_rrelu.torch.export(torch.nn.RReLU(), _ARGUMENTS, "net.onnx", **options)  # type: ignore[arg-type]
 
 
 def _stock() -> None:
@@ -38,8 +39,8 @@ def _stock() -> None:
         torch.onnx.export(torch.nn.RReLU(), _ARGUMENTS, "stock.onnx", **options)  # type: ignore[arg-type]
 
 
-# Page -> what is there before its first block. The other pages need servers, Paddle or onnxruntime-training: their
-# tests are where these are.
+# Page -> what is there before its first block. Pages that need servers, Paddle or onnxruntime-training have
+# their tests where these are.
 _EXAMPLES: dict[str, Callable[[], None]] = {
     "README.md": _nothing,
     "docs/export.md": _nothing,
