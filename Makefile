@@ -50,7 +50,7 @@ test-all:
 	bash .ci/stage "make test" $(MAKE) test
 	bash .ci/stage "nox" $(BIN)/nox --non-interactive
 
-# What CI does not wait for: the oldest Paddle, more of training. Last results: README, Platforms; docs/training.md.
+# What CI does not wait for: the oldest Paddle, more of training. Last results: docs/install.md, docs/training.md.
 test-long: $(VENV)/.installed
 	$(BIN)/nox --non-interactive -s paddle_oldest training_long
 

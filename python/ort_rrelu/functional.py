@@ -76,8 +76,8 @@ def _address(array: Array | None) -> int | None:
 def rrelu_grad(dy: ArrayLike, saved: ArrayLike) -> Array:
     """Gradient of `rrelu`: dy times the factor of each element, in dy's dtype and shape, rounded once.
 
-    From the noise and from the reserve of a train-mode call it is the same to the last bit. In eval mode the
-    reserve gives the slope in the precision that `rrelu` multiplied with, noise the slope in x's dtype.
+    After a train-mode call, noise and reserve give the same bits. In eval mode the reserve gives the slope in
+    the precision in which `rrelu` multiplied; noise has the slope in x's dtype.
 
     Args:
         dy: gradient of the output, float32, float64, float16 or bfloat16.

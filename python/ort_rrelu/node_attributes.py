@@ -50,7 +50,7 @@ class NodeAttributes:
         training: None keeps each node's own mode, True or False sets all of them.
 
     Raises:
-        InvalidTypeError, InvalidValueError: seed or training is none of these.
+        InvalidTypeError, InvalidValueError: seed or training is not allowed.
     """
 
     def __init__(self, seed: int | None, training: bool | None) -> None:

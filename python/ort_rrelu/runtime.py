@@ -59,8 +59,8 @@ def register(
 
     Raises:
         LibraryError: the library cannot be loaded, or ONNX Runtime is too old.
-        InvalidTypeError, InvalidValueError: session_options or seed is not what it must be, or the options
-            are registered with another seed.
+        InvalidTypeError, InvalidValueError: session_options or seed is not allowed, or the options are
+            registered with another seed already.
     """
     _check_version()
     options = onnxruntime.SessionOptions() if session_options is None else session_options
@@ -84,8 +84,8 @@ def register(
 class InferenceSession(onnxruntime.InferenceSession):  # type: ignore[misc]  # onnxruntime has no types
     """onnxruntime.InferenceSession with the library registered and the model's RRelu nodes checked.
 
-    A portable model whose functions have other names, as onnx.compose gives them, is run with ours, so that
-    the kernels do the work.
+    If tools such as onnx.compose renamed the functions of a portable model, their nodes get our names back,
+    so that the kernels run.
 
     Args:
         path_or_bytes: a model file, or its bytes.
@@ -95,8 +95,8 @@ class InferenceSession(onnxruntime.InferenceSession):  # type: ignore[misc]  # o
 
     Raises:
         ModelFileError: there is no such file.
-        InvalidValueError: not an ONNX model, or a node of ours has a misspelt attribute, one of a wrong type,
-            or a value that is not allowed; the message names node, attribute and value.
+        InvalidValueError: not an ONNX model, or one of our nodes has an attribute that is misspelt, or whose
+            type or value is not allowed; the message names node, attribute and value.
     """
 
     def __init__(

@@ -142,7 +142,7 @@ ERRORS = {
     "eval.onnx flat.onnx": 'input "x" of eval.onnx is float32 [batch, 3], of flat.onnx float32 [3]',
     "eval.onnx double.onnx": "of double.onnx float64 [batch, 3]: the models cannot be fed alike",
     "eval.onnx two.onnx": "the outputs cannot be compared: eval.onnx has y, two.onnx has y, z",
-    "eval.onnx --without-library": "eval.onnx: without the library it cannot run, since it is not portable",
+    "eval.onnx --without-library": "eval.onnx: it cannot run without the library, because it is not portable",
     "eval.onnx x.npy": "x.npy: not an ONNX model",
     "eval.onnx plain.onnx --input q=x.npy": 'no input named "q"',
 }

@@ -179,7 +179,7 @@ ERRORS = {
     "{net}:networks --input-shape 1,4": "{net} has no 'networks'; did you mean 'network'?",
     "{net}:broken --input-shape 1,4": "{net}:broken raised RuntimeError: no weights in this folder",
     "{net}:leaves --input-shape 1,4": "{net}:leaves raised SystemExit: 3",
-    "{net}:number --input-shape 1,4": "{net}:number: a int is no module, and no function that makes one",
+    "{net}:number --input-shape 1,4": "{net}:number: a int is neither a module nor a function that makes one",
     "{net}:gives_a_number --input-shape 1,4": "gives an object of type int: it must be a torch.nn.Module",
     "{net}.py": "{net}.py: it must be package.module:factory, an exported program (.pt2)",
     "{net}:network": "example inputs are needed, one for each argument of forward",

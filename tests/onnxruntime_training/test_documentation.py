@@ -1,8 +1,7 @@
-"""The example of docs/training.md, as it is printed there."""
+"""The example of docs/onnxruntime-training.md, as it is printed there."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,8 @@ import pytest
 import torch
 from torch import nn
 
+from tests.documentation import blocks
 from tests.onnxruntime_training.networks import CLASSES, FEATURES, batch
-
-_DOCUMENT = Path(__file__).parents[2] / "docs" / "training.md"
-
-
-def _example() -> str:
-    section = _DOCUMENT.read_text("utf-8").partition("## Road A")[2]
-    found = re.search(r"^```python\n(.*?)^```$", section, re.M | re.S)
-    assert found
-    return found[1]
 
 
 def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,7 +28,8 @@ def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         "labels_test": labels_test,
     }
     # The batches have other sizes than x.
-    exec(_example(), names)
+    (example,) = blocks("docs/onnxruntime-training.md", "python")
+    exec(example, names)
     assert (tmp_path / "made" / "checkpoint-1").stat().st_size > 0
     session = onnxruntime.InferenceSession("served.onnx")
     (logits,) = session.run(["logits"], {session.get_inputs()[0].name: x_test})

@@ -1,4 +1,5 @@
-// Portable models in onnxruntime-node. FOLDER (see models.mjs) has the README's net.onnx and y as well.
+// Portable models in onnxruntime-node. FOLDER (see models.mjs) also has the example of docs/web.md,
+// as example.js, with the net.onnx that it reads and the y that it gives.
 import assert from "node:assert";
 import { readFileSync } from "node:fs";
 import test from "node:test";
@@ -13,11 +14,10 @@ delete globalThis.Float16Array;
 
 for (const { name, model, facts } of models()) test(name, () => check(ort, model, facts));
 
-test("the README's example", async () => {
-  const text = readFileSync(new URL("../../README.md", import.meta.url), "utf-8");
-  const [, code] = text.match(/^```js\nimport [^\n]+\n(.*?)^```$/ms);
-  const AsyncFunction = (async () => {}).constructor;
+test("the example of docs/web.md", async () => {
   process.chdir(process.env.FOLDER);
+  const [, code] = readFileSync("example.js", "utf-8").match(/^import [^\n]+\n(.*)$/s);
+  const AsyncFunction = (async () => {}).constructor;
   const y = await new AsyncFunction("ort", `${code} return y;`)(ort);
   assert.deepStrictEqual(Buffer.from(y.data.buffer), readFileSync("y"));
 });

@@ -92,7 +92,7 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="Where the new model goes; MODEL changes only when it is named here, too.",
+        help="Where the new model goes. MODEL changes only if you name it here, too.",
         show_default=False,
     ),
 ]
@@ -105,8 +105,8 @@ Files = Annotated[
         "--input",
         "-i",
         metavar="[NAME=]FILE",
-        help="X.npy, NAME=X.npy or ARRAYS.npz; bfloat16 inputs from float32 files. "
-        "Inputs not given are random, the same in every call.",
+        help="X.npy, NAME=X.npy or ARRAYS.npz; bfloat16 inputs come from float32 files. "
+        "Other inputs are random, the same in every call.",
     ),
 ]
 
@@ -120,7 +120,7 @@ Seed = Annotated[
     typer.Option(
         parser=integer(),
         metavar="N",
-        help="For train nodes that have no seed; without it they draw fresh slopes.",
+        help="Seed for train nodes that have none; without it they draw fresh slopes.",
     ),
 ]
 

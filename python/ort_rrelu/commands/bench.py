@@ -39,7 +39,7 @@ def bench(
         list[Path], typer.Argument(metavar="MODEL...", help="ONNX models.", show_default=False)
     ],
     without_library: Annotated[
-        bool, typer.Option("--without-library", help="Time each model a second time without the library.")
+        bool, typer.Option("--without-library", help="Also time each model without the library.")
     ] = False,
     repeat: Annotated[int, typer.Option(parser=integer(1), metavar="N", help="How often each runs.")] = 50,
     threads: Annotated[
@@ -54,7 +54,7 @@ def bench(
     step: Step = None,
     as_json: AsJson = False,
 ) -> None:
-    """Time MODEL... in ONNX Runtime, run by run in turn, so that the machine treats all alike."""
+    """Time MODEL... in ONNX Runtime. They take turns, run by run, so that the machine treats all alike."""
     rounds = _WARM_UP + repeat
     kinds = (True, False) if without_library else (True,)
     sessions = [

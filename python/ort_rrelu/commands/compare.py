@@ -29,14 +29,14 @@ def compare(
         ),
     ] = None,
     without_library: Annotated[
-        bool, typer.Option("--without-library", help="The second of the two runs without the library.")
+        bool, typer.Option("--without-library", help="Run the second of the two without the library.")
     ] = False,
     reference: Annotated[
-        bool, typer.Option("--reference", help="The second of the two runs in onnx's ReferenceEvaluator.")
+        bool, typer.Option("--reference", help="Run the second of the two in onnx's ReferenceEvaluator.")
     ] = False,
     tolerance: Annotated[
         float | None,
-        typer.Option(min=0, metavar="T", help="Exit with 1 when an output differs by more, or in shape."),
+        typer.Option(min=0, metavar="T", help="Exit with 1 if an output differs by more, or in shape."),
     ] = None,
     files: Files = None,
     dims: Dims = None,
@@ -101,7 +101,7 @@ def _output(
     name: str, a: Array | None, other: str, b: Array | None, tolerance: float | None
 ) -> dict[str, Any]:
     if a is None or b is None:
-        raise InvalidValueError(f'output "{name}" is no tensor: the command line cannot compare it')
+        raise InvalidValueError(f'output "{name}" is not a tensor: the command line cannot compare it')
     found: Difference = difference(a, b)
     return {
         "name": name if name == other else f"{name}, {other}",

@@ -58,7 +58,7 @@ def export(
         bool,
         typer.Option(
             "--dynamic-batch",
-            help="The first dimension may have any size, of all inputs where it is that of the first one.",
+            help="The first dimension may have any size, in all inputs that share it with the first one.",
         ),
     ] = False,
     dynamic_axes: Annotated[
@@ -66,7 +66,7 @@ def export(
         typer.Option(
             "--dynamic-axis",
             metavar="INPUT:AXIS=NAME",
-            help="This dimension may have any size, too, as in edges:1=E; equal names are equal sizes. "
+            help="This dimension may also have any size, as in edges:1=E; equal names mean equal sizes. "
             "Inputs have the names of forward's arguments.",
         ),
     ] = None,
@@ -74,8 +74,8 @@ def export(
         bool | None,
         typer.Option(
             "--train/--eval",
-            help="--train: the rrelus, and nothing else; --eval: the whole module. Without it they stay as "
-            "they are, which in a saved Paddle model is eval.",
+            help="--train sets the rrelus, and nothing else; --eval the whole module. Without it the modes "
+            "stay as they are, which in a saved Paddle model is eval.",
         ),
     ] = None,
     seed: DerivedSeed = None,
@@ -85,7 +85,7 @@ def export(
         typer.Option(parser=integer(1), metavar="N", help="Opset; without it the exporter's own choice."),
     ] = None,
     no_portable: Annotated[
-        bool, typer.Option("--no-portable", help="Write a model that runs only where the library is.")
+        bool, typer.Option("--no-portable", help="Write a model that needs the library.")
     ] = False,
     torchscript: Annotated[
         bool, typer.Option("--torchscript", help="Use torch's older exporter, by tracing.")

@@ -67,7 +67,7 @@ def called(text: str, factory: Any) -> Any:
     """What the factory returns. Raises ConversionError that tells what it raised."""
     if not callable(factory):
         raise InvalidValueError(
-            f"{text}: a {type(factory).__name__} is no module, and no function that makes one"
+            f"{text}: a {type(factory).__name__} is neither a module nor a function that makes one"
         )
     try:
         return factory()

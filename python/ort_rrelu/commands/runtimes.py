@@ -84,7 +84,7 @@ def _plain_options(path: Path) -> Any:
     check_model(model)
     if not runs_without_library(model):
         raise InvalidValueError(
-            f"{path}: without the library it cannot run, since it is not portable; "
+            f"{path}: it cannot run without the library, because it is not portable; "
             f"`ort-rrelu portable {path} --output FILE` makes it so"
         )
     return _onnxruntime().SessionOptions()

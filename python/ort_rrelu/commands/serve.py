@@ -25,7 +25,7 @@ _SERVE_EXAMPLE = terminal.example("ort-rrelu serve model.onnx --http-port 8080")
 def serve(
     model: Annotated[Path, typer.Argument(help="An ONNX model.", show_default=False)],
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Of the model in URLs; its file's name without it.")
+        str | None, typer.Option(metavar="NAME", help="Name of the model in URLs, else its file's.")
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     http_port: Annotated[int, typer.Option(min=1, max=65535, help="HTTP port.")] = 8080,
@@ -37,23 +37,25 @@ def serve(
         float, typer.Option(min=0, help="Seconds that a request waits for others.")
     ] = 0.002,
     max_bytes: Annotated[
-        int, typer.Option(min=1, help="Bytes of a request, and of all that are worked on at a time.")
+        int, typer.Option(min=1, help="Bytes of a request, and of all requests in work at a time.")
     ] = Limits.max_bytes,
     max_values: Annotated[
         int, typer.Option(min=1, help="Values of a request in JSON or typed contents, and strings.")
     ] = Limits.max_values,
     max_pixels: Annotated[
-        int, typer.Option(min=1, help="Pixels of an image, and of all that are decoded at a time.")
+        int, typer.Option(min=1, help="Pixels of an image, and of all images in work at a time.")
     ] = Limits.max_pixels,
     max_side: Annotated[int, typer.Option(min=1, help="Width and height of an image.")] = Limits.max_side,
     max_connections: Annotated[int, typer.Option(min=1, help="HTTP connections.")] = Limits.max_connections,
-    body_timeout: Annotated[float, typer.Option(help="Seconds for a request to come.")] = Limits.body_timeout,
+    body_timeout: Annotated[
+        float, typer.Option(help="Seconds for a request to arrive.")
+    ] = Limits.body_timeout,
     seed: Annotated[
         int | None,
-        typer.Option(parser=integer(), metavar="N", help="For train nodes that have no seed of their own."),
+        typer.Option(parser=integer(), metavar="N", help="Seed for train nodes that have none."),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="ONNX Runtime's, for one run.")
+        int | None, typer.Option(min=1, metavar="N", help="Threads of ONNX Runtime for one run.")
     ] = None,
 ) -> None:
     """Serve MODEL with the Open Inference Protocol, over HTTP and gRPC, until Ctrl-C."""
@@ -93,11 +95,11 @@ def triton(
     model: Annotated[Path, typer.Argument(help="An ONNX model.", show_default=False)],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The repository.", show_default=False)],
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Of the model; its file's name without it.")
+        str | None, typer.Option(metavar="NAME", help="Name of the model, else its file's.")
     ] = None,
     library: Annotated[
         str | None,
-        typer.Option(metavar="PATH", help="Our library where Triton runs, else where it is here."),
+        typer.Option(metavar="PATH", help="Our library where Triton runs; the default is its path here."),
     ] = None,
     max_batch_size: Annotated[
         int, typer.Option(min=1, help="Rows in a run. Models that draw slopes never share runs.")

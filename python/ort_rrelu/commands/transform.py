@@ -92,7 +92,7 @@ def lower(
         bool,
         typer.Option(
             "--exact",
-            help="Train nodes keep their bits, at a fiftieth of the speed; they need a seed and a step.",
+            help="Keep the bits of train nodes, at a fiftieth of the speed; they need a seed and a step.",
         ),
     ] = False,
     force: Force = False,
@@ -110,7 +110,7 @@ def fuse(
     model: Model,
     output: Output,
     no_portable: Annotated[
-        bool, typer.Option("--no-portable", help="Write a model that runs only where the library is.")
+        bool, typer.Option("--no-portable", help="Write a model that needs the library.")
     ] = False,
     force: Force = False,
     as_json: AsJson = False,
@@ -145,7 +145,7 @@ def set_training(
     model: Model,
     output: Output,
     training: Annotated[
-        bool | None, typer.Option("--train/--eval", help="The mode of the nodes; without it, their own.")
+        bool | None, typer.Option("--train/--eval", help="The mode of the nodes, else their own.")
     ] = None,
     nodes: Annotated[
         str | None,

@@ -61,26 +61,26 @@ def fuse(
 
     Forms: PRelu(x, r); Where(x < 0, x * r, x); x * Where(x < 0, r, 1); with <=, > and >=, negated, with the
     operands in any order, through Cast, Identity, and sums and products of r with constants; in the graph, in
-    bodies of control flow and in functions. r has to be drawn for each element of x, with constant bounds
-    that RRelu takes, and nobody else may read what stands between x and the result. Then the slopes have
-    the same distribution, but for rounding; the numbers drawn are others. At x == 0, where the result is 0 in
-    any case, RRelu's noise is the slope.
+    bodies of control flow and in functions. r must be drawn for each element of x, with constant bounds that
+    RRelu takes, and nothing else may read the values between x and the result. Then the slopes have the same
+    distribution, except for rounding, but the drawn numbers differ. At x == 0, where the result is 0 in any
+    case, RRelu's noise is the slope.
 
-    A seed is carried over: the integer part of the float where that is from 0 to 2^63 - 1 (ONNX Runtime takes
-    the same), else the float's 32 bits. A node whose seed another one has gets one derived from it, and
-    nodes without a seed get distinct negative ones, which means fresh entropy for each session.
+    A seed is carried over: the integer part of the float if that is from 0 to 2^63 - 1 (ONNX Runtime also
+    takes it), else the float's 32 bits. If another node has this seed already, the node gets one derived from
+    it. Nodes without a seed get distinct negative ones, which means fresh entropy for each session.
 
-    A LeakyRelu stays: nothing in it tells that it was an RReLU in eval mode.
+    A LeakyRelu stays: nothing in it shows that it was an RReLU in eval mode.
 
     Args:
         model: a model, which is not changed, or a file; weights in other files stay there.
-        report: called with a Finding for each RRelu made, then for each draw, and then each LeakyRelu, that
-            stays, in the order of the nodes. None: they go to this module's logger, INFO for what was made,
-            else DEBUG.
+        report: called with a Finding for each new RRelu, then for each draw that stays, then for each
+            LeakyRelu, in the order of the nodes. None: they are logged, new nodes at level INFO, the rest at
+            DEBUG.
         portable: embed the functions with which the model also runs where the library is not registered
-            (`ort_rrelu.graph.portable`), in opset 18 or newer. Without, the opset stays, and so does what
-            is in a body inside of a function; outputs of calls of functions with RRelu nodes then get their
-            types written down, without which ONNX Runtime refuses the model.
+            (`ort_rrelu.graph.portable`), in opset 18 or newer. False: the opset stays, and so do forms in a
+            body inside of a function. If functions then have RRelu nodes, the outputs of their calls get
+            types, because ONNX Runtime refuses the model without them.
 
     Returns:
         A new model. One in which nothing is fused is a copy, to the byte.

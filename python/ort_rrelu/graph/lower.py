@@ -26,30 +26,30 @@ _OPS = (schema.RRELU, schema.RRELU_GRAD)
 
 
 def lower(model: onnx.ModelProto | str | os.PathLike[str], *, exact: bool = False) -> onnx.ModelProto:
-    """Replace RRelu and RReluGrad by standard operators; nothing of ours is left, functions neither.
+    """Replace RRelu and RReluGrad by standard operators; no node or function of our domain is left.
 
-    Eval nodes become a LeakyRelu, which ONNX Runtime fuses into a convolution before it, or where LeakyRelu
-    would give other bits (double, a negative slope) Where and Mul; 16-bit types go through Cast. The bits are
-    those of the kernel.
+    Eval nodes become a LeakyRelu, which ONNX Runtime fuses into a convolution before it. Where LeakyRelu
+    would give other bits (double, a negative slope) they become Where and Mul; 16-bit types go through Cast.
+    The bits are those of the kernel.
 
-    Train nodes become RandomUniformLike and PRelu, or Where and Mul where noise is read and in other types
-    than float. The runtime's generator draws: other slopes than the kernel's, whatever `seed` and `step`,
-    from [lower, upper] up to the rounding of a float. A seeded node keeps its seed modulo 2^24. PRelu makes
-    NaN of an infinity in ONNX Runtime 1.17 to 1.24. From opset 22 on ONNX Runtime has no RandomUniformLike:
-    there they become the random stream in standard operators, as with exact=True, which without a seed and a
-    step draws anew in every run.
+    Train nodes become RandomUniformLike and PRelu; if noise is read, or in other types than float, Where and
+    Mul. The runtime's generator draws other slopes than the kernel, whatever `seed` and `step` are, from
+    [lower, upper] up to the rounding of a float. A seeded node keeps its seed modulo 2^24. PRelu makes NaN of
+    an infinity in ONNX Runtime 1.17 to 1.24. From opset 22 on ONNX Runtime has no RandomUniformLike: there
+    train nodes are lowered as with exact=True. If a seed or a step is missing, they draw anew in every run.
 
     Args:
         model: a model, which is not changed, or a file; weights in other files stay there.
-        exact: let train nodes give the kernel's bits instead, by the random stream in standard operators,
-            about 300 nodes for each, about 1/50 as fast as the kernel. They need a seed and a step.
+        exact: True lets train nodes give the kernel's bits instead, by the random stream in standard
+            operators: about 300 nodes for each, about 1/50 as fast as the kernel. They need a seed and a
+            step.
 
     Returns:
         A new model, with the oldest IR version that its contents allow. Its opset stays unless it is too old:
         below 7 (float), 13 (other types, noise) or 18 (exact, and in eval mode where the element type is
-        unknown; 15 in train mode). The model's own functions that contain such nodes are inlined. An
-        input that was their step, and that nothing reads any more, is gone, and so is what only computed a
-        step; other inputs stay. A model without RRelu and RReluGrad is returned as it is, copied.
+        unknown; 15 in train mode). The model's own functions that contain such nodes are inlined. If nothing
+        reads their step any more, it is gone: as an input, or with the nodes that only computed it. Other
+        inputs stay. Of a model without RRelu and RReluGrad you get a copy.
 
     Raises:
         ModelFileError, InvalidValueError: not a model, an invalid node, an opset that cannot be converted, a

@@ -13,12 +13,13 @@ from ort_rrelu.graph.file import new_model
 def portable(model: onnx.ModelProto | str | os.PathLike[str]) -> onnx.ModelProto:
     """Embed RRelu and RReluGrad as functions in standard operators.
 
-    Where the library is registered its kernels win; elsewhere the functions run. With a seed and a step a
-    train-mode node gives the same bits either way. Without one of them a function draws anew at each run: it
-    cannot count runs, or keep a seed for the session.
+    Where the library is registered, its kernels run; elsewhere the functions do. With a seed and a step a
+    train-mode node gives the same bits either way. Without one of them a function draws anew in each run: it
+    cannot count runs or keep a seed for the session.
 
-    All RRelu nodes of the result list the same inputs and outputs, which the functions fit: after a change of
-    those, or of the bounds (for speed), make the model portable again. `training` and `seed` may be changed.
+    All RRelu nodes of the result list the same inputs and outputs, and the functions have just these. If you
+    change them, or the bounds (for speed), make the model portable again. You may change `training` and
+    `seed`.
 
     Args:
         model: a model, which is not changed, or a file; weights in other files stay there.

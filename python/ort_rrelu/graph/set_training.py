@@ -28,9 +28,9 @@ def set_training(
 ) -> onnx.ModelProto:
     """Set the mode of RRelu nodes, and of nothing else: no BatchNorm, no Dropout.
 
-    Seeds stay as they are: nodes that were exported in eval mode have none of their own, see graph.seed. In a
-    portable model that has a step input, nodes that begin to train read it, as add_step_input wires it;
-    elsewhere a node without a step stays without.
+    Seeds stay as they are. Nodes that were exported in eval mode have no seed: graph.seed gives them one. In
+    a portable model that has a step input, nodes that begin to train read it, as add_step_input wires it. In
+    other models a node without a step stays without one.
 
     Args:
         model: a model, which is not changed, or a file; weights in other files stay there.
@@ -88,8 +88,8 @@ def _give_steps(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
 def seed(model: onnx.ModelProto | str | os.PathLike[str], seed: int) -> onnx.ModelProto:
     """Seed the train-mode RRelu nodes: node i of them, in the order of the graph, gets derive_seed(seed, i).
 
-    As the exporters do with their `seed`. Nodes in functions come last. Eval nodes keep what they have, so
-    seed a model after set_training.
+    The exporters do the same with their `seed`. Nodes in functions come last. Eval nodes keep their seeds, so
+    call set_training before.
 
     Args:
         model: a model, which is not changed, or a file; weights in other files stay there.

@@ -124,9 +124,9 @@ def export(
 ) -> onnx.ModelProto:
     """Export a Paddle model; every rrelu (layers, functions, ort_rrelu.paddle.RReLU) becomes an RRelu node.
 
-    Paddle2ONNX converts the rest, in a process of its own (docs/paddle.md: how to install it). BatchNorm and
-    Dropout come out in eval form, as Paddle saves them, whatever the mode of the rrelus. A layer's forward
-    hooks, and with them weight_norm and spectral_norm, are part of the model.
+    Paddle2ONNX converts the rest, in its own process (docs/paddle.md says how to install it). BatchNorm and
+    Dropout are exported in eval form, as Paddle saves them, whatever the mode of the rrelus. A layer's
+    forward hooks are part of the model, and so are weight_norm and spectral_norm.
 
     Args:
         layer_or_path: a paddle.nn.Layer, or a paddle.DataParallel of one; a function, decorated with

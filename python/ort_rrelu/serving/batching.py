@@ -20,11 +20,11 @@ def can_batch(model: onnx.ModelProto) -> bool:
 def obstacles(model: onnx.ModelProto) -> Iterator[str]:
     """Why requests must not share a run of the model, one sentence each; none when they may.
 
-    They may when every node between inputs and outputs is known to keep rows apart, so that a row's answer
-    is the same alone and among others: what is not known is an obstacle. A draw belongs to a place in the
-    tensor, so that a model in train mode runs each request by itself. Requests can be told apart in a run
-    only when every input and output begins with the same named dimension, and joined only when the inputs'
-    other dimensions are fixed.
+    They may if every node between inputs and outputs is known to keep rows apart, so that a row gets the same
+    answer alone and among others. A node that is not known is an obstacle. A draw belongs to a place in the
+    tensor, so a model in train mode runs each request by itself. Every input and output must begin with the
+    same named dimension, or requests could not be told apart; the other dimensions of the inputs must be
+    fixed, or requests could not be joined.
     """
     check_form(model)
     model = with_our_names(model)

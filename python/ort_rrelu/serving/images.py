@@ -27,9 +27,9 @@ def image_classifier(
     The image is resized until it covers the network's height and width, and its middle is taken. Sessions
     need the libraries of ort_rrelu and of onnxruntime-extensions.
 
-    DecodeImage, which is in the model, ends the process on some invalid bytes and hangs on a truncated JPEG:
-    what strangers send must be decoded once before, as ort_rrelu.serving does for every model that begins
-    with DecodeImage.
+    Do not feed the model untrusted images: its DecodeImage ends the process on some invalid bytes, and hangs
+    on a truncated JPEG. Decode them once before, as the servers of ort_rrelu.serving do for every model that
+    begins with DecodeImage.
 
     Args:
         network: its first input is float [batch, channels, height, width], 1 channel (grey) or 3 (RGB), its
@@ -43,7 +43,7 @@ def image_classifier(
         the outputs `label` (int64 [1]) and `probabilities` (float [1, classes]).
 
     Raises:
-        ModelFileError, InvalidValueError: no model, or one that is not as above.
+        ModelFileError, InvalidValueError: not a model, or not one as above.
         MissingPackageError: onnxruntime-extensions is not installed.
     """
     model = new_model(

@@ -54,7 +54,7 @@ def export(
         opset_version: of the standard operators; None is torch's own choice. The default exporter writes 18
             or newer, and onnx converts that to older ones where it can.
         **kw: anything else that torch.onnx.export takes: dynamic_shapes, input_names, external_data, ...;
-            but for verify. export_params and keep_initializers_as_inputs act on what is returned, too.
+            except verify. export_params and keep_initializers_as_inputs also act on the returned model.
 
     Returns:
         The model, with its weights unless export_params=False.
@@ -62,8 +62,8 @@ def export(
     Raises:
         InvalidValueError (a ValueError), InvalidTypeError (a TypeError): an argument is not allowed, bounds
             are out of range, the model has a value named `step` already, some train nodes have a step and
-            some have none (portable), opset_version cannot be had, or the TorchScript exporter dropped an
-            rrelu. What the arguments and the model's modules tell is refused before the export begins.
+            some have none (portable), opset_version is not possible, or the TorchScript exporter dropped an
+            rrelu. Wrong arguments and bounds of modules are refused before the export begins.
         torch.onnx.errors.OnnxExporterError: torch cannot export the model.
         OSError: f cannot be written.
     """

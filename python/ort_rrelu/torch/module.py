@@ -39,8 +39,8 @@ class RReLU(torch.nn.RReLU):
     CUDA. Slopes follow the logical order of elements, whatever the memory format.
 
     Without a seed the slopes come from torch's own generator (torch.manual_seed). With one, call number k in
-    train mode draws the slopes of step k (`step`, an int64 buffer that is not in the state_dict), the very
-    ones that ort_rrelu.rrelu(seed=, step=) and the exported model draw; `forward(x, step=k)` names the step
+    train mode draws the slopes of step k (`step`, an int64 buffer that is not in the state_dict), the same
+    that ort_rrelu.rrelu(seed=, step=) and the exported model draw. `forward(x, step=k)` names the step
     instead. Each counted call also draws one number from torch's generator, by which the recomputation of
     torch.utils.checkpoint finds its step again; where it cannot (preserve_rng_state=False, or a checkpoint
     inside torch.compile; on CUDA also a checkpoint of compiled code, or in a captured graph), it raises and
@@ -54,9 +54,10 @@ class RReLU(torch.nn.RReLU):
     In train mode torch.vmap follows torch.nn.functional.dropout: randomness="error", the default, is refused;
     with "same" each sample has the slopes that it has alone; with "different" the samples have those of the
     samples as one tensor, the vmapped dimension in front, so that vmap(module)(x) is module(x). The call
-    takes one step. Where step= is vmapped over, each sample draws alone at its step, in all three.
+    takes one step. If step= is vmapped over, each sample draws alone at its step, in all three cases.
 
-    A DTensor in train mode must be replicated and the module have a seed; in eval mode any sharding will do.
+    In train mode a DTensor must be replicated, and the module must have a seed. In eval mode any sharding
+    works.
 
     Args:
         lower, upper: finite in float32, lower <= upper; a tensor of one element is taken as its number.

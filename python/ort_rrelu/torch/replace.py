@@ -157,12 +157,12 @@ Network = TypeVar("Network", bound=nn.Module)
 def replace_rrelu(model: Network, *, seed: int | None = None) -> Network:
     """Make every module of the class torch.nn.RReLU an `ort_rrelu.torch.RReLU`, in place.
 
-    The modules stay the objects that they are, wherever the network holds them: shared ones stay shared, and
-    bounds, inplace, mode, hooks and attributes stay. Another network that shares one of them then has ours.
+    The modules stay the same objects: shared ones stay shared, and bounds, inplace, mode, hooks and
+    attributes stay. If another network shares one of them, it has ours, too.
 
-    One warning lists what keeps torch's own rrelu: calls of torch.nn.functional.rrelu and the like in the
-    code of the modules, as far as it can be read, modules whose class derives from torch.nn.RReLU or whose
-    forward was exchanged, and scripted modules.
+    One warning lists what keeps torch's own rrelu: calls of torch.nn.functional.rrelu and similar functions
+    in the code of the modules, as far as it can be read; modules whose class derives from torch.nn.RReLU or
+    whose forward was replaced; and scripted modules.
 
     Args:
         model: any module, an RReLU by itself too.

@@ -56,8 +56,8 @@ class RReluCalls:
         if nodes < self.calls and self.writes_into_views:
             raise InvalidValueError(
                 f"dynamo=False: torch's TorchScript exporter wrote {nodes} nodes for {self.calls} calls of "
-                "rrelu, for it drops calls in place on a view (chunk, view, t()): use dynamo=True, or the "
-                "form that is not in place"
+                "rrelu, because it drops calls in place on a view (chunk, view, t()): use dynamo=True, or "
+                "the form that is not in place"
             )
 
 

@@ -53,7 +53,7 @@ def call_module(module: torch.nn.Module, x: Any, step: Any, *, own_forward: bool
     path = cast(Tracer, tracer).path_of_module(module)
     if not path:
         raise InvalidValueError(
-            "torch.fx: an RReLU by itself cannot be traced, for a graph calls only submodules: trace "
+            "torch.fx: an RReLU by itself cannot be traced, because a graph calls only submodules: trace "
             "torch.nn.Sequential(module)"
         )
     if not own_forward or module._forward_hooks or module._forward_pre_hooks:

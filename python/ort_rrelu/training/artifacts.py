@@ -119,12 +119,12 @@ def generate_artifacts(
     which onnxruntime.training.api trains: CheckpointState, Optimizer, and Module with
     session_options=ort_rrelu.register(). RRelu nodes keep their modes, bounds and seeds in the training
     model. In the eval model they have the mean slope, in standard operators, so that
-    Module.export_model_for_inferencing works; a `step` that only they read is an input of the training model
+    Module.export_model_for_inferencing works. If only they read `step`, it is an input of the training model
     alone.
 
     With seeds and a `step` input (export(seed=..., step_input=True)) a training that is stopped, saved with
     its optimizer state, and resumed gives the bits of one that was not stopped. Without `step` a node counts
-    the runs of its session, so that a resumed training draws its first slopes again.
+    the runs of its session, so a resumed training draws its first slopes again.
 
     Args:
         model: a model in train mode, which is not changed, or a file; weights in other files are read.

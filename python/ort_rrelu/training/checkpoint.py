@@ -70,7 +70,7 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
     except safetensors.SafetensorError as error:
         raise InvalidValueError(f"{path}: not a checkpoint, or a damaged one ({error})") from error
     if metadata.get("format") != _FORMAT:
-        raise InvalidValueError(f"{path}: this safetensors file is no checkpoint of ort_rrelu.training")
+        raise InvalidValueError(f"{path}: this safetensors file is not a checkpoint of ort_rrelu.training")
     try:
         read = Checkpoint(int(metadata["steps"]), tensors, json.loads(metadata["identity"]))
         expected = metadata["sha256"]

@@ -46,8 +46,8 @@ def export_step(
 
     `ort_rrelu.training.Trainer` runs it, without torch; ort_rrelu.training.step_model has its layout. Each
     module keeps its own mode: BatchNorm in train mode updates its running statistics. Every RReLU draws the
-    slopes of the step's number, with the seed of its module or, where that has none, one derived from
-    `seed`; so does every dropout, whose masks are therefore not torch's.
+    slopes of the step's number, with the seed of its module, or else with one derived from `seed`. Dropout
+    does the same, so its masks are not torch's.
 
     Args:
         model: on the CPU, in train mode, parameters in float32 or float64; it takes one tensor and gives one.

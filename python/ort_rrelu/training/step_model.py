@@ -132,7 +132,9 @@ class StepModel:
 def _read_description(model: onnx.ModelProto) -> Description:
     properties = {entry.key: entry.value for entry in model.metadata_props}
     if _PROPERTY not in properties:
-        raise InvalidValueError("this model is no training step: ort_rrelu.training.export_step writes one")
+        raise InvalidValueError(
+            "this model is not a training step: ort_rrelu.training.export_step writes one"
+        )
     try:
         fields = json.loads(properties[_PROPERTY])
         description = Description(**fields)

@@ -223,7 +223,7 @@ class Trainer:
         """Start from these parameters and buffers, with a new optimizer, at step 0.
 
         Raises InvalidValueError when a name is missing or unknown, or has another dtype or shape;
-        InvalidTypeError when it is no mapping.
+        InvalidTypeError when it is not a mapping.
         """
         if not isinstance(state_dict, Mapping):
             kind = type(state_dict).__name__

@@ -1,4 +1,4 @@
-"""The commands of the README's section on the command line, as a newcomer types them."""
+"""The commands of docs/command-line.md, as a newcomer types them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-README = Path(__file__).parents[2] / "README.md"
+from tests.documentation import blocks
 
 
-def commands() -> str:
-    section = README.read_text("utf-8").partition("\n## Command line\n")[2].partition("\n## ")[0]
-    return section.partition("```sh\n")[2].partition("```")[0]
-
-
-def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
+def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
+    (commands,) = blocks("docs/command-line.md", "sh")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
-        ["bash", "-e", "-c", commands()],
+        ["bash", "-e", "-c", commands],
         cwd=tmp_path,
         env=os.environ | {"PATH": path},
         capture_output=True,

@@ -1,9 +1,6 @@
-"""The file that docs/serving.md deploys is one that Ray Serve and our application take."""
+"""The file that docs/ray.md deploys is one that Ray Serve and our application take."""
 
 from __future__ import annotations
-
-import re
-from pathlib import Path
 
 import pytest
 import yaml  # type: ignore[import-untyped]  # Ray brings it
@@ -11,12 +8,11 @@ from pydantic import ValidationError
 from ray.serve.schema import ServeDeploySchema
 
 from ort_rrelu.serving.ray import Arguments, app
-
-_TEXT = (Path(__file__).resolve().parents[2] / "docs" / "serving.md").read_text("utf-8")
+from tests.documentation import blocks
 
 
 def test_file_to_deploy() -> None:
-    (block,) = re.findall(r"^```yaml\n(.*?)^```$", _TEXT, re.M | re.S)
+    (block,) = blocks("docs/ray.md", "yaml")
     config = ServeDeploySchema(**yaml.safe_load(block))
     (application,) = config.applications
     assert application.import_path == f"{app.__module__}:{app.__name__}"
