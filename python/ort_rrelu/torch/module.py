@@ -169,7 +169,7 @@ def _call_in_graph(module: torch.nn.Module, x: Any, step: Any, *, own_forward: b
     path = cast(Tracer, tracer).path_of_module(module)
     if not path:
         raise InvalidValueError(
-            "torch.fx: an RReLU by itself cannot be traced, for a graph calls only submodules: trace "
+            "torch.fx: an RReLU by itself cannot be traced, because a graph calls only submodules: trace "
             "torch.nn.Sequential(module)"
         )
     if not own_forward or private.has_hooks(module):
