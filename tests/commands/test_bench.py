@@ -99,7 +99,7 @@ def test_progress_is_shown_on_a_terminal_only(options: str, shown: bool) -> None
 ERRORS = {
     "nope.onnx": "there is no model file nope.onnx",
     "eval.onnx x.npy": "x.npy: not an ONNX model",
-    "eval.onnx --without-library": "eval.onnx: without the library it cannot run",
+    "eval.onnx --without-library": "eval.onnx: it cannot run without the library",
     "eval.onnx --step 1": 'no int64 input named "step"',
 }
 
