@@ -46,11 +46,12 @@ def check_portable_opset(opset_version: int | None) -> None:
 
 
 @contextmanager
-def quiet(logger: logging.Logger, level: int) -> Iterator[None]:
-    """In the block the logger tells what is of this level or above."""
-    before = logger.level
-    logger.setLevel(level)
+def log_level(logger: str, level: int) -> Iterator[None]:
+    """In the block the logger of this name says nothing below the level."""
+    named = logging.getLogger(logger)
+    before = named.level
+    named.setLevel(level)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        named.setLevel(before)

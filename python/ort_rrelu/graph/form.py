@@ -1,7 +1,4 @@
-"""check_form: what must hold of a model before tools look into it.
-
-check_signature: the inputs, outputs and attributes of a node against the schema of its operator.
-"""
+"""What must hold of a model before tools look into it, and of each node by its operator's schema."""
 
 from __future__ import annotations
 
@@ -15,14 +12,30 @@ from onnx.defs import OpSchema, SchemaError
 
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidValueError
-from ort_rrelu.graph.calls import callers_first, key_of
+from ort_rrelu.graph.calls import callers_first
 from ort_rrelu.graph.inference_guard import check_inferable
-from ort_rrelu.graph.nodes import Container, function_nodes, graph_nodes, is_standard, label, subgraphs
+from ort_rrelu.graph.nodes import (
+    Container,
+    function_nodes,
+    graph_nodes,
+    is_standard,
+    key_of,
+    label,
+    subgraphs,
+)
 from ort_rrelu.graph.opset import opset_of
 
 # One in the other: protobuf reads 100 messages in one another, and each body takes three.
 MOST_BODIES = 31
+
+
 _MOST_NODES = 10_000_000  # of the graph, when each call of a function is written out
+
+
+_TYPE_NAME = onnx.AttributeProto.AttributeType.Name
+
+
+_NEWEST = 2**31 - 1  # as onnx.defs takes a version
 
 
 def check_form(model: onnx.ModelProto) -> None:
@@ -185,10 +198,6 @@ def _refuse_cycle(container: Container, before: list[set[int]]) -> None:
     if done < len(before):
         node = next(container.node[place] for place, count in enumerate(waiting) if count)
         raise InvalidValueError(f"{label(node)}: it waits for its own output: a graph has no cycles")
-
-
-_TYPE_NAME = onnx.AttributeProto.AttributeType.Name
-_NEWEST = 2**31 - 1  # as onnx.defs takes a version
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,22 @@ import onnx
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, MissingPackageError
 from ort_rrelu.graph.check import attributes, check_model
-from ort_rrelu.graph.edit import Container, remove_unread, replace_node
+from ort_rrelu.graph.edit import prune, replace_node
 from ort_rrelu.graph.embedding import is_portable
 from ort_rrelu.graph.file import new_model
-from ort_rrelu.graph.nodes import all_nodes, function_nodes, is_standard, our_nodes, set_attribute, subgraphs
+from ort_rrelu.graph.nodes import (
+    Container,
+    all_nodes,
+    function_nodes,
+    is_standard,
+    name_of,
+    our_nodes,
+    set_attribute,
+    subgraphs,
+)
 from ort_rrelu.graph.portable import portable as made_portable
 from ort_rrelu.graph.value_types import declare_call_types
+from ort_rrelu.node_attributes import FreeSeeds
 from ort_rrelu.reference import derive_seed
 
 if TYPE_CHECKING:
@@ -108,8 +118,8 @@ def fuse(
     bare = not portable and not is_portable(made)
     matches, untyped = _parted(made, found.matches) if bare else (found.matches, [])
     said = [_seeded(match, seeds) for match in matches]
-    said += [Finding(_name(match.node), False, _UNTYPED) for match in untyped]
-    said += [Finding(_name(left.node), False, left.reason) for left in found.left]
+    said += [Finding(name_of(match.node), False, _UNTYPED) for match in untyped]
+    said += [Finding(name_of(left.node), False, left.reason) for left in found.left]
     if matches:
         _edit(matches)
         made = _finished(made, portable)
@@ -119,18 +129,15 @@ def fuse(
 
 
 class _Seeds:
-    """Seeds of the new nodes: no two train nodes have one, for graph optimizers merge identical nodes."""
+    """Of the new nodes."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        self._taken = {int(attributes(node)["seed"]) for node in our_nodes(model)}
+        self._free = FreeSeeds(int(attributes(node)["seed"]) for node in our_nodes(model))
         self._candidates: dict[int | None, Iterator[int]] = {None: itertools.count(-1, -1)}
 
     def take(self, own: int | None) -> int:
         """The draw's own one or, where that is taken, one derived from it; None for a negative one."""
-        candidates = self._candidates.setdefault(own, _seed_and_derived(own or 0))
-        seed = next(each for each in candidates if each not in self._taken)
-        self._taken.add(seed)
-        return seed
+        return self._free.first(self._candidates.setdefault(own, _seed_and_derived(own or 0)))
 
 
 def _seed_and_derived(own: int) -> Iterator[int]:
@@ -149,7 +156,7 @@ def _seeded(match: Match, seeds: _Seeds) -> Finding:
     else:
         origin = "carried over" if seed == own else f"derived from {own}, which is taken"
     return Finding(
-        _name(match.node),
+        name_of(match.node),
         True,
         f"{match.form} with a slope from {match.draw}: bounds {values['lower']:g} and {values['upper']:g}, "
         f"seed {seed} ({origin})",
@@ -171,7 +178,7 @@ def _edit(matches: list[Match]) -> None:
         _, names = dropped.setdefault(id(match.container), (match.container, set()))
         names |= replace_node(match.node, match.replacement)
     for container, names in dropped.values():
-        remove_unread(container, names)
+        prune(container, names)
 
 
 def _finished(model: onnx.ModelProto, portable: bool) -> onnx.ModelProto:
@@ -191,10 +198,6 @@ def _finished(model: onnx.ModelProto, portable: bool) -> onnx.ModelProto:
         raise InvalidValueError(
             f"{error}; portable=False makes a model that runs only where the library is registered"
         ) from error
-
-
-def _name(node: onnx.NodeProto) -> str:
-    return str(node.name or node.output[0])
 
 
 def _log(finding: Finding) -> None:

@@ -15,8 +15,9 @@ from onnx_ir.passes import common
 
 from ort_rrelu import schema
 from ort_rrelu.errors import ConversionError
-from ort_rrelu.exporting import BATCH, quiet
-from ort_rrelu.graph.nodes import graph_nodes, subgraphs
+from ort_rrelu.exporting import BATCH, log_level
+from ort_rrelu.graph.nodes import Names, graph_nodes, subgraphs
+from ort_rrelu.graph.onnx_tools import inferred
 from ort_rrelu.node_attributes import NodeAttributes
 from ort_rrelu.paddle.document import Mark
 
@@ -34,12 +35,12 @@ def restore(model: onnx.ModelProto, marks: dict[float, Mark], attributes: NodeAt
             f"{len(marks)} rrelu in the Paddle program gave {len(found)} nodes: Paddle2ONNX dropped or "
             f"copied those in {sorted({mark.tags.scope for mark in wrong})}"
         )
-    names = _Names(model)
+    names = Names(model)
     for node, alpha in found:
         mark = marks[alpha]
         values = attributes(mark.lower, mark.upper, bool(mark.tags.training), mark.tags.seed)
         node.op_type, node.domain = schema.RRELU, schema.DOMAIN
-        node.name = names.take(mark.tags.scope)
+        node.name = names.new(_node_name(mark.tags.scope))
         del node.attribute[:]
         node.attribute.extend(helper.make_attribute(name, value) for name, value in values.items())
     if found:
@@ -52,20 +53,9 @@ def _alpha(node: onnx.NodeProto) -> float:
     return next((attribute.f for attribute in node.attribute if attribute.name == "alpha"), 1.0)
 
 
-class _Names:
-    """Node names that are free in a model."""
-
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self._taken = {node.name for node in graph_nodes(model.graph)}
-
-    def take(self, scope: str) -> str:
-        """`scope` + "/RReLU", or with a number at its end; an RReLU layer ends its scope so already."""
-        base = scope if scope.endswith("RReLU") else f"{scope}/rrelu".lstrip("/")
-        name, number = base, 1
-        while name in self._taken:
-            name, number = f"{base}_{number}", number + 1
-        self._taken.add(name)
-        return name
+def _node_name(scope: str) -> str:
+    """`scope` + "/rrelu"; an RReLU layer ends its scope so already."""
+    return scope if scope.endswith("RReLU") else f"{scope}/rrelu".lstrip("/")
 
 
 def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -80,9 +70,9 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
         common.IdentityEliminationPass(),
         common.RemoveUnusedNodesPass(),
     )
-    # They log at INFO, which is shown: importing Paddle configures the root logger so.
-    logger = logging.getLogger(onnx_ir.__name__)
-    with quiet(logger, logger.level or logging.WARNING):  # unless somebody asked for a level
+    # The passes log at INFO, which is shown: importing Paddle configures the root logger so.
+    asked = logging.getLogger(onnx_ir.__name__).level
+    with log_level(onnx_ir.__name__, asked or logging.WARNING):
         tidied = passes(onnx_ir.from_proto(model)).model
     _name_outputs(tidied)
     proto = onnx_ir.to_proto(tidied)
@@ -110,8 +100,8 @@ def _name_dimensions(model: onnx.ModelProto) -> None:
     for node in graph_nodes(graph):
         for body in subgraphs(node):
             _forget(body, inputs=True)
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    for value, found in zip(graph.output, inferred.output, strict=True):
+    followed = inferred(model, data_prop=True).graph
+    for value, found in zip(graph.output, followed.output, strict=True):
         for dimension, seen in zip(_dimensions(value), _dimensions(found), strict=False):
             if seen.dim_param in known:
                 dimension.CopyFrom(seen)

@@ -24,7 +24,7 @@ from onnx import numpy_helper
 
 from ort_rrelu.arguments import Array
 from ort_rrelu.errors import InvalidValueError
-from ort_rrelu.graph.edit import remove_unread
+from ort_rrelu.graph.edit import prune
 
 DOMAIN, OPSET = "ort_rrelu.training", 18  # of its functions, and of the standard operators
 EVALUATE = "Evaluate"
@@ -169,7 +169,7 @@ def _of_function(model: onnx.ModelProto, output: str, weights: Mapping[str, Arra
     initializers = [as_initializer(name, value) for name, value in weights.items()]
     kind, given = ("evaluation", {X, Y}) if output == LOSS else ("inference", {X})
     graph = onnx.helper.make_graph(nodes, kind, [], [onnx.ValueInfoProto(name=output)], initializers)
-    remove_unread(graph, {*weights, *(name for node in nodes for name in node.output)})
+    prune(graph, {*weights, *(name for node in nodes for name in node.output)})
     asked = given | ({name for node in graph.node for name in node.input} - weights.keys())
     values = {value.name: value for value in model.graph.input}
     graph.input.extend(values[name] for name in function.input if name in asked)
