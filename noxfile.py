@@ -28,7 +28,7 @@ _ONNXES = ("1.19.0", "1.22.0")
 
 
 def _pinned(session: nox.Session, packages: tuple[str, ...]) -> list[str]:
-    """pip's arguments for packages: constraints.txt holds, but for those that are chosen here."""
+    """pip's arguments for packages: constraints.txt holds, except for those that are chosen here."""
     versions = (re.match(r"([\w-]+) ?[<>=]=?", package) for package in packages)
     chosen = {version[1] for version in versions if version}
     lines = (_ROOT / "constraints.txt").read_text("utf-8").splitlines(keepends=True)
