@@ -27,7 +27,7 @@ from ort_rrelu.errors import Error, InvalidValueError
 from ort_rrelu.graph.check import attributes, check_model, may_train
 from ort_rrelu.graph.embedding import is_portable
 from ort_rrelu.graph.file import read_model
-from ort_rrelu.graph.nodes import our_nodes, step_of
+from ort_rrelu.graph.nodes import fed_inputs, our_nodes, step_of
 from ort_rrelu.tensors import as_array, as_ort_value, is_extension
 
 _ORT_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
@@ -222,8 +222,7 @@ def in_reference(path: Path) -> Runner:
         pairs = zip(evaluator.output_names, results, strict=True)
         return {name: np.asarray(value) if _is_array(value) else None for name, value in pairs}
 
-    given = {tensor.name for tensor in model.graph.initializer}
-    inputs = [Input.of_value(value) for value in model.graph.input if value.name not in given]
+    inputs = list(map(Input.of_value, fed_inputs(model)))
     fresh = _fresh(path, None, counting=not is_portable(model))
     return Runner(f"{path} in onnx {onnx.__version__}'s ReferenceEvaluator", fresh, inputs, run)
 

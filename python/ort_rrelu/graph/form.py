@@ -16,14 +16,13 @@ from onnx.defs import OpSchema, SchemaError
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.calls import callers_first, key_of
-from ort_rrelu.graph.nodes import function_nodes, graph_nodes, label, subgraphs
+from ort_rrelu.graph.inference_guard import check_inferable
+from ort_rrelu.graph.nodes import Container, function_nodes, graph_nodes, is_standard, label, subgraphs
 from ort_rrelu.graph.opset import opset_of
 
 # One in the other: protobuf reads 100 messages in one another, and each body takes three.
 MOST_BODIES = 31
 _MOST_NODES = 10_000_000  # of the graph, when each call of a function is written out
-
-_Container = onnx.GraphProto | onnx.FunctionProto
 
 
 def check_form(model: onnx.ModelProto) -> None:
@@ -33,9 +32,10 @@ def check_form(model: onnx.ModelProto) -> None:
 
     Raises:
         InvalidValueError: it names the node, and what is wrong: a name that is not UTF-8; inputs, outputs or
-            attributes that are not those of the operator (see check_signature); a node that reads what is
-            computed from its own output; bodies nested too deeply; functions that call themselves, that have
-            one name, or that would be more than 10,000,000 nodes in the graph.
+            attributes that are not those of the operator (see check_signature), or that no shape inference
+            survives (see check_inferable); a node that reads what is computed from its own output; bodies
+            nested too deeply; functions that call themselves, that have one name, or that would be more than
+            10,000,000 nodes in the graph.
     """
     for importer in (model, *model.functions):
         for entry in importer.opset_import:
@@ -49,6 +49,7 @@ def check_form(model: onnx.ModelProto) -> None:
         _check_nodes(function_nodes(function), opset_of(function), in_function=True)
     for container in (model.graph, *model.functions):
         _check_order(container)
+    check_inferable(model)
 
 
 def _check_depth(nodes: Iterable[onnx.NodeProto], left: int) -> None:
@@ -61,7 +62,7 @@ def _check_depth(nodes: Iterable[onnx.NodeProto], left: int) -> None:
             _check_depth(body.node, left - 1)
 
 
-def _check_texts(container: _Container) -> None:
+def _check_texts(container: Container) -> None:
     """Protobuf gives text that is not UTF-8 as bytes."""
     for name in _names_of(container):
         _check_text("a value or function", name)
@@ -81,7 +82,7 @@ def _check_text(where: str, text: object) -> None:
         raise InvalidValueError(f"{where}: {text!r} is not UTF-8: names in a model are text: rename it")
 
 
-def _names_of(container: _Container) -> Iterator[str]:
+def _names_of(container: Container) -> Iterator[str]:
     if isinstance(container, onnx.FunctionProto):
         yield from (container.domain, container.name, container.overload)
         yield from (*container.input, *container.output, *container.attribute)
@@ -118,7 +119,7 @@ def _check_nodes(nodes: Iterable[onnx.NodeProto], opset: int | None, *, in_funct
 
 def _check_bodies(node: onnx.NodeProto) -> None:
     """What a loop hands to its body, which step_input counts on."""
-    if node.domain not in {"", "ai.onnx"} or node.op_type not in {"Loop", "Scan"}:
+    if not is_standard(node.domain) or node.op_type not in {"Loop", "Scan"}:
         return
     body = next(a for a in node.attribute if a.name == "body")
     if not body.ref_attr_name:
@@ -145,7 +146,7 @@ def _check_inputs(node: onnx.NodeProto, body: onnx.GraphProto) -> None:
         )
 
 
-def _check_order(container: _Container) -> None:
+def _check_order(container: Container) -> None:
     """Refuse a cycle; nodes in another order than that of their computation are none."""
     reads = [_read_by(node) for node in container.node]
     writer = {name: place for place, node in enumerate(container.node) for name in node.output if name}
@@ -167,7 +168,7 @@ def _read_by(node: onnx.NodeProto) -> set[str]:
     return names
 
 
-def _refuse_cycle(container: _Container, before: list[set[int]]) -> None:
+def _refuse_cycle(container: Container, before: list[set[int]]) -> None:
     readers: list[list[int]] = [[] for _ in before]
     for place, places in enumerate(before):
         for each in places:
@@ -186,7 +187,6 @@ def _refuse_cycle(container: _Container, before: list[set[int]]) -> None:
         raise InvalidValueError(f"{label(node)}: it waits for its own output: a graph has no cycles")
 
 
-_STANDARD = {"", "ai.onnx"}
 _TYPE_NAME = onnx.AttributeProto.AttributeType.Name
 _NEWEST = 2**31 - 1  # as onnx.defs takes a version
 
@@ -230,7 +230,7 @@ def check_signature(node: onnx.NodeProto, opset: int | None) -> None:
 def _signature_of(node: onnx.NodeProto, opset: int | None) -> _Signature | None:
     if node.domain == schema.DOMAIN:
         return _signature(node.op_type, schema.VERSION, schema.DOMAIN)
-    if node.domain in _STANDARD:
+    if is_standard(node.domain):
         return _signature(node.op_type, _NEWEST if opset is None else max(0, min(opset, _NEWEST)), "")
     return None
 

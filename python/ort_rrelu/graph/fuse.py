@@ -17,7 +17,7 @@ from ort_rrelu.graph.check import attributes, check_model
 from ort_rrelu.graph.edit import Container, remove_unread, replace_node
 from ort_rrelu.graph.embedding import is_portable
 from ort_rrelu.graph.file import new_model
-from ort_rrelu.graph.nodes import all_nodes, function_nodes, our_nodes, set_attribute, subgraphs
+from ort_rrelu.graph.nodes import all_nodes, function_nodes, is_standard, our_nodes, set_attribute, subgraphs
 from ort_rrelu.graph.portable import portable as made_portable
 from ort_rrelu.graph.value_types import declare_call_types
 from ort_rrelu.reference import derive_seed
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _DRAWS = {"RandomUniform", "RandomUniformLike"}
 _CANDIDATES = {*_DRAWS, "LeakyRelu"}
-_STANDARD = {"", "ai.onnx"}
 _UNTYPED = (
     "in a body inside of a function, where ONNX Runtime does not infer the type of a custom op: "
     "portable=True fuses it"
@@ -99,7 +98,7 @@ def fuse(
     except ImportError as error:
         raise MissingPackageError(f"{error.name} is not installed: pip install 'ort-rrelu[fuse]'") from error
     tell = report or _log
-    if not any(node.op_type in _CANDIDATES and node.domain in _STANDARD for node in all_nodes(made)):
+    if not any(node.op_type in _CANDIDATES and is_standard(node.domain) for node in all_nodes(made)):
         return made
     from ort_rrelu.graph.fusing.matches import find_matches  # needs onnxscript
 

@@ -1,7 +1,4 @@
-"""The nodes of a model, in graphs, bodies of control flow and functions, and what they say.
-
-Names that are free in a model.
-"""
+"""The nodes of a model, in graphs, bodies and functions: walks over them, what they read, free names."""
 
 from __future__ import annotations
 
@@ -12,6 +9,8 @@ from collections.abc import Iterator
 import onnx
 
 from ort_rrelu import schema
+
+Container = onnx.GraphProto | onnx.FunctionProto
 
 # ONNX's operators that draw: a session keeps their state to itself.
 RANDOM_OPS = frozenset(
@@ -26,6 +25,16 @@ RANDOM_OPS = frozenset(
 )
 
 
+def canonical(domain: str) -> str:
+    """One name for a domain: ONNX's own has two, of which this takes the empty one."""
+    return "" if domain == "ai.onnx" else domain
+
+
+def is_standard(domain: str) -> bool:
+    """Is it ONNX's own domain?"""
+    return not canonical(domain)
+
+
 def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
     """The bodies of a control-flow node, but those that are attributes of the function that it is in."""
     for attribute in node.attribute:
@@ -35,13 +44,6 @@ def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
             yield attribute.g
         elif attribute.type == onnx.AttributeProto.GRAPHS:
             yield from attribute.graphs
-
-
-def _with_bodies(nodes: list[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
-    for node in nodes:
-        yield node
-        for graph in subgraphs(node):
-            yield from graph_nodes(graph)
 
 
 def graph_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
@@ -61,9 +63,73 @@ def all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
         yield from function_nodes(function)
 
 
+def _with_bodies(nodes: list[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    for node in nodes:
+        yield node
+        for graph in subgraphs(node):
+            yield from graph_nodes(graph)
+
+
+def all_graphs(model: onnx.ModelProto) -> list[onnx.GraphProto]:
+    """The model's graph, and the bodies in it and in its functions."""
+    return [model.graph, *(body for node in all_nodes(model) for body in subgraphs(node))]
+
+
+def all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor that is stored in a model: initializers, and attributes."""
+    for graph in all_graphs(model):
+        yield from graph.initializer
+        for sparse in graph.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
+    for node in all_nodes(model):
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.TENSOR:
+                yield attribute.t
+            yield from attribute.tensors
+
+
+def fed_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """The inputs that a caller has to feed: an initializer of an input's name is its default."""
+    defaults = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in defaults]
+
+
+def reads(container: Container) -> Iterator[str]:
+    """What a graph or function and the bodies in it read, outputs too: a name as often as it is read."""
+    for node in container.node:
+        yield from reads_of(node)
+    if isinstance(container, onnx.FunctionProto):
+        yield from container.output
+    else:
+        yield from (value.name for value in container.output)
+
+
+def reads_of(node: onnx.NodeProto) -> Iterator[str]:
+    """What a node and the nodes in its bodies read, and the outputs of these bodies."""
+    yield from node.input
+    for body in subgraphs(node):
+        yield from reads(body)
+
+
+def value_names(container: Container) -> set[str]:
+    """The names of all values of a graph or function, those in bodies too."""
+    if isinstance(container, onnx.FunctionProto):
+        names = {*container.input, *container.output}
+    else:
+        names = {value.name for value in (*container.input, *container.initializer, *container.output)}
+    for node in container.node:
+        names.update(node.input, node.output, *map(value_names, subgraphs(node)))
+    return names
+
+
 def is_rrelu(node: onnx.NodeProto) -> bool:
     """Is it a node of ours, and not its gradient?"""
     return bool(node.domain == schema.DOMAIN and node.op_type == schema.RRELU)
+
+
+def is_gradient(node: onnx.NodeProto) -> bool:
+    """Is it an RReluGrad node?"""
+    return bool(node.domain == schema.DOMAIN and node.op_type == schema.RRELU_GRAD)
 
 
 def our_nodes(model: onnx.ModelProto, op_type: str = schema.RRELU) -> list[onnx.NodeProto]:
@@ -97,10 +163,8 @@ class Names:
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        graphs = [model.graph, *(body for node in all_nodes(model) for body in subgraphs(node))]
-        self._taken = {v.name for g in graphs for v in (*g.input, *g.initializer, *g.output)}
-        self._taken |= {name for node in all_nodes(model) for name in (node.name, *node.input, *node.output)}
-        self._taken |= {name for f in model.functions for name in (*f.input, *f.output)}
+        self._taken = {node.name for node in all_nodes(model)}
+        self._taken.update(*map(value_names, (model.graph, *model.functions)))
         self._sorted = sorted(self._taken)
 
     def new(self, name: str) -> str:

@@ -16,7 +16,8 @@ from google.protobuf.message import DecodeError, EncodeError
 from onnx.defs import SchemaError
 
 from ort_rrelu.errors import InvalidValueError, ModelFileError
-from ort_rrelu.graph.nodes import all_nodes, graph_nodes, subgraphs
+from ort_rrelu.graph.inference_guard import check_inferable, negative_dimensions_open
+from ort_rrelu.graph.nodes import all_tensors, canonical, graph_nodes
 
 _LARGE = 1024  # bytes: a weight, of which onnx's tools need not know the value
 
@@ -52,7 +53,7 @@ def weight_files(model: onnx.ModelProto, folder: Path) -> dict[str, Path]:
         ModelFileError: there is no such file.
     """
     files: dict[str, Path] = {}
-    for tensor in filter(onnx.external_data_helper.uses_external_data, _tensors(model)):
+    for tensor in filter(onnx.external_data_helper.uses_external_data, all_tensors(model)):
         location = onnx.external_data_helper.ExternalDataInfo(tensor).location
         place = PurePath(location)
         if not location or place.is_absolute() or ".." in place.parts:
@@ -63,20 +64,6 @@ def weight_files(model: onnx.ModelProto, folder: Path) -> dict[str, Path]:
             raise ModelFileError(f"tensor {tensor.name!r}: there is no file {folder / place} with its data")
         files[location] = folder / place
     return files
-
-
-def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """All that can be in other files: initializers, and tensors that are attributes."""
-    nodes = list(all_nodes(model))
-    for graph in (model.graph, *(body for node in nodes for body in subgraphs(node))):
-        yield from graph.initializer
-        for sparse in graph.sparse_initializer:
-            yield from (sparse.values, sparse.indices)
-    for node in nodes:
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.TENSOR:
-                yield attribute.t
-            yield from attribute.tensors
 
 
 # onnx's own, protobuf's, and what its C++ raises: out_of_range is an IndexError in Python, length_error and
@@ -106,10 +93,11 @@ def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Raises InvalidValueError when onnx cannot read the model.
     """
+    check_inferable(model)
     weights, imported = take_weights(model), len(model.opset_import)
     try:
         model.opset_import.extend(_missing_imports(model))
-        with onnx_errors("the model cannot be read, for its types"):
+        with onnx_errors("the model cannot be read, for its types"), negative_dimensions_open(model):
             return onnx.shape_inference.infer_shapes(model)
     finally:
         del model.opset_import[imported:]
@@ -117,15 +105,11 @@ def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _missing_imports(model: onnx.ModelProto) -> list[onnx.OperatorSetIdProto]:
-    known = {_canonical(entry.domain) for entry in model.opset_import}
+    known = {canonical(entry.domain) for entry in model.opset_import}
     if not known:
         return []
-    missing = sorted({_canonical(node.domain) for node in graph_nodes(model.graph)} - known)
+    missing = sorted({canonical(node.domain) for node in graph_nodes(model.graph)} - known)
     return [onnx.helper.make_opsetid(domain, _newest_version(domain)) for domain in missing]
-
-
-def _canonical(domain: str) -> str:
-    return "" if domain == "ai.onnx" else domain
 
 
 def _newest_version(domain: str) -> int:
@@ -152,9 +136,10 @@ def converted(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
 
     Raises InvalidValueError when onnx cannot convert it.
     """
+    check_inferable(model)
     weights = take_weights(model)
     try:
-        with onnx_errors("onnx cannot convert it"):
+        with onnx_errors("onnx cannot convert it"), negative_dimensions_open(model):
             made = onnx.version_converter.convert_version(model, opset)
     finally:
         return_weights(model, weights)

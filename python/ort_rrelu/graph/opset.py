@@ -7,17 +7,16 @@ from onnx import helper
 
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidValueError
-from ort_rrelu.graph.nodes import all_nodes, graph_nodes, label
+from ort_rrelu.graph.nodes import all_nodes, graph_nodes, is_standard, label
 from ort_rrelu.graph.onnx_tools import converted
 
-_STANDARD = {"", "ai.onnx"}
 _FUNCTIONS_IR, _OVERLOADS_IR = 8, 10
 _FINE_IR = 8  # every supported runtime reads it
 
 
 def opset_of(model: onnx.ModelProto | onnx.FunctionProto) -> int | None:
     """The version of the standard operators, if the model or function has any."""
-    return next((entry.version for entry in model.opset_import if entry.domain in _STANDARD), None)
+    return next((entry.version for entry in model.opset_import if is_standard(entry.domain)), None)
 
 
 def complete_imports(model: onnx.ModelProto) -> None:
@@ -43,7 +42,7 @@ def raise_opset(model: onnx.ModelProto, oldest: int) -> None:
 
 def _refuse_guess(model: onnx.ModelProto) -> None:
     """ONNX Runtime takes its own newest opset, another one in each of its versions."""
-    node = next((node for node in graph_nodes(model.graph) if node.domain in _STANDARD), None)
+    node = next((node for node in graph_nodes(model.graph) if is_standard(node.domain)), None)
     if node is not None:
         raise InvalidValueError(
             f"{label(node)}: the model does not say in which opset its operators are: add an opset_import of "

@@ -22,7 +22,7 @@ from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.functions import mean_slope
 from ort_rrelu.graph.embedding import drop_functions, embed_functions
 from ort_rrelu.graph.form import check_form
-from ort_rrelu.graph.nodes import all_nodes
+from ort_rrelu.graph.nodes import all_nodes, canonical
 from ort_rrelu.graph.opset import complete_imports
 
 # Digests. One that is here stays, for models that were written with it; a change of a body adds some.
@@ -213,7 +213,7 @@ class _Reader:
 
     def _outputs(self, node: onnx.NodeProto, values: _Values) -> dict[str, _Value]:
         inputs = [_known(values, name) for name in node.input]
-        domain = "" if node.domain == "ai.onnx" else node.domain
+        domain = canonical(node.domain)
         defaults = _defaults(str(node.op_type)) if not domain else {}
         attributes = {str(a.name): self._attribute(a, values) for a in node.attribute}
         attributes = {name: value for name, value in attributes.items() if defaults.get(name) != value}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import onnx
 
 from ort_rrelu.graph.form import check_form
+from ort_rrelu.graph.nodes import fed_inputs
 from ort_rrelu.graph.recognition import with_our_names
 from ort_rrelu.serving.rows.values import Rows, Value
 from ort_rrelu.serving.rows.walk import followed
@@ -28,8 +29,7 @@ def obstacles(model: onnx.ModelProto) -> Iterator[str]:
     """
     check_form(model)
     model = with_our_names(model)
-    weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in weights]
+    inputs = fed_inputs(model)
     if not inputs:
         yield "the model has no input"
         return

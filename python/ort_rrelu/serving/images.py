@@ -10,6 +10,7 @@ from onnx import TensorProto, compose, helper
 
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.file import new_model, read_model
+from ort_rrelu.graph.nodes import fed_inputs, is_standard
 from ort_rrelu.graph.opset import opset_of, raise_opset
 from ort_rrelu.serving.model import import_extensions
 
@@ -77,8 +78,7 @@ def _merged(first: onnx.ModelProto, second: onnx.ModelProto, output: str, taken:
 
 def _pixels(model: onnx.ModelProto) -> tuple[str, tuple[int, int, int]]:
     """Name, and channels, height and width, of the input that is an image."""
-    weights = {tensor.name for tensor in model.graph.initializer}
-    value = next((value for value in model.graph.input if value.name not in weights), None)
+    value = next(iter(fed_inputs(model)), None)
     tensor = value.type.tensor_type if value else TensorProto()
     dims = [d.dim_value for d in tensor.shape.dim] if value else []
     fits = len(dims) == 4 and dims[0] in (0, 1) and dims[1] in (1, 3) and dims[2] > 0 and dims[3] > 0
@@ -175,6 +175,6 @@ def _like(model: onnx.ModelProto, part: onnx.ModelProto) -> onnx.ModelProto:
     """With the model's IR version and opset, which parts of one model share."""
     part.ir_version = model.ir_version
     for entry in part.opset_import:
-        if entry.domain in ("", "ai.onnx"):
+        if is_standard(entry.domain):
             entry.version = opset_of(model)
     return part

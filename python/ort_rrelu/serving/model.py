@@ -23,6 +23,7 @@ import ort_rrelu
 from ort_rrelu.arguments import Array
 from ort_rrelu.errors import InvalidValueError, MissingPackageError
 from ort_rrelu.graph.file import read_model
+from ort_rrelu.graph.nodes import fed_inputs
 from ort_rrelu.serving.batching import obstacles
 from ort_rrelu.serving.errors import RequestError, shown
 from ort_rrelu.serving.image_guard import (
@@ -84,12 +85,10 @@ def inputs_of(model: onnx.ModelProto, *, guarded: bool = True) -> tuple[TensorSp
 
     guarded: an input that the model decodes as an image is BYTES, which image_guard checks, else UINT8.
     """
-    weights = {tensor.name for tensor in model.graph.initializer}
     images = image_inputs(model) if guarded else set()
     return tuple(
         TensorSpec(value.name, "BYTES", (1,), image=True) if value.name in images else _spec("input", value)
-        for value in model.graph.input
-        if value.name not in weights
+        for value in fed_inputs(model)
     )
 
 

@@ -13,7 +13,8 @@ from onnx import inliner
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.check import check_model, may_train
-from ort_rrelu.graph.nodes import Names, graph_nodes, label, our_nodes, subgraphs
+from ort_rrelu.graph.inference_guard import negative_dimensions_open
+from ort_rrelu.graph.nodes import Names, graph_nodes, is_standard, label, our_nodes, subgraphs
 from ort_rrelu.graph.opset import lower_ir_version, opset_of
 from ort_rrelu.graph.value_types import check_types
 
@@ -40,7 +41,7 @@ def check_gradients(model: onnx.ModelProto, requires_grad: Iterable[str]) -> Non
 
 
 def _wrong(node: onnx.NodeProto, shapes: dict[str, onnx.TensorShapeProto]) -> str | None:
-    if node.domain not in {"", "ai.onnx"}:
+    if not is_standard(node.domain):
         return None
     if node.op_type == "BatchNormalization":
         return (
@@ -190,7 +191,10 @@ def _name_noise(model: onnx.ModelProto) -> None:
 def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
     """With types and shapes; onnx knows our ops from the schemas that ort_rrelu.schema registers."""
     try:
-        inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+        with negative_dimensions_open(model):
+            inferred = onnx.shape_inference.infer_shapes(
+                model, check_type=True, strict_mode=True, data_prop=True
+            )
         onnx.checker.check_model(inferred)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise InvalidValueError(f"the model is not valid: {error}") from error

@@ -19,7 +19,7 @@ from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.edit import Container
 from ort_rrelu.graph.fusing.forms import leak_of
 from ort_rrelu.graph.fusing.values import Left, described
-from ort_rrelu.graph.nodes import subgraphs
+from ort_rrelu.graph.nodes import is_standard, subgraphs
 from ort_rrelu.graph.onnx_tools import inferred
 
 
@@ -83,7 +83,6 @@ RULES = tuple(
 )
 
 
-_STANDARD = {"", "ai.onnx"}
 _LEAKY = "nothing in a LeakyRelu tells that it was an RReLU in eval mode"
 
 
@@ -194,9 +193,9 @@ class _Search(MatchingTracer):
         matches = [self._match(container, twin, proto, node) for proto, node in reversed(pairs)]
         self._matches += [match for match in reversed(matches) if match is not None]
         for proto, node in pairs:
-            if node.domain in _STANDARD and node.op_type in {"RandomUniform", "RandomUniformLike"}:
+            if is_standard(node.domain) and node.op_type in {"RandomUniform", "RandomUniformLike"}:
                 self._draws.append((node, proto))
-            elif node.domain in _STANDARD and node.op_type == "LeakyRelu":
+            elif is_standard(node.domain) and node.op_type == "LeakyRelu":
                 self._leaky.append(LeftNode(proto, _LEAKY))
 
     def _match(

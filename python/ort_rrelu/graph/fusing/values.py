@@ -16,6 +16,7 @@ import onnx_ir as ir
 
 from ort_rrelu import library, schema
 from ort_rrelu.errors import InvalidValueError
+from ort_rrelu.graph.nodes import is_standard
 
 
 class Left(Exception):  # noqa: N818  # not an error: the model is as valid as before
@@ -32,8 +33,6 @@ def described(node: ir.Node) -> str:
         return f'{node.op_type} node "{node.name}"'
     return f'{node.op_type} node with output "{node.outputs[0].name if node.outputs else ""}"'
 
-
-_STANDARD = {"", "ai.onnx"}
 
 # A wider type holds every number of a narrower one; of float16 and bfloat16 neither holds the other's.
 _WIDTH = {
@@ -56,7 +55,7 @@ _KEEP_SHAPE = (
 def is_op(value: ir.Value | None, *op_types: str) -> ir.Node | None:
     """The node that computes a value, if it is one of these standard operators."""
     node = None if value is None else value.producer()
-    return node if node is not None and node.domain in _STANDARD and node.op_type in op_types else None
+    return node if node is not None and is_standard(node.domain) and node.op_type in op_types else None
 
 
 def operand(node: ir.Node | None, place: int = 0) -> ir.Value | None:

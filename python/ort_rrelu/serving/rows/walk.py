@@ -13,7 +13,16 @@ from onnx import helper
 
 from ort_rrelu import schema
 from ort_rrelu.graph.check import may_train
-from ort_rrelu.graph.nodes import RANDOM_OPS, is_rrelu, label, subgraphs
+from ort_rrelu.graph.inference_guard import contradiction, open_negative_dimensions
+from ort_rrelu.graph.nodes import (
+    RANDOM_OPS,
+    canonical,
+    fed_inputs,
+    is_rrelu,
+    is_standard,
+    label,
+    subgraphs,
+)
 from ort_rrelu.serving.rows.bodies import loop, one_of, scan
 from ort_rrelu.serving.rows.numbers import computed, tensor_numbers
 from ort_rrelu.serving.rows.rules import (
@@ -42,30 +51,22 @@ def followed(model: onnx.ModelProto, batched: Iterable[str]) -> list[Value]:
 
     Nothing that the model says of its values' shapes is read, but for its inputs' other dimensions.
     """
-    weights = {tensor.name for tensor in model.graph.initializer}
     batched = set(batched)
-    functions = {(_domain(f.domain), f.name, f.overload): f for f in model.functions}
+    functions = {(canonical(f.domain), f.name, f.overload): f for f in model.functions}
     scope = _Scope(_opsets(model.opset_import), functions)
-    for value in model.graph.input:
-        if value.name not in weights:
-            scope.values[value.name] = _input(value, value.name in batched)
+    for value in fed_inputs(model):
+        scope.values[value.name] = _input(value, value.name in batched)
     return scope.graph(model.graph)
 
 
 def _opsets(imports: Iterable[onnx.OperatorSetIdProto]) -> dict[str, int]:
-    return {_domain(o.domain): o.version for o in imports}
-
-
-def _domain(domain: str) -> str:
-    return "" if domain == "ai.onnx" else domain
+    return {canonical(o.domain): o.version for o in imports}
 
 
 def _input(info: onnx.ValueInfoProto, batched: bool) -> Value:
     value = onnx.TypeProto()
     value.CopyFrom(info.type)
-    for dim in value.tensor_type.shape.dim if value.HasField("tensor_type") else ():
-        if dim.dim_value < 0:  # onnx ends the process on some nodes with such an input
-            dim.Clear()
+    open_negative_dimensions(value)
     if not batched or not value.tensor_type.shape.dim:
         return Value(value)
     value.tensor_type.shape.dim[0].dim_value = SAMPLE
@@ -117,12 +118,12 @@ class _Scope:
         inputs = [self._value(name) if name else None for name in node.input]
         if causes := _causes(inputs):
             return [Value(onnx.TypeProto(), causes=causes)] * len(node.output)
-        key = (_domain(node.domain), node.op_type, node.overload)
+        key = (canonical(node.domain), node.op_type, node.overload)
         if key in self.functions and not (node.domain == schema.DOMAIN and node.op_type in OUR_RULES):
             return self._call_function(node, self.functions[key], inputs)
         if node.domain == schema.DOMAIN:
             return self._call(node, inputs, 1)
-        if _domain(node.domain):
+        if not is_standard(node.domain):
             raise MixingError(_UNKNOWN)
         opset = self.opsets.get("", 0)
         if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
@@ -147,9 +148,11 @@ class _Scope:
             _judged(node, call)  # whose reason says more, where there is one
             raise _misfit(error) from error
         found = [types.get(name, onnx.TypeProto()) for name in node.output]
+        for kind in found:
+            open_negative_dimensions(kind)
         if node.op_type in LIKE_FIRST:
             found[0] = call.need(0).type
-        if not _domain(node.domain) and (numbers := _computed(call)) is not None:
+        if is_standard(node.domain) and (numbers := _computed(call)) is not None:
             return [Value(found[0], numbers=numbers)]
         kept = _judged(node, call)
         return [Value(kind) for kind in found] if kept is None else _checked(node, kept, found)
@@ -157,7 +160,7 @@ class _Scope:
     def _call_function(
         self, node: onnx.NodeProto, function: onnx.FunctionProto, inputs: Sequence[Value | None]
     ) -> list[Value]:
-        if not _domain(node.domain) or node.domain.startswith(_WITH_KERNELS) or self.depth == _DEEPEST:
+        if is_standard(node.domain) or node.domain.startswith(_WITH_KERNELS) or self.depth == _DEEPEST:
             raise MixingError("calls a function that is not looked into")
         given = zip(function.input, inputs, strict=False)
         defaults = {a.name: a for a in function.attribute_proto}
@@ -208,7 +211,7 @@ def _mixed(node: onnx.NodeProto, error: MixingError) -> Value:
 def _draws(node: onnx.NodeProto) -> str | None:
     if is_rrelu(node) and may_train(node):
         return "is in train mode: slopes depend on the place in the batch"
-    if not _domain(node.domain) and node.op_type in RANDOM_OPS:
+    if is_standard(node.domain) and node.op_type in RANDOM_OPS:
         return "draws random numbers, which depend on the place in the batch"
     return None
 
@@ -229,9 +232,9 @@ def _inferred(node: onnx.NodeProto, inputs: Sequence[Value | None], opset: int) 
         types[name] = value.type
         if (tensor := _sample(value)) is not None:
             data[name] = tensor
-    if _ends_onnx(node):
-        raise MixingError("does not fit its inputs or outputs")
-    domain = _domain(node.domain)
+    if (problem := contradiction(node)) is not None:  # onnx would end the process
+        raise MixingError(f"does not fit its inputs or outputs: {problem}")
+    domain = canonical(node.domain)
     imports = [helper.make_opsetid(domain, opset)]
     try:
         known = onnx.defs.get_schema(node.op_type, opset, domain)
@@ -240,14 +243,6 @@ def _inferred(node: onnx.NodeProto, inputs: Sequence[Value | None], opset: int) 
         raise MixingError(_UNKNOWN) from None
     except (onnx.checker.ValidationError, ValueError) as error:  # ValueError: of a type that there is not
         raise _misfit(error) from error
-
-
-def _ends_onnx(node: onnx.NodeProto) -> bool:
-    """Does shape inference end the process on such a node? onnx 1.23 reads beyond its lists."""
-    numbers: dict[str, int] = {a.name: a.i for a in node.attribute}
-    if node.op_type == "Split":
-        return numbers.get("num_outputs", len(node.output)) != len(node.output)
-    return node.op_type == "GatherND" and numbers.get("batch_dims", 0) < 0
 
 
 def _misfit(error: Exception) -> MixingError:
