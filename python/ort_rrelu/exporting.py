@@ -1,6 +1,10 @@
-"""What every exporter does last."""
+"""What exporters share: their last step, and loggers that say less meanwhile."""
 
 from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import onnx
 
@@ -37,3 +41,15 @@ def check_portable_opset(opset_version: int | None) -> None:
             f"opset_version={opset_version}: a portable model needs {functions.OLDEST_OPSET} or newer; "
             "portable=False exports one that runs only where the library is registered"
         )
+
+
+@contextmanager
+def log_level(logger: str, level: int) -> Iterator[None]:
+    """In the block the logger of this name says nothing below the level."""
+    named = logging.getLogger(logger)
+    before = named.level
+    named.setLevel(level)
+    try:
+        yield
+    finally:
+        named.setLevel(before)

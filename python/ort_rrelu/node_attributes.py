@@ -1,14 +1,11 @@
-"""What every exporter writes: the attributes of an RRelu node.
-
-The `seed` attribute of each train node that an exporter writes, and the seed of each place of a module.
-"""
+"""The attributes of the RRelu nodes that exporters write, and their seeds, of which no two are equal."""
 
 from __future__ import annotations
 
 import itertools
 import warnings
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
 import onnx
@@ -93,11 +90,26 @@ def seed_of_place(seed: int, place: int) -> int:
     return seed if place == 0 else derive_seed(seed, place)
 
 
+class FreeSeeds:
+    """Seeds that no train node has: graph optimizers merge identical nodes, which then share their slopes."""
+
+    def __init__(self, taken: Iterable[int] = ()) -> None:
+        self._taken = set(taken)
+
+    def __contains__(self, seed: int) -> bool:
+        return seed not in self._taken
+
+    def first(self, candidates: Iterable[int]) -> int:
+        """The first that is free, which then is taken."""
+        seed = next(seed for seed in candidates if seed in self)
+        self._taken.add(seed)
+        return seed
+
+
 class NodeSeeds:
     """Gives the train nodes of one export, in order, seeds that all differ.
 
-    They must differ even where nothing is seeded: graph optimizers merge identical nodes, and two RReLUs of
-    one input would then share their slopes.
+    They must differ even where nothing is seeded, see FreeSeeds.
 
     Args:
         base: 0 .. 2^63 - 1, node i gets derive_seed(base, i); None, node i gets -1 - i, fresh entropy.
@@ -111,7 +123,7 @@ class NodeSeeds:
         self._positions = itertools.count()
         self._modules: dict[int, list[Hashable]] = {}  # own seed -> the modules that have it
         self._places: Counter[tuple[int, Hashable]] = Counter()
-        self._taken: set[int] = set()
+        self._free = FreeSeeds()
         self._warned: set[tuple[int, bool]] = set()
 
     def take(self, own: int | None, module: Hashable = None) -> int:
@@ -131,12 +143,9 @@ class NodeSeeds:
             seed = -1 - position if self._base is None else derive_seed(self._base, position)
         else:
             seed = self._seed_of_module(own, module, position)
-        if seed in self._taken:
+        if seed not in self._free:
             self._warn_equal(seed, position)
-            while seed in self._taken:
-                seed = derive_seed(seed, position)
-        self._taken.add(seed)
-        return seed
+        return self._free.first(_derived(seed, position))
 
     def _seed_of_module(self, own: int, module: Hashable, position: int) -> int:
         modules = self._modules.setdefault(own, [])
@@ -172,3 +181,10 @@ class NodeSeeds:
         if (seed, equal) not in self._warned:
             self._warned.add((seed, equal))
             warnings.warn(message, stacklevel=4)
+
+
+def _derived(seed: int, position: int) -> Iterator[int]:
+    """The seed, one derived from it, one derived from that, and so on."""
+    while True:
+        yield seed
+        seed = derive_seed(seed, position)

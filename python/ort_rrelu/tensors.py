@@ -1,9 +1,10 @@
-"""Tensors between NumPy and ONNX Runtime, with the types that NumPy itself lacks (bfloat16, float8)."""
+"""Tensors between NumPy, ONNX and ONNX Runtime: their types, bfloat16 and float8 too, and their shapes."""
 
 from __future__ import annotations
 
 import ctypes
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ import onnx
 
 from ort_rrelu.arguments import Array
 from ort_rrelu.errors import InvalidTypeError
+
+# What a model says of a dimension: a size, a name, or None where it is open.
+Dimension = int | str | None
 
 _TENSOR = re.compile(r"tensor\((\w+)\)")
 
@@ -59,3 +63,20 @@ def as_array(value: Any) -> Array | None:
     shape = tuple(value.shape())
     data = ctypes.string_at(value.data_ptr(), dtype.itemsize * int(np.prod(shape)))
     return np.ndarray(shape, dtype, data)
+
+
+def declared_shape(tensor: onnx.TypeProto.Tensor) -> tuple[Dimension, ...]:
+    """The shape that a model says a tensor has."""
+    return tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in tensor.shape.dim)
+
+
+def shape_text(shape: Sequence[Dimension]) -> str:
+    """The shape as messages have it."""
+    return f"[{', '.join('?' if dim is None else str(dim) for dim in shape)}]"
+
+
+def fits(shape: Sequence[int], declared: Sequence[Dimension], sizes: Mapping[str, int] | None = None) -> bool:
+    """May a tensor that is declared so have this shape? sizes: those of named dimensions that are known."""
+    known = sizes or {}
+    wanted = [known.get(dim) if isinstance(dim, str) else dim for dim in declared]
+    return len(shape) == len(wanted) and all(w in (None, n) for w, n in zip(wanted, shape, strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 from onnx import helper
 
-from ort_rrelu.graph.edit import remove_unread, replace_node
+from ort_rrelu.graph.edit import prune, replace_node
 from tests.fusing import ops, parsed
 
 
@@ -33,7 +33,7 @@ def _model() -> onnx.ModelProto:
 
 def test_what_is_read_or_was_never_read_stays() -> None:
     model = _model()
-    remove_unread(model.graph, {"e"})
+    prune(model.graph, {"e"})
     assert ops(model) == ["Split", "Neg", "Add"]  # one output of Split is read
     assert [tensor.name for tensor in model.graph.initializer] == ["one", "three"]  # one is an input, too
     onnx.checker.check_model(model, full_check=True)
@@ -43,5 +43,5 @@ def test_nothing_goes_that_is_read() -> None:
     model = _model()
     model.graph.output.append(helper.make_tensor_value_info("e", 1, [2]))
     before = model.SerializeToString()
-    remove_unread(model.graph, {"e", "d", "b", "three", "x"})
+    prune(model.graph, {"e", "d", "b", "three", "x"})
     assert model.SerializeToString() == before

@@ -1,9 +1,4 @@
-"""The command-line app, and how errors leave it.
-
-The options that several verbs share.
-
-What a verb may write to.
-"""
+"""The command-line app: how errors leave it, the options that verbs share, what they may write to."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a model holds of ours: as facts for machines, and as tables.
-
-What a tool changed in a model: node by node, and the model as a whole.
-"""
+"""What a model holds of ours, and what a tool changed in it: as facts for machines, and as tables."""
 
 from __future__ import annotations
 
@@ -18,6 +15,7 @@ from ort_rrelu.graph.embedding import is_portable
 from ort_rrelu.graph.nodes import all_nodes, function_nodes, graph_nodes, label, subgraphs
 from ort_rrelu.graph.opset import opset_of
 from ort_rrelu.graph.value_types import check_types
+from ort_rrelu.tensors import declared_shape, shape_text
 
 # An exporter's seeds have 19 digits: with more columns than these, 80 characters leave no room for names.
 _COLUMNS: dict[str, tuple[str, ...]] = {
@@ -62,8 +60,7 @@ def _type(value: onnx.TypeProto) -> str:
     dtype: np.dtype[Any] = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
     if not tensor.HasField("shape"):
         return f"{dtype} of any shape"
-    dims = (d.dim_param or (str(d.dim_value) if d.HasField("dim_value") else "?") for d in tensor.shape.dim)
-    return f"{dtype} [{', '.join(dims)}]"
+    return f"{dtype} {shape_text(declared_shape(tensor))}"
 
 
 def node_facts(node: onnx.NodeProto) -> dict[str, Any]:

@@ -1,7 +1,4 @@
-"""The example inputs of a torch model: random ones of a shape, or arrays from files.
-
-The axes of an exported model's inputs that may have any size: --dynamic-batch and --dynamic-axis.
-"""
+"""What `export` feeds a torch model: example inputs, and which of their axes may have any size."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import onnx
 
 from ort_rrelu.arguments import Array, as_step
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
-from ort_rrelu.tensors import element_dtype, is_extension
+from ort_rrelu.tensors import Dimension, declared_shape, element_dtype, fits, is_extension, shape_text
 
 STEP = "step"  # the graph input of this name numbers the draws
 _RANDOM_SEED = 0
@@ -29,7 +29,7 @@ class Input:
 
     name: str
     dtype: np.dtype[Any]
-    shape: tuple[int | str | None, ...]
+    shape: tuple[Dimension, ...]
 
     @staticmethod
     def of(argument: Any) -> Input:
@@ -44,13 +44,10 @@ class Input:
         kind = (
             f"tensor({code})" if value.type.HasField("tensor_type") else str(value.type.WhichOneof("value"))
         )
-        dims = tuple(
-            d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in tensor.shape.dim
-        )
-        return Input._checked(value.name, kind, dims)
+        return Input._checked(value.name, kind, declared_shape(tensor))
 
     @staticmethod
-    def _checked(name: str, kind: str, shape: tuple[int | str | None, ...]) -> Input:
+    def _checked(name: str, kind: str, shape: tuple[Dimension, ...]) -> Input:
         dtype = element_dtype(kind)
         if dtype is None or dtype.kind == "O":  # objects are strings, which make no OrtValue
             raise InvalidTypeError(f'input "{name}" is {kind}: the command line cannot feed that type')
@@ -59,17 +56,13 @@ class Input:
     @property
     def wanted_shape(self) -> str:
         """The shape as messages show it."""
-        return _shape(["?" if d is None else d for d in self.shape])
+        return shape_text(self.shape)
 
 
 @dataclass(frozen=True)
 class _Given:
     origin: str
     array: Array
-
-
-def _shape(dims: Sequence[int | str]) -> str:
-    return f"[{', '.join(map(str, dims))}]"
 
 
 def feeds(
@@ -224,23 +217,16 @@ def _checked(wanted: Input, given: _Given, sizes: dict[str, int]) -> Array:
     """The array as the model wants it; the sizes that it gives named dimensions are added to `sizes`."""
     array = _converted(wanted, given)
     # ONNX Runtime reports [] for a scalar and for any rank alike: nothing can be checked there.
-    if wanted.shape and not _fits(wanted.shape, array.shape, sizes):
+    if wanted.shape and not fits(array.shape, wanted.shape, sizes):
         fixed = {d: sizes[d] for d in wanted.shape if isinstance(d, str) and d in sizes}
         where = f" with {', '.join(f'{d}={n}' for d, n in fixed.items())}" if fixed else ""
         raise InvalidValueError(
-            f'input "{wanted.name}": {given.origin} has shape {_shape(array.shape)}, '
+            f'input "{wanted.name}": {given.origin} has shape {shape_text(array.shape)}, '
             f"the model wants {wanted.wanted_shape}{where}"
         )
     named = zip(wanted.shape, array.shape, strict=False)
     sizes.update({dim: size for dim, size in named if isinstance(dim, str)})
     return array
-
-
-def _fits(wanted: Sequence[int | str | None], shape: Sequence[int], sizes: dict[str, int]) -> bool:
-    if len(wanted) != len(shape):
-        return False
-    expected = [sizes.get(d) if isinstance(d, str) else d for d in wanted]
-    return all(e in (None, size) for e, size in zip(expected, shape, strict=True))
 
 
 def _converted(wanted: Input, given: _Given) -> Array:
@@ -273,7 +259,7 @@ def _resolved(wanted: Input, sizes: dict[str, int]) -> tuple[int, ...]:
         or math.prod(filter(None, shape)) > _MOST_ELEMENTS
     ):
         raise InvalidValueError(
-            f'input "{wanted.name}": no array of shape {_shape(shape)} is made up: give it with --input '
+            f'input "{wanted.name}": no array of shape {shape_text(shape)} is made up: give it with --input '
             f"(allowed are {_MOST_DIMENSIONS} dimensions of 0 or more, and {_MOST_ELEMENTS} elements)"
         )
     return shape

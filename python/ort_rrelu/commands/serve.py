@@ -1,7 +1,4 @@
-"""`ort-rrelu serve`: a model behind MLServer.
-
-`ort-rrelu triton`: a model repository for Triton.
-"""
+"""`ort-rrelu serve` and `ort-rrelu triton`: a model behind MLServer, and a model repository for Triton."""
 
 from __future__ import annotations
 

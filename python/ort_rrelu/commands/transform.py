@@ -1,13 +1,4 @@
-"""What the verbs that change a model do alike: read and check it, change it, report, write.
-
-`ort-rrelu lower`: a model without RRelu, in standard operators.
-
-`ort-rrelu fuse`: what other exporters leave of RReLU becomes RRelu.
-
-`ort-rrelu set-training`: mode, seeds and step of the RRelu nodes of a model.
-
-`ort-rrelu portable`: a model that also runs where the library is not.
-"""
+"""`ort-rrelu lower`, `fuse`, `set-training` and `portable`: the verbs that write a changed model."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Which of a model's functions call which.
-
-Functions become nodes: a model's own that contain nodes of ours, and ours for one node.
-"""
+"""Which of a model's functions call which, and functions turned into the nodes that are in them."""
 
 from __future__ import annotations
 
@@ -98,11 +95,6 @@ def _written(key: Key) -> str:
     return ":".join(map(str, filter(None, key)))
 
 
-def _inline_functions(model: onnx.ModelProto, functions: list[tuple[str, str]]) -> None:
-    """Inline, in place, the functions with these domains and names; weights are left where they are."""
-    model.CopyFrom(inlined(model, functions))
-
-
 def inline_our_nodes(model: onnx.ModelProto) -> None:
     """Inline, in place, the model's functions with nodes of ours, and those that call them.
 
@@ -115,7 +107,7 @@ def inline_our_nodes(model: onnx.ModelProto) -> None:
     if not ours:
         return
     try:
-        _inline_functions(model, sorted({(domain, name) for domain, name, _overload in ours}))
+        model.CopyFrom(inlined(model, sorted({(domain, name) for domain, name, _overload in ours})))
     except InvalidValueError as error:
         versions = {function.name: opset_of(function) for function in model.functions}
         names = ", ".join(sorted(name for _domain, name, _overload in ours))

@@ -1,7 +1,4 @@
-"""check_form: what must hold of a model before tools look into it.
-
-check_signature: the inputs, outputs and attributes of a node against the schema of its operator.
-"""
+"""What must hold of a model before tools look into it, and of each node by its operator's schema."""
 
 from __future__ import annotations
 
@@ -22,7 +19,15 @@ from ort_rrelu.graph.opset import opset_of
 
 # One in the other: protobuf reads 100 messages in one another, and each body takes three.
 MOST_BODIES = 31
+
+
 _MOST_NODES = 10_000_000  # of the graph, when each call of a function is written out
+
+
+_TYPE_NAME = onnx.AttributeProto.AttributeType.Name
+
+
+_NEWEST = 2**31 - 1  # as onnx.defs takes a version
 
 
 def check_form(model: onnx.ModelProto) -> None:
@@ -185,10 +190,6 @@ def _refuse_cycle(container: Container, before: list[set[int]]) -> None:
     if done < len(before):
         node = next(container.node[place] for place, count in enumerate(waiting) if count)
         raise InvalidValueError(f"{label(node)}: it waits for its own output: a graph has no cycles")
-
-
-_TYPE_NAME = onnx.AttributeProto.AttributeType.Name
-_NEWEST = 2**31 - 1  # as onnx.defs takes a version
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,21 @@ import onnx
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, MissingPackageError
 from ort_rrelu.graph.check import attributes, check_model
-from ort_rrelu.graph.edit import Container, remove_unread, replace_node
+from ort_rrelu.graph.edit import prune, replace_node
 from ort_rrelu.graph.embedding import is_portable
 from ort_rrelu.graph.file import new_model
-from ort_rrelu.graph.nodes import all_nodes, function_nodes, is_standard, our_nodes, set_attribute, subgraphs
+from ort_rrelu.graph.nodes import (
+    Container,
+    all_nodes,
+    function_nodes,
+    is_standard,
+    our_nodes,
+    set_attribute,
+    subgraphs,
+)
 from ort_rrelu.graph.portable import portable as made_portable
 from ort_rrelu.graph.value_types import declare_call_types
+from ort_rrelu.node_attributes import FreeSeeds
 from ort_rrelu.reference import derive_seed
 
 if TYPE_CHECKING:
@@ -119,18 +128,15 @@ def fuse(
 
 
 class _Seeds:
-    """Seeds of the new nodes: no two train nodes have one, for graph optimizers merge identical nodes."""
+    """Of the new nodes."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        self._taken = {int(attributes(node)["seed"]) for node in our_nodes(model)}
+        self._free = FreeSeeds(int(attributes(node)["seed"]) for node in our_nodes(model))
         self._candidates: dict[int | None, Iterator[int]] = {None: itertools.count(-1, -1)}
 
     def take(self, own: int | None) -> int:
         """The draw's own one or, where that is taken, one derived from it; None for a negative one."""
-        candidates = self._candidates.setdefault(own, _seed_and_derived(own or 0))
-        seed = next(each for each in candidates if each not in self._taken)
-        self._taken.add(seed)
-        return seed
+        return self._free.first(self._candidates.setdefault(own, _seed_and_derived(own or 0)))
 
 
 def _seed_and_derived(own: int) -> Iterator[int]:
@@ -171,7 +177,7 @@ def _edit(matches: list[Match]) -> None:
         _, names = dropped.setdefault(id(match.container), (match.container, set()))
         names |= replace_node(match.node, match.replacement)
     for container, names in dropped.values():
-        remove_unread(container, names)
+        prune(container, names)
 
 
 def _finished(model: onnx.ModelProto, portable: bool) -> onnx.ModelProto:

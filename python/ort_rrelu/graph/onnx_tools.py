@@ -1,7 +1,4 @@
-"""onnx's tools in C++ on models without their weights, and their errors as ours.
-
-Weights: the bytes of large initializers set aside, and the files that hold those of others.
-"""
+"""onnx's tools in C++, without a model's large weights and with errors of ours; files that hold weights."""
 
 from __future__ import annotations
 
@@ -18,71 +15,6 @@ from onnx.defs import SchemaError
 from ort_rrelu.errors import InvalidValueError, ModelFileError
 from ort_rrelu.graph.inference_guard import check_inferable, negative_dimensions_open
 from ort_rrelu.graph.nodes import all_tensors, canonical, graph_nodes
-
-_LARGE = 1024  # bytes: a weight, of which onnx's tools need not know the value
-
-
-def take_weights(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
-    """Take the bytes of large initializers out, in place, as if they were in another file.
-
-    onnx's tools in C++ copy a model through its bytes, of which there may be no more than 2 GiB.
-    """
-    weights: dict[str, onnx.TensorProto] = {}
-    for tensor in model.graph.initializer:
-        if len(tensor.raw_data) > _LARGE:
-            weights[tensor.name] = onnx.TensorProto()
-            weights[tensor.name].CopyFrom(tensor)
-            tensor.ClearField("raw_data")
-            tensor.data_location = onnx.TensorProto.EXTERNAL
-            tensor.external_data.add(key="location", value="taken")
-    return weights
-
-
-def return_weights(model: onnx.ModelProto, weights: dict[str, onnx.TensorProto]) -> None:
-    """Put them back, in place."""
-    for tensor in model.graph.initializer:
-        if tensor.name in weights:
-            tensor.CopyFrom(weights[tensor.name])
-
-
-def weight_files(model: onnx.ModelProto, folder: Path) -> dict[str, Path]:
-    """The files with weights of a model in `folder`: location, as the model has it -> path.
-
-    Raises:
-        InvalidValueError: a location is absolute or leads out of the folder.
-        ModelFileError: there is no such file.
-    """
-    files: dict[str, Path] = {}
-    for tensor in filter(onnx.external_data_helper.uses_external_data, all_tensors(model)):
-        location = onnx.external_data_helper.ExternalDataInfo(tensor).location
-        place = PurePath(location)
-        if not location or place.is_absolute() or ".." in place.parts:
-            raise InvalidValueError(
-                f"tensor {tensor.name!r}: its data is at {location!r}: it must be in the folder of the model"
-            )
-        if not (folder / place).is_file():
-            raise ModelFileError(f"tensor {tensor.name!r}: there is no file {folder / place} with its data")
-        files[location] = folder / place
-    return files
-
-
-# onnx's own, protobuf's, and what its C++ raises: out_of_range is an IndexError in Python, length_error and
-# invalid_argument a ValueError, each other std::exception a RuntimeError.
-_RAISED = (
-    *(onnx.shape_inference.InferenceError, onnx.checker.ValidationError, onnx.version_converter.ConvertError),
-    *(SchemaError, DecodeError, EncodeError, RuntimeError, ValueError, IndexError, OverflowError, TypeError),
-)
-
-
-@contextmanager
-def onnx_errors(what: str) -> Iterator[None]:
-    """What onnx raises in the block becomes an InvalidValueError, `what` before its message."""
-    try:
-        yield
-    except InvalidValueError:
-        raise
-    except _RAISED as error:
-        raise InvalidValueError(f"{what}: {error}") from error
 
 
 def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -145,3 +77,69 @@ def converted(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
         return_weights(model, weights)
     return_weights(made, weights)
     return made
+
+
+# onnx's own, protobuf's, and what its C++ raises: out_of_range is an IndexError in Python, length_error and
+# invalid_argument a ValueError, each other std::exception a RuntimeError.
+_RAISED = (
+    *(onnx.shape_inference.InferenceError, onnx.checker.ValidationError, onnx.version_converter.ConvertError),
+    *(SchemaError, DecodeError, EncodeError, RuntimeError, ValueError, IndexError, OverflowError, TypeError),
+)
+
+
+@contextmanager
+def onnx_errors(what: str) -> Iterator[None]:
+    """What onnx raises in the block becomes an InvalidValueError, `what` before its message."""
+    try:
+        yield
+    except InvalidValueError:
+        raise
+    except _RAISED as error:
+        raise InvalidValueError(f"{what}: {error}") from error
+
+
+_LARGE = 1024  # bytes: a weight, of which onnx's tools need not know the value
+
+
+def take_weights(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
+    """Take the bytes of large initializers out, in place, as if they were in another file.
+
+    onnx's tools in C++ copy a model through its bytes, of which there may be no more than 2 GiB.
+    """
+    weights: dict[str, onnx.TensorProto] = {}
+    for tensor in model.graph.initializer:
+        if len(tensor.raw_data) > _LARGE:
+            weights[tensor.name] = onnx.TensorProto()
+            weights[tensor.name].CopyFrom(tensor)
+            tensor.ClearField("raw_data")
+            tensor.data_location = onnx.TensorProto.EXTERNAL
+            tensor.external_data.add(key="location", value="taken")
+    return weights
+
+
+def return_weights(model: onnx.ModelProto, weights: dict[str, onnx.TensorProto]) -> None:
+    """Put them back, in place."""
+    for tensor in model.graph.initializer:
+        if tensor.name in weights:
+            tensor.CopyFrom(weights[tensor.name])
+
+
+def weight_files(model: onnx.ModelProto, folder: Path) -> dict[str, Path]:
+    """The files with weights of a model in `folder`: location, as the model has it -> path.
+
+    Raises:
+        InvalidValueError: a location is absolute or leads out of the folder.
+        ModelFileError: there is no such file.
+    """
+    files: dict[str, Path] = {}
+    for tensor in filter(onnx.external_data_helper.uses_external_data, all_tensors(model)):
+        location = onnx.external_data_helper.ExternalDataInfo(tensor).location
+        place = PurePath(location)
+        if not location or place.is_absolute() or ".." in place.parts:
+            raise InvalidValueError(
+                f"tensor {tensor.name!r}: its data is at {location!r}: it must be in the folder of the model"
+            )
+        if not (folder / place).is_file():
+            raise ModelFileError(f"tensor {tensor.name!r}: there is no file {folder / place} with its data")
+        files[location] = folder / place
+    return files

@@ -1,4 +1,4 @@
-"""noise_to_reserve, reserve_to_noise: what RRelu saves for its gradient: noise, or a bit for each element."""
+"""What RRelu saves for its gradient, turned into the other form: noise, or a bit for each element."""
 
 from __future__ import annotations
 
@@ -6,10 +6,17 @@ from collections.abc import Iterable
 
 import onnx
 
-from ort_rrelu import schema
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.check import attributes
-from ort_rrelu.graph.nodes import Names, function_nodes, graph_nodes, label, subgraphs
+from ort_rrelu.graph.nodes import (
+    Names,
+    function_nodes,
+    graph_nodes,
+    is_gradient,
+    is_rrelu,
+    label,
+    subgraphs,
+)
 
 _NOISE, _RESERVE = 1, 2  # outputs of RRelu
 _SAVED = 1  # input of RReluGrad
@@ -30,7 +37,7 @@ def noise_to_reserve(model: onnx.ModelProto) -> int:
     for node in model.graph.node:
         for place, name in enumerate(node.input):
             readers.setdefault(name, []).append(node)
-            if not (_is_gradient(node) and place == _SAVED):
+            if not (is_gradient(node) and place == _SAVED):
                 kept.add(name)
         kept |= {name for body in subgraphs(node) for inner in graph_nodes(body) for name in inner.input}
     changed = 0
@@ -44,13 +51,8 @@ def noise_to_reserve(model: onnx.ModelProto) -> int:
     return changed
 
 
-def _is_gradient(node: onnx.NodeProto) -> bool:
-    return bool(node.domain == schema.DOMAIN and node.op_type == schema.RRELU_GRAD)
-
-
 def _is_train_node(node: onnx.NodeProto) -> bool:
-    ours = node.domain == schema.DOMAIN and node.op_type == schema.RRELU
-    return ours and bool(attributes(node)["training"])
+    return is_rrelu(node) and bool(attributes(node)["training"])
 
 
 def _noise_of(node: onnx.NodeProto) -> str:
@@ -84,7 +86,7 @@ def _rewrite(nodes: list[onnx.NodeProto], outputs: Iterable[str], names: Names) 
     for node in nodes:
         for place, name in enumerate(node.input):
             if name in writers:
-                if not (_is_gradient(node) and place == _SAVED):
+                if not (is_gradient(node) and place == _SAVED):
                     raise _unwritable(writers[name], f"{node.op_type} node {node.name!r} reads it")
                 node.input[place] = _written_noise(writers[name], names)
     for writer in writers.values():
@@ -92,8 +94,7 @@ def _rewrite(nodes: list[onnx.NodeProto], outputs: Iterable[str], names: Names) 
 
 
 def _has_reserve(node: onnx.NodeProto) -> bool:
-    ours = node.domain == schema.DOMAIN and node.op_type == schema.RRELU
-    return ours and len(node.output) > _RESERVE and bool(node.output[_RESERVE])
+    return is_rrelu(node) and len(node.output) > _RESERVE and bool(node.output[_RESERVE])
 
 
 def _written_noise(writer: onnx.NodeProto, names: Names) -> str:
@@ -118,7 +119,7 @@ def _refuse_foreign(model: onnx.ModelProto) -> None:
         if value.type.tensor_type.elem_type == onnx.TensorProto.UINT8
     } | {tensor.name for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.UINT8}
     for node in graph_nodes(graph):
-        if _is_gradient(node) and node.input[_SAVED] in written:
+        if is_gradient(node) and node.input[_SAVED] in written:
             raise InvalidValueError(
                 f'{label(node)}: it reads the reserve "{node.input[_SAVED]}", which no RRelu node of the '
                 "model writes, and standard operators cannot read it: give it noise"

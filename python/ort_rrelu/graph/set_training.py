@@ -1,7 +1,4 @@
-"""set_training: RRelu nodes switched between train and eval mode.
-
-seed: every train-mode RRelu node gets a seed of its own, derived from one.
-"""
+"""set_training and seed: RRelu nodes switched between train and eval mode, and given seeds."""
 
 from __future__ import annotations
 

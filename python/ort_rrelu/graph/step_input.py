@@ -21,6 +21,7 @@ from ort_rrelu.graph.nodes import (
     our_nodes,
     step_of,
     subgraphs,
+    value_names,
 )
 from ort_rrelu.graph.portable import portable
 
@@ -67,7 +68,7 @@ def wire_step(model: onnx.ModelProto, name: str = _STEP) -> None:
     _refuse_functions(model)
     _refuse_bodies(model.graph, name, in_loop=False)
     if name not in step_inputs(model) and not _is_idle_step(model, name):
-        if name in _names(model):
+        if name in value_names(model.graph):
             raise InvalidValueError(
                 f"the model has a value named {name!r} already: rename it, or wire it yourself"
             )
@@ -87,11 +88,9 @@ def step_inputs(model: onnx.ModelProto) -> list[str]:
 def _is_idle_step(model: onnx.ModelProto, name: str) -> bool:
     """Is it an int64 scalar input that nothing reads?"""
     idle = helper.make_tensor_value_info(name, TensorProto.INT64, []).type.SerializeToString()
-    inputs = [value for value in model.graph.input if value.name == name]
-    rest = onnx.ModelProto()
-    rest.graph.node.extend(model.graph.node)
-    taken = {value.name for value in (*model.graph.initializer, *model.graph.output)}
-    return any(v.type.SerializeToString() == idle for v in inputs) and name not in taken | _names(rest)
+    found = any(v.name == name and v.type.SerializeToString() == idle for v in model.graph.input)
+    taken = value_names(onnx.GraphProto(node=model.graph.node, output=model.graph.output))
+    return found and name not in taken | {tensor.name for tensor in model.graph.initializer}
 
 
 def adds_iteration(node: onnx.NodeProto, steps: Set[str]) -> bool:
@@ -132,13 +131,6 @@ def _refuse_bodies(graph: onnx.GraphProto, step: str, *, in_loop: bool) -> None:
                 f"steps of inner and outer iterations would collide; wire {step!r} yourself"
             )
         _refuse_bodies(body, step, in_loop=in_loop or is_loop)
-
-
-def _names(model: onnx.ModelProto) -> set[str]:
-    """The names of all values: one in a body would hide an outer one from it."""
-    graphs = [model.graph, *(body for node in graph_nodes(model.graph) for body in subgraphs(node))]
-    names = {value.name for graph in graphs for value in (*graph.input, *graph.initializer)}
-    return names | {name for graph in graphs for node in graph.node for name in (*node.input, *node.output)}
 
 
 def _wire(graph: onnx.GraphProto, step: str, names: Names) -> None:

@@ -1,6 +1,6 @@
-"""Inputs and nodes that were there for the step of RRelu nodes alone, removed where these nodes are gone.
+"""Steps that are not needed any more, removed with the inputs and nodes that only they had.
 
-Steps that nodes have only to fit a function (see conform.py), taken away again.
+They are those of nodes that are gone, and those that nodes had only to fit a function (see embedding.py).
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import onnx
 
-from ort_rrelu.graph.edit import remove_at, remove_unread
-from ort_rrelu.graph.nodes import all_nodes, graph_nodes, our_nodes, step_of, subgraphs
+from ort_rrelu.graph.edit import prune
+from ort_rrelu.graph.nodes import all_nodes, graph_nodes, our_nodes, reads, step_of, subgraphs
 from ort_rrelu.graph.step_input import adds_iteration, step_inputs
 
 _LOOPS = {"Loop", "Scan"}
@@ -37,23 +37,9 @@ def remove_spare_steps(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> b
     removed = {step_of(node) for node in spare} & constants
     for node in spare:
         del node.input[1:]
-    _remove_unread_constants(model, removed)
+    for container in (model.graph, *model.functions):
+        prune(container, removed)
     return bool(spare)
-
-
-def _remove_unread_constants(model: onnx.ModelProto, names: set[str]) -> None:
-    """Remove, in place, those initializers and Constant nodes of these names that nothing reads."""
-    nodes = list(all_nodes(model))
-    graphs = [model.graph, *(body for node in nodes for body in subgraphs(node))]
-    read = {name for node in nodes for name in node.input}
-    read |= {value.name for graph in graphs for value in graph.output}
-    read |= {name for function in model.functions for name in function.output}
-    unread = names - read
-    initializers = model.graph.initializer
-    remove_at(initializers, [i for i, tensor in enumerate(initializers) if tensor.name in unread])
-    for part in (model.graph, *model.functions):
-        constants = [i for i, n in enumerate(part.node) if n.op_type == "Constant" and n.output[0] in unread]
-        remove_at(part.node, constants)
 
 
 @dataclass(frozen=True)
@@ -90,8 +76,8 @@ def remove_unread_steps(model: onnx.ModelProto, was: StepValues) -> None:
 
     An input goes if it is int64, as a step is; one that was never read as a step stays.
     """
-    _prune(model.graph, was)
-    idle = was.inputs - _read(model.graph)
+    _remove_steps(model.graph, was)
+    idle = was.inputs - set(reads(model.graph))
     graph = model.graph
     gone = {v.name for v in graph.input if v.name in idle and _is_int64(v)}
     for values in (graph.input, graph.initializer):  # an initializer may be an input's default
@@ -104,12 +90,12 @@ def _is_int64(value: onnx.ValueInfoProto) -> bool:
     return bool(value.type.tensor_type.elem_type == onnx.TensorProto.INT64)
 
 
-def _prune(graph: onnx.GraphProto, was: StepValues) -> None:
+def _remove_steps(graph: onnx.GraphProto, was: StepValues) -> None:
     """The bodies first: they read values of the graph around them."""
     for node in graph.node:
         for body in subgraphs(node):
-            _prune(body, was)
-    remove_unread(graph, set(was.steps))
+            _remove_steps(body, was)
+    prune(graph, set(was.steps))
     if was.counters:
         for node in [node for node in graph.node if node.op_type == "Scan"]:
             _remove_counters(graph, node, was.counters)
@@ -123,29 +109,21 @@ def _remove_counters(graph: onnx.GraphProto, scan: onnx.NodeProto, counters: fro
         first, following = scan.input[place], body.output[place].name
         for values in (scan.input, scan.output, body.input, body.output):
             del values[place]
-        remove_unread(body, {following})
-        remove_unread(graph, {first})
+        prune(body, {following})
+        prune(graph, {first})
 
 
 def _only_counts(graph: onnx.GraphProto, scan: onnx.NodeProto, body: onnx.GraphProto, place: int) -> bool:
     """Is a state variable read by nothing but the Add that computes its next value?"""
     now, following = body.input[place].name, body.output[place].name
     outputs = [value.name for value in body.output]
-    reads = [name for node in graph_nodes(body) for name in node.input]
+    read = [name for node in graph_nodes(body) for name in node.input]
     return (
         [(node.op_type, list(node.output)) for node in body.node if now in node.input]
         == [("Add", [following])]
-        and reads.count(now) == 1
+        and read.count(now) == 1
         and now not in outputs
-        and following not in reads
+        and following not in read
         and outputs.count(following) == 1
-        and scan.output[place] not in _read(graph)
+        and scan.output[place] not in set(reads(graph))
     )
-
-
-def _read(graph: onnx.GraphProto) -> set[str]:
-    """What its nodes read, those of bodies too, and what is an output of one of these graphs."""
-    nodes = list(graph_nodes(graph))
-    graphs = [graph, *(body for node in nodes for body in subgraphs(node))]
-    outputs = {value.name for each in graphs for value in each.output}
-    return outputs | {name for node in nodes for name in node.input}

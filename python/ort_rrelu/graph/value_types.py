@@ -1,9 +1,4 @@
-"""The types of a model's values, as far as shape inference knows them.
-
-declare_call_types: what functions with nodes of ours give has a type that is written down.
-
-The check of what our nodes read and write, in models in which no kernel will look at them.
-"""
+"""The types of a model's values as shape inference knows them: asked for, checked, and written down."""
 
 from __future__ import annotations
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import onnx
 import onnx_ir
@@ -17,7 +15,8 @@ from onnx_ir.passes import common
 
 from ort_rrelu import schema
 from ort_rrelu.errors import ConversionError
-from ort_rrelu.graph.nodes import graph_nodes, subgraphs
+from ort_rrelu.exporting import log_level
+from ort_rrelu.graph.nodes import Names, graph_nodes, subgraphs
 from ort_rrelu.node_attributes import NodeAttributes
 from ort_rrelu.paddle.document import Mark
 
@@ -35,12 +34,12 @@ def restore(model: onnx.ModelProto, marks: dict[float, Mark], attributes: NodeAt
             f"{len(marks)} rrelu in the Paddle program gave {len(found)} nodes: Paddle2ONNX dropped or "
             f"copied those in {sorted({mark.tags.scope for mark in wrong})}"
         )
-    names = _Names(model)
+    names = Names(model)
     for node, alpha in found:
         mark = marks[alpha]
         values = attributes(mark.lower, mark.upper, bool(mark.tags.training), mark.tags.seed)
         node.op_type, node.domain = schema.RRELU, schema.DOMAIN
-        node.name = names.take(mark.tags.scope)
+        node.name = names.new(_node_name(mark.tags.scope))
         del node.attribute[:]
         node.attribute.extend(helper.make_attribute(name, value) for name, value in values.items())
     if found:
@@ -53,20 +52,9 @@ def _alpha(node: onnx.NodeProto) -> float:
     return next((attribute.f for attribute in node.attribute if attribute.name == "alpha"), 1.0)
 
 
-class _Names:
-    """Node names that are free in a model."""
-
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self._taken = {node.name for node in graph_nodes(model.graph)}
-
-    def take(self, scope: str) -> str:
-        """`scope` + "/RReLU", or with a number at its end; an RReLU layer ends its scope so already."""
-        base = scope if scope.endswith("RReLU") else f"{scope}/rrelu".lstrip("/")
-        name, number = base, 1
-        while name in self._taken:
-            name, number = f"{base}_{number}", number + 1
-        self._taken.add(name)
-        return name
+def _node_name(scope: str) -> str:
+    """`scope` + "/rrelu"; an RReLU layer ends its scope so already."""
+    return scope if scope.endswith("RReLU") else f"{scope}/rrelu".lstrip("/")
 
 
 _BATCH = "batch"
@@ -84,25 +72,14 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
         common.IdentityEliminationPass(),
         common.RemoveUnusedNodesPass(),
     )
-    with _quiet():
+    # The passes log at INFO, which is shown: importing Paddle configures the root logger so.
+    asked = logging.getLogger(onnx_ir.__name__).level
+    with log_level(onnx_ir.__name__, asked or logging.WARNING):
         tidied = passes(onnx_ir.from_proto(model)).model
     _name_outputs(tidied)
     proto = onnx_ir.to_proto(tidied)
     _name_dimensions(proto)
     return proto
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """onnx_ir's passes log at INFO, which is shown: importing Paddle configures the root logger so."""
-    logger = logging.getLogger(onnx_ir.__name__)
-    before = logger.level
-    if before == logging.NOTSET:  # nobody asked for more
-        logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def _name_outputs(model: onnx_ir.Model) -> None:

@@ -1,7 +1,4 @@
-"""How requests come in: bodies read with bounds on size and time, work taken off the event loop.
-
-A bounded amount of work at the same time; what comes later waits in order, and not without end.
-"""
+"""How requests come in: bodies with bounds on size and time, and a bounded amount of work at a time."""
 
 from __future__ import annotations
 
@@ -17,65 +14,24 @@ from ort_rrelu.serving.http_protocol import HEADER_LENGTH, InferRequest, decode,
 from ort_rrelu.serving.model import ServedModel
 from ort_rrelu.serving.requests import Answer, Tensor
 
-
-class Turns:
-    """Work of one event loop, weighed: at most `total` at a time, at most `waiting` pieces that wait."""
-
-    def __init__(self, total: int, waiting: int) -> None:
-        self._total = total
-        self._waiting = waiting
-        self._used = 0
-        self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
-
-    @asynccontextmanager
-    async def take(self, amount: int) -> AsyncIterator[None]:
-        """Wait for a turn; what is more than the total goes alone. Raises RequestError: too many wait."""
-        amount = min(amount, self._total)
-        await self._enter(amount)
-        try:
-            yield
-        finally:
-            self._leave(amount)
-
-    async def _enter(self, amount: int) -> None:
-        if not self._queue and self._used + amount <= self._total:
-            self._used += amount
-            return
-        if len(self._queue) >= self._waiting:
-            raise RequestError("the server is busy: ask again later", 503)
-        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.append((amount, granted))
-        try:
-            await granted
-        except asyncio.CancelledError:
-            if granted.cancelled():  # it still waits in the queue, perhaps before one that could go
-                self._admit()
-            else:
-                self._leave(amount)
-            raise
-
-    def _leave(self, amount: int) -> None:
-        self._used -= amount
-        self._admit()
-
-    def _admit(self) -> None:
-        while self._queue:
-            amount, granted = self._queue[0]
-            if not granted.cancelled():
-                if self._used + amount > self._total:
-                    return
-                self._used += amount
-                granted.set_result(None)
-            self._queue.popleft()
-
-
 SMALL = 2**16  # bytes that a connection may hold without a turn, and that cost the event loop a moment
+
+
 _SMALL_VALUES = 2**14
+
+
 _COPIES = 4  # of a message of gRPC, about, until its answer is sent
+
+
 _WAITING = 64
 
+
 Message = MutableMapping[str, Any]
+
+
 Receive = Callable[[], Awaitable[Message]]
+
+
 Headers = Iterable[tuple[bytes, bytes]]
 
 
@@ -210,3 +166,54 @@ async def read_body(receive: Receive, most: int, seconds: float) -> bytearray:
     if size > most:
         raise RequestError(f"the body has {size} bytes: at most {most}", 413)
     return body
+
+
+class Turns:
+    """Work of one event loop, weighed: at most `total` at a time, at most `waiting` pieces that wait."""
+
+    def __init__(self, total: int, waiting: int) -> None:
+        self._total = total
+        self._waiting = waiting
+        self._used = 0
+        self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @asynccontextmanager
+    async def take(self, amount: int) -> AsyncIterator[None]:
+        """Wait for a turn; what is more than the total goes alone. Raises RequestError: too many wait."""
+        amount = min(amount, self._total)
+        await self._enter(amount)
+        try:
+            yield
+        finally:
+            self._leave(amount)
+
+    async def _enter(self, amount: int) -> None:
+        if not self._queue and self._used + amount <= self._total:
+            self._used += amount
+            return
+        if len(self._queue) >= self._waiting:
+            raise RequestError("the server is busy: ask again later", 503)
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.append((amount, granted))
+        try:
+            await granted
+        except asyncio.CancelledError:
+            if granted.cancelled():  # it still waits in the queue, perhaps before one that could go
+                self._admit()
+            else:
+                self._leave(amount)
+            raise
+
+    def _leave(self, amount: int) -> None:
+        self._used -= amount
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._queue:
+            amount, granted = self._queue[0]
+            if not granted.cancelled():
+                if self._used + amount > self._total:
+                    return
+                self._used += amount
+                granted.set_result(None)
+            self._queue.popleft()

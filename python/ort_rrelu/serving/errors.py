@@ -1,7 +1,4 @@
-"""What a server answers to a request that cannot be served.
-
-Names that a server can carry: a model's is part of a URL and a folder, MLServer's go into headers.
-"""
+"""What a server answers to a request that it cannot serve, and which names it can carry."""
 
 from __future__ import annotations
 

@@ -1,18 +1,12 @@
-"""Image bytes that are safe to give to onnxruntime-extensions' DecodeImage.
+"""Image bytes made safe for onnxruntime-extensions' DecodeImage: decoded by Pillow, and stored as a PNG.
 
 On some invalid bytes it ends the process, on a truncated JPEG it spins for ever (its issue 1094). So Pillow
-decodes every image first, and the model gets a PNG that this module wrote.
-
-The header of a JPEG or PNG file, read without decoding, and the parts of the file that its pixels need.
-
-Whatever else a file carries (text, profiles, EXIF, thumbnails, frames of an animation) does not change its
-pixels here, but costs time and memory to read: compressed text, thousands of small parts. So it is left out.
-Formats: PNG (W3C, third edition), section 5; JPEG (ITU-T T.81), annex B.
-
-A PNG that is only stored, not compressed: written for a decoder that reads it at once.
-
+decodes every image first, and the model gets a PNG that this module wrote. That PNG is not compressed:
 Pillow's own writer tries every filter on every row, which takes ten times as long.
-Format: PNG (W3C, third edition), sections 5, 9 and 10.
+
+Pillow gets the parts of a file that its pixels need. What else it carries (text, profiles, EXIF, thumbnails,
+frames of an animation) does not change its pixels here, but costs time and memory to read.
+Formats: PNG (W3C, third edition), sections 5, 9 and 10; JPEG (ITU-T T.81), annex B.
 """
 
 from __future__ import annotations
@@ -33,19 +27,123 @@ from ort_rrelu.graph.nodes import all_nodes, label
 from ort_rrelu.serving.errors import RequestError
 from ort_rrelu.serving.limits import Limits
 
+EXTENSIONS_DOMAINS = {"ai.onnx.contrib", "com.microsoft.extensions"}
+
+
+def image_inputs(model: onnx.ModelProto) -> set[str]:
+    """The inputs of a model that it decodes as images.
+
+    Raises InvalidValueError for a DecodeImage whose bytes come from elsewhere: they cannot be checked before.
+    """
+    inputs = {value.name for value in model.graph.input}
+    sources = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "Identity"}
+    found = set()
+    for node in all_nodes(model):
+        if node.op_type == "DecodeImage" and node.domain in EXTENSIONS_DOMAINS:
+            name = node.input[0]
+            while name in sources:
+                name = sources[name]
+            if name not in inputs:
+                raise InvalidValueError(
+                    f"{label(node)} decodes bytes that are no input of the model: they cannot be checked "
+                    "before it, which would end the process on invalid ones"
+                )
+            found.add(name)
+    return found
+
+
+def read_image(data: bytes, limits: Limits) -> ImageFile:
+    """The image's header, within the limits; nothing is decoded.
+
+    Raises RequestError when the bytes are no JPEG or PNG, or have no whole header, and when the image has a
+    side beyond limits.max_side or more than limits.max_pixels.
+    """
+    try:
+        image = read_header(data)
+    except ValueError as error:
+        raise RequestError(f"not a whole JPEG or PNG image ({error})") from error
+    size = f"the image is {image.width} x {image.height}"
+    if max(image.width, image.height) > limits.max_side:
+        raise RequestError(f"{size}: a side has at most {limits.max_side} pixels")
+    if image.pixels > limits.max_pixels:
+        raise RequestError(f"{size}, {image.pixels} pixels: at most {limits.max_pixels}")
+    return image
+
+
+def checked_image(data: bytes, limits: Limits | None = None) -> bytearray:
+    """The image, as an RGB PNG that is whole; its pixels are Pillow's, of 16 bits the upper 8.
+
+    Raises RequestError as read_image does, before anything is decoded, and when the file is damaged or cut
+    short. An animation gives its first picture; metadata are not read.
+    """
+    return decoded_image(read_image(data, limits or Limits()))
+
+
+def decoded_image(file: ImageFile) -> bytearray:
+    """As checked_image, for a header that was read. This takes the time, mostly without the GIL."""
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MissingPackageError(
+            "Pillow, which checks images, is not installed: pip install pillow"
+        ) from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limits are ours
+            image = Image.open(io.BytesIO(file.data), formats=(file.form,))
+        rgb = _as_rgb(image) if image.size == (file.width, file.height) else None
+    except Exception as error:  # Pillow's plugins raise what their parsers raise
+        raise RequestError(f"not a whole JPEG or PNG image ({error})") from error
+    if rgb is None:
+        raise RequestError(f"not a whole JPEG or PNG image (its header says {image.size}, and other sizes)")
+    return stored_png(rgb)
+
+
+def _as_rgb(image: Any) -> Any:
+    if not image.mode.startswith("I"):
+        return image.convert("RGB")
+    from PIL import Image
+
+    # Grey of 16 bits: convert() would clip it at 255. Of 16-bit colours Pillow takes the upper 8 bits itself.
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+
+
 _PNG = b"\x89PNG\r\n\x1a\n"
+
+
 _PNG_PARTS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+
+
 _JPEG = b"\xff\xd8"
+
+
 _MAX_PARTS = 2**16  # enough for 64 MiB in parts of 1 KiB
+
+
 _MAX_SCANS = 64  # each costs as much as a whole image, and needs a few bytes; encoders write about ten
 
+
 _EOI, _SOS = 0xD9, 0xDA
+
+
 _SIZES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the others of the row are DHT, JPG, DAC
+
+
 _APP0, _APP14, _APP15, _COMMENT = 0xE0, 0xEE, 0xEF, 0xFE
+
+
 _NEEDED_APPS = {_APP0, _APP14}  # JFIF and Adobe: which colours the components are
+
+
 _ALONE = {0x01, *range(0xD0, 0xD9)}  # TEM, RSTn and SOI have no length
+
+
 _FILL, _STUFFED = 0xFF, 0x00
+
+
 _RESTARTS = range(0xD0, 0xD8)
+
+
 _PIECE = 2**20  # searched at a time: other threads run between two pieces
 
 
@@ -183,84 +281,3 @@ def stored_png(image: Any) -> bytearray:
 def _chunk(written: bytearray, kind: bytes, content: bytes) -> None:
     written += struct.pack(">I", len(content)) + kind + content
     written += struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
-
-
-EXTENSIONS_DOMAINS = {"ai.onnx.contrib", "com.microsoft.extensions"}
-
-
-def image_inputs(model: onnx.ModelProto) -> set[str]:
-    """The inputs of a model that it decodes as images.
-
-    Raises InvalidValueError for a DecodeImage whose bytes come from elsewhere: they cannot be checked before.
-    """
-    inputs = {value.name for value in model.graph.input}
-    sources = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "Identity"}
-    found = set()
-    for node in all_nodes(model):
-        if node.op_type == "DecodeImage" and node.domain in EXTENSIONS_DOMAINS:
-            name = node.input[0]
-            while name in sources:
-                name = sources[name]
-            if name not in inputs:
-                raise InvalidValueError(
-                    f"{label(node)} decodes bytes that are no input of the model: they cannot be checked "
-                    "before it, which would end the process on invalid ones"
-                )
-            found.add(name)
-    return found
-
-
-def read_image(data: bytes, limits: Limits) -> ImageFile:
-    """The image's header, within the limits; nothing is decoded.
-
-    Raises RequestError when the bytes are no JPEG or PNG, or have no whole header, and when the image has a
-    side beyond limits.max_side or more than limits.max_pixels.
-    """
-    try:
-        image = read_header(data)
-    except ValueError as error:
-        raise RequestError(f"not a whole JPEG or PNG image ({error})") from error
-    size = f"the image is {image.width} x {image.height}"
-    if max(image.width, image.height) > limits.max_side:
-        raise RequestError(f"{size}: a side has at most {limits.max_side} pixels")
-    if image.pixels > limits.max_pixels:
-        raise RequestError(f"{size}, {image.pixels} pixels: at most {limits.max_pixels}")
-    return image
-
-
-def checked_image(data: bytes, limits: Limits | None = None) -> bytearray:
-    """The image, as an RGB PNG that is whole; its pixels are Pillow's, of 16 bits the upper 8.
-
-    Raises RequestError as read_image does, before anything is decoded, and when the file is damaged or cut
-    short. An animation gives its first picture; metadata are not read.
-    """
-    return decoded_image(read_image(data, limits or Limits()))
-
-
-def decoded_image(file: ImageFile) -> bytearray:
-    """As checked_image, for a header that was read. This takes the time, mostly without the GIL."""
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise MissingPackageError(
-            "Pillow, which checks images, is not installed: pip install pillow"
-        ) from error
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limits are ours
-            image = Image.open(io.BytesIO(file.data), formats=(file.form,))
-        rgb = _as_rgb(image) if image.size == (file.width, file.height) else None
-    except Exception as error:  # Pillow's plugins raise what their parsers raise
-        raise RequestError(f"not a whole JPEG or PNG image ({error})") from error
-    if rgb is None:
-        raise RequestError(f"not a whole JPEG or PNG image (its header says {image.size}, and other sizes)")
-    return stored_png(rgb)
-
-
-def _as_rgb(image: Any) -> Any:
-    if not image.mode.startswith("I"):
-        return image.convert("RGB")
-    from PIL import Image
-
-    # Grey of 16 bits: convert() would clip it at 255. Of 16-bit colours Pillow takes the upper 8 bits itself.
-    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")

@@ -13,6 +13,7 @@ from ort_rrelu.graph.file import new_model, read_model
 from ort_rrelu.graph.nodes import fed_inputs, is_standard
 from ort_rrelu.graph.opset import opset_of, raise_opset
 from ort_rrelu.serving.model import import_extensions
+from ort_rrelu.tensors import declared_shape, shape_text
 
 _OPSET = 18  # from here on Resize smooths what it makes smaller
 
@@ -92,8 +93,8 @@ def _pixels(model: onnx.ModelProto) -> tuple[str, tuple[int, int, int]]:
 
 def _described(value: onnx.ValueInfoProto) -> str:
     tensor = value.type.tensor_type
-    dims = (d.dim_param or (str(d.dim_value) if d.HasField("dim_value") else "?") for d in tensor.shape.dim)
-    return f'"{value.name}", {TensorProto.DataType.Name(tensor.elem_type).lower()} [{", ".join(dims)}]'
+    kind = TensorProto.DataType.Name(tensor.elem_type).lower()
+    return f'"{value.name}", {kind} {shape_text(declared_shape(tensor))}'
 
 
 def _scores(model: onnx.ModelProto) -> str:

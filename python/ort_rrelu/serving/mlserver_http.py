@@ -1,11 +1,8 @@
-"""Inference over HTTP in front of MLServer, which would read any body whole, in its event loop.
+"""What stands before MLServer's HTTP: inference without its event loop, and bounded connections.
 
-What is no inference goes on to MLServer: health, metadata, the index of models.
-
-HTTP connections of uvicorn, bounded in number, and in the seconds that they may wait for a request.
-
-uvicorn itself waits for ever for the end of a half-sent header, and answers 503 to everybody, health checks
-too, when its limit_concurrency is reached.
+MLServer would read any body whole, in its event loop. What is no inference goes on to it: health, metadata,
+the index of models. uvicorn itself waits for ever for the end of a half-sent header, and answers 503 to
+everybody, health checks too, when its limit_concurrency is reached.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """A model as a server holds it: session, inputs and outputs, and whether requests share runs.
 
-onnxruntime-extensions, imported without what its import does to the process.
-
-Large blocks of memory given back to the system at once, where the C library is glibc.
+At the end what its process needs: onnxruntime-extensions without its side effect, memory given back.
 """
 
 from __future__ import annotations
@@ -35,47 +33,7 @@ from ort_rrelu.serving.image_guard import (
 )
 from ort_rrelu.serving.limits import Limits
 from ort_rrelu.serving.requests import DTYPES, Answer, Tensor, TensorSpec, as_arrays
-from ort_rrelu.tensors import as_array, as_ort_value
-
-# 0.15 sets it for protobuf, which has read it by then; processes that are started later would read it, and
-# their messages would take a hundred times as long.
-_VARIABLE = "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"
-
-
-def import_extensions(module: str = "onnxruntime_extensions") -> Any:
-    """The package, or a module of it; the environment stays as it is.
-
-    Raises MissingPackageError when it is not installed.
-    """
-    before = os.environ.get(_VARIABLE)
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise MissingPackageError(
-            "onnxruntime-extensions, which images need, is not installed: pip install onnxruntime-extensions"
-        ) from error
-    finally:
-        if before is None:
-            os.environ.pop(_VARIABLE, None)
-        else:
-            os.environ[_VARIABLE] = before
-
-
-_M_MMAP_THRESHOLD = -3  # of malloc.h
-_LARGE = 2**20
-
-
-def return_large_blocks() -> bool:
-    """Whether blocks of 1 MiB and more are now mapped one by one, for the whole process.
-
-    glibc raises its own limit to 32 MiB with use, and then keeps what every thread has ever needed: a server
-    with a dozen threads keeps hundreds of MiB of requests that were answered long ago.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and bool(mallopt(_M_MMAP_THRESHOLD, _LARGE))
-
+from ort_rrelu.tensors import as_array, as_ort_value, declared_shape
 
 _DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
 
@@ -104,8 +62,7 @@ def _spec(kind: str, value: onnx.ValueInfoProto) -> TensorSpec:
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
     if dtype not in _DATATYPES:
         raise InvalidValueError(f'{kind} "{value.name}" is {dtype}: the protocol carries {", ".join(DTYPES)}')
-    dims = (d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in tensor.shape.dim)
-    return TensorSpec(value.name, _DATATYPES[dtype], tuple(dims))
+    return TensorSpec(value.name, _DATATYPES[dtype], declared_shape(tensor))
 
 
 @dataclass(frozen=True)
@@ -225,3 +182,45 @@ def _options(model: onnx.ModelProto, seed: int | None, threads: int | None) -> A
     if any(opset.domain in EXTENSIONS_DOMAINS for opset in model.opset_import):
         options.register_custom_ops_library(import_extensions().get_library_path())
     return options
+
+
+# 0.15 sets it for protobuf, which has read it by then; processes that are started later would read it, and
+# their messages would take a hundred times as long.
+_VARIABLE = "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION"
+
+
+def import_extensions(module: str = "onnxruntime_extensions") -> Any:
+    """The package, or a module of it; the environment stays as it is.
+
+    Raises MissingPackageError when it is not installed.
+    """
+    before = os.environ.get(_VARIABLE)
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingPackageError(
+            "onnxruntime-extensions, which images need, is not installed: pip install onnxruntime-extensions"
+        ) from error
+    finally:
+        if before is None:
+            os.environ.pop(_VARIABLE, None)
+        else:
+            os.environ[_VARIABLE] = before
+
+
+_M_MMAP_THRESHOLD = -3  # of malloc.h
+
+
+_LARGE = 2**20
+
+
+def return_large_blocks() -> bool:
+    """Whether blocks of 1 MiB and more are now mapped one by one, for the whole process.
+
+    glibc raises its own limit to 32 MiB with use, and then keeps what every thread has ever needed: a server
+    with a dozen threads keeps hundreds of MiB of requests that were answered long ago.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    return mallopt is not None and bool(mallopt(_M_MMAP_THRESHOLD, _LARGE))

@@ -15,6 +15,7 @@ import numpy as np
 from ort_rrelu.arguments import Array
 from ort_rrelu.serving.errors import RequestError, shown
 from ort_rrelu.serving.limits import MAX_ID_BYTES, Limits
+from ort_rrelu.tensors import Dimension, fits, shape_text
 
 # The protocol's names. BYTES are strings, or a file's bytes where the model takes an encoded image.
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -46,7 +47,7 @@ class TensorSpec:
 
     name: str
     datatype: str
-    shape: tuple[int | str | None, ...]
+    shape: tuple[Dimension, ...]
     image: bool = False
 
     @property
@@ -57,7 +58,7 @@ class TensorSpec:
     @property
     def readable_shape(self) -> str:
         """The shape as messages have it."""
-        return f"[{', '.join('?' if dim is None else str(dim) for dim in self.shape)}]"
+        return shape_text(self.shape)
 
 
 @dataclass(frozen=True)
@@ -135,8 +136,7 @@ def _wrong_count(spec: TensorSpec, found: int | str, shape: Sequence[int]) -> Re
 def _checked_shape(spec: TensorSpec, tensor: Tensor, sizes: dict[str, int]) -> tuple[int, ...]:
     """The shape; sizes of named dimensions, which inputs share, are kept in `sizes`."""
     shape = tuple(tensor.shape)
-    fits = len(shape) == len(spec.shape) and all(map(_fits, shape, spec.shape))
-    if not fits:
+    if min(shape, default=0) < 0 or not fits(shape, spec.shape):
         raise RequestError(
             f'input "{spec.name}": shape {shown(shape)}, the model takes {spec.readable_shape}'
         )
@@ -147,10 +147,6 @@ def _checked_shape(spec: TensorSpec, tensor: Tensor, sizes: dict[str, int]) -> t
                 f"{shown(sizes[wanted])}"
             )
     return shape
-
-
-def _fits(size: int, wanted: int | str | None) -> bool:
-    return size >= 0 and (not isinstance(wanted, int) or wanted == size)
 
 
 def _from_bytes(spec: TensorSpec, data: bytes) -> Array:

@@ -21,6 +21,7 @@ except ImportError as error:
     raise MissingPackageError("torch is not installed: pip install 'ort-rrelu[torch,training]'") from error
 
 from ort_rrelu.arguments import as_seed
+from ort_rrelu.exporting import log_level
 from ort_rrelu.files import check_target
 from ort_rrelu.graph.file import write_model
 from ort_rrelu.training.assembly import assemble
@@ -143,15 +144,9 @@ def _check_model(model: Any) -> Module:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without torch's advice for exporting models to inference."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            for category in (UserWarning, FutureWarning, DeprecationWarning):
-                warnings.filterwarnings("ignore", category=category, module="torch|copyreg|onnxscript")
-            warnings.filterwarnings("ignore", message="Exporting a model while it is in training mode")
-            warnings.filterwarnings("ignore", message="# The axis name")
-            yield
-    finally:
-        logger.setLevel(level)
+    with log_level("torch.onnx", logging.ERROR), warnings.catch_warnings():
+        for category in (UserWarning, FutureWarning, DeprecationWarning):
+            warnings.filterwarnings("ignore", category=category, module="torch|copyreg|onnxscript")
+        warnings.filterwarnings("ignore", message="Exporting a model while it is in training mode")
+        warnings.filterwarnings("ignore", message="# The axis name")
+        yield

@@ -21,6 +21,7 @@ from ort_rrelu.files import check_target
 from ort_rrelu.graph.file import read_model, write_model
 from ort_rrelu.graph.portable import portable
 from ort_rrelu.runtime import InferenceSession, register
+from ort_rrelu.tensors import declared_shape, fits
 from ort_rrelu.training import checkpoint
 from ort_rrelu.training.step_model import (
     FINITE,
@@ -45,9 +46,7 @@ class BatchCheck:
     def __init__(self, graph: onnx.GraphProto) -> None:
         inputs = {value.name: value.type.tensor_type for value in graph.input if value.name in {X, Y}}
         self._dtypes = {n: onnx.helper.tensor_dtype_to_np_dtype(t.elem_type) for n, t in inputs.items()}
-        self._shapes = {
-            name: [d.dim_param or d.dim_value for d in kind.shape.dim] for name, kind in inputs.items()
-        }
+        self._shapes = {name: declared_shape(kind) for name, kind in inputs.items()}
 
     def check(self, x: ArrayLike, y: ArrayLike | None = None) -> dict[str, Array]:
         """The batch as arrays by name; dtypes are never converted."""
@@ -63,11 +62,11 @@ class BatchCheck:
     def _check_shape(self, name: str, array: Array, sizes: dict[str, int]) -> None:
         """sizes: of the free dimensions that were met so far."""
         wanted = self._shapes[name]
-        problem = len(wanted) != array.ndim
         for size, dimension in zip(array.shape, wanted, strict=False):
-            expected = sizes.setdefault(dimension, size) if isinstance(dimension, str) else dimension
-            problem |= size != expected or (isinstance(dimension, str) and size == 0)
-        if problem:
+            if isinstance(dimension, str):
+                sizes.setdefault(dimension, size)
+        empty = any(sizes.get(str(dimension)) == 0 for dimension in wanted)
+        if empty or not fits(array.shape, wanted, sizes):
             shape = ", ".join(f"{d}={sizes[d]}" if sizes.get(str(d)) else str(d) for d in map(str, wanted))
             raise InvalidValueError(f"{name} has shape {list(array.shape)}: it must be [{shape}]")
 

@@ -1,7 +1,4 @@
-"""The ways in which RReLU is written in standard operators: a node -> the Leak that it computes, if any.
-
-sign_mask: is a boolean value true for the negative elements of another, or for the positive ones?
-"""
+"""The ways in which RReLU is written in standard operators: which of them a node ends, if any."""
 
 from __future__ import annotations
 
@@ -10,72 +7,28 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from ort_rrelu.graph.fusing.values import (
-    Draw,
     Left,
+    Slope,
     before_casts,
     comes_from,
     constant,
     described,
-    draw_of,
     dtype_of,
     holds,
     is_op,
     operand,
     origin,
     passed_through,
+    slope_of,
 )
 
 
 @dataclass(frozen=True)
-class SignMask:
-    """True for the negative elements of `compared` and false for the positive ones, or the other way round.
-
-    What it is for 0 is left open, and for NaN too.
-    """
-
-    compared: ir.Value
-    where_negative: bool
-    passed: list[ir.Value]
-
-
-def sign_mask(mask: ir.Value) -> SignMask | None:
-    """A comparison with 0, through Identity, Not and Xor with a constant; None for any other mask."""
-    passed, flipped = [mask], False
-    while (step := _step(mask)) is not None:
-        mask, flips = step
-        flipped ^= flips
-        passed.append(mask)
-    node = is_op(mask, "Less", "LessOrEqual", "Greater", "GreaterOrEqual")
-    if node is None or (sides := _constant_and_other(node)) is None or sides[0] != 0:
-        return None
-    number_is_left = constant(operand(node)) is not None
-    negative = node.op_type.startswith("Less") is not number_is_left
-    return SignMask(sides[1], negative is not flipped, passed)
-
-
-def _step(mask: ir.Value) -> tuple[ir.Value, bool] | None:
-    """The mask before, and whether it is the opposite."""
-    if (node := is_op(mask, "Identity", "Not")) and (before := operand(node)) is not None:
-        return before, node.op_type == "Not"
-    if (node := is_op(mask, "Xor")) and (sides := _constant_and_other(node)) is not None:
-        return sides[1], bool(sides[0])
-    return None
-
-
-def _constant_and_other(node: ir.Node) -> tuple[float, ir.Value] | None:
-    sides = operand(node, 0), operand(node, 1)
-    for side, other in (sides, sides[::-1]):
-        if (number := constant(side)) is not None and other is not None and constant(other) is None:
-            return number, other
-    return None
-
-
-@dataclass(frozen=True)
 class Leak:
-    """x where x > 0, x * draw elsewhere; at 0, where both are 0, the form may take either."""
+    """x where x > 0, x * slope elsewhere; at 0, where both are 0, the form may take either."""
 
     x: ir.Value
-    draw: Draw
+    slope: Slope
 
 
 def leak_of(node: ir.Node) -> Leak | None:
@@ -83,10 +36,10 @@ def leak_of(node: ir.Node) -> Leak | None:
     leak = _form(node) or _between_casts(node)
     if leak is None:
         return None
-    leak.draw.check(leak.x, node)
+    leak.slope.check(leak.x, node)
     before, after = leak.x.shape, node.outputs[0].shape
     if before is not None and after is not None and len(before) != len(after):
-        raise Left(leak.draw.node, f'"{node.outputs[0].name}" has {len(after)} dimensions, x {len(before)}')
+        raise Left(leak.slope.node, f'"{node.outputs[0].name}" has {len(after)} dimensions, x {len(before)}')
     return leak
 
 
@@ -105,14 +58,14 @@ def _inputs(node: ir.Node, count: int) -> list[ir.Value] | None:
 
 
 def _prelu(node: ir.Node) -> Leak | None:
-    """PRelu(x, draw)."""
-    if (values := _inputs(node, 2)) is None or (draw := draw_of(values[1])) is None:
+    """PRelu(x, slope)."""
+    if (values := _inputs(node, 2)) is None or (slope := slope_of(values[1])) is None:
         return None
-    return Leak(origin(values[0]), draw)
+    return Leak(origin(values[0]), slope)
 
 
 def _where(node: ir.Node) -> Leak | None:
-    """Where(x <= 0, x * draw, x), or the other way round."""
+    """Where(x <= 0, x * slope, x), or the other way round."""
     if (values := _inputs(node, 3)) is None:
         return None
     mask, *branches = values
@@ -123,37 +76,37 @@ def _where(node: ir.Node) -> Leak | None:
         x = origin(branches[1 - leaking])
         if not comes_from(product.x, x):
             raise Left(
-                product.draw.node,
+                product.slope.node,
                 f'{described(node)} gives "{x.name}", or the product of "{product.x.name}" with what is '
                 "drawn: RReLU has one x in both places",
             )
-        _refuse_narrowing(product.draw, x)
-        _check_mask(mask, x, leaks_where=leaking == 0, draw=product.draw, root=node)
-        return Leak(x, product.draw)
+        _refuse_narrowing(product.slope, x)
+        _check_mask(mask, x, leaks_where=leaking == 0, slope=product.slope, root=node)
+        return Leak(x, product.slope)
     return None
 
 
 def _product(value: ir.Value, root: ir.Node) -> Leak | None:
-    """x * draw, through Cast and Identity."""
+    """x * slope, through Cast and Identity."""
     passed = passed_through(value, "Identity", "Cast")
     product = is_op(passed[-1], "Mul")
     if product is None or product.graph is not root.graph or (values := _inputs(product, 2)) is None:
         return None
-    for x, slope in (values, values[::-1]):
-        if (draw := draw_of(slope)) is not None:
-            draw.products.extend(passed)
-            return Leak(origin(x), draw)
+    for x, other in (values, values[::-1]):
+        if (slope := slope_of(other)) is not None:
+            slope.products.extend(passed)
+            return Leak(origin(x), slope)
     return None
 
 
-def _refuse_narrowing(draw: Draw, x: ir.Value) -> None:
-    for value in draw.products:
+def _refuse_narrowing(slope: Slope, x: ir.Value) -> None:
+    for value in slope.products:
         if is_op(value, "Cast") and not holds(value, x):
-            raise Left(draw.node, f'"{value.name}", the product, may lose digits that "{x.name}" has')
+            raise Left(slope.node, f'"{value.name}", the product, may lose digits that "{x.name}" has')
 
 
 def _product_with_factor(node: ir.Node) -> Leak | None:
-    """x * Where(x <= 0, draw, 1), or the other way round."""
+    """x * Where(x <= 0, slope, 1), or the other way round."""
     if (values := _inputs(node, 2)) is None:
         return None
     for x, factor in (values, values[::-1]):
@@ -163,29 +116,29 @@ def _product_with_factor(node: ir.Node) -> Leak | None:
             continue
         mask, *branches = choice
         for leaking in (0, 1):
-            if (draw := draw_of(branches[leaking])) is None:
+            if (slope := slope_of(branches[leaking])) is None:
                 continue
             other = branches[1 - leaking]
             if constant(other) != 1:
-                raise Left(draw.node, f'{described(chosen)} gives "{other.name}", not 1, or what is drawn')
-            draw.through.extend(passed)
-            _check_mask(mask, origin(x), leaks_where=leaking == 0, draw=draw, root=chosen)
-            return Leak(origin(x), draw)
+                raise Left(slope.node, f'{described(chosen)} gives "{other.name}", not 1, or what is drawn')
+            slope.through.extend(passed)
+            _check_mask(mask, origin(x), leaks_where=leaking == 0, slope=slope, root=chosen)
+            return Leak(origin(x), slope)
     return None
 
 
-def _check_mask(mask: ir.Value, x: ir.Value, *, leaks_where: bool, draw: Draw, root: ir.Node) -> None:
+def _check_mask(mask: ir.Value, x: ir.Value, *, leaks_where: bool, slope: Slope, root: ir.Node) -> None:
     """Raise Left unless the mask is `leaks_where` for negative x, and not for positive x."""
     found = sign_mask(mask)
     if found is None:
-        raise Left(draw.node, f'{described(root)} has condition "{mask.name}": not a comparison with 0')
+        raise Left(slope.node, f'{described(root)} has condition "{mask.name}": not a comparison with 0')
     if before_casts(found.compared) is not before_casts(x):
         raise Left(
-            draw.node, f'{described(root)} asks for the sign of "{found.compared.name}", not of "{x.name}"'
+            slope.node, f'{described(root)} asks for the sign of "{found.compared.name}", not of "{x.name}"'
         )
     if found.where_negative is not leaks_where:
-        raise Left(draw.node, f"{described(root)} gives positive elements what is drawn, not negative ones")
-    draw.through.extend(found.passed)
+        raise Left(slope.node, f"{described(root)} gives positive elements what is drawn, not negative ones")
+    slope.through.extend(found.passed)
 
 
 def _between_casts(node: ir.Node) -> Leak | None:
@@ -202,8 +155,8 @@ def _between_casts(node: ir.Node) -> Leak | None:
     x = before_casts(leak.x)
     if x is leak.x or not _has_type_of(node, x):
         return None
-    leak.draw.products.extend(passed)
-    return Leak(x, leak.draw)
+    leak.slope.products.extend(passed)
+    return Leak(x, leak.slope)
 
 
 def _has_type_of(cast: ir.Node, x: ir.Value) -> bool:
@@ -212,3 +165,47 @@ def _has_type_of(cast: ir.Node, x: ir.Value) -> bool:
         return True
     made = dtype_of(cast.outputs[0])
     return made is not None and made == dtype_of(x)
+
+
+@dataclass(frozen=True)
+class SignMask:
+    """True for the negative elements of `compared` and false for the positive ones, or the other way round.
+
+    What it is for 0 is left open, and for NaN too.
+    """
+
+    compared: ir.Value
+    where_negative: bool
+    passed: list[ir.Value]
+
+
+def sign_mask(mask: ir.Value) -> SignMask | None:
+    """A comparison with 0, through Identity, Not and Xor with a constant; None for any other mask."""
+    passed, flipped = [mask], False
+    while (before := _before(mask)) is not None:
+        mask, flips = before
+        flipped ^= flips
+        passed.append(mask)
+    node = is_op(mask, "Less", "LessOrEqual", "Greater", "GreaterOrEqual")
+    if node is None or (sides := _constant_and_other(node)) is None or sides[0] != 0:
+        return None
+    number_is_left = constant(operand(node)) is not None
+    negative = node.op_type.startswith("Less") is not number_is_left
+    return SignMask(sides[1], negative is not flipped, passed)
+
+
+def _before(mask: ir.Value) -> tuple[ir.Value, bool] | None:
+    """The mask before, and whether it is the opposite."""
+    if (node := is_op(mask, "Identity", "Not")) and (before := operand(node)) is not None:
+        return before, node.op_type == "Not"
+    if (node := is_op(mask, "Xor")) and (sides := _constant_and_other(node)) is not None:
+        return sides[1], bool(sides[0])
+    return None
+
+
+def _constant_and_other(node: ir.Node) -> tuple[float, ir.Value] | None:
+    sides = operand(node, 0), operand(node, 1)
+    for side, other in (sides, sides[::-1]):
+        if (number := constant(side)) is not None and other is not None and constant(other) is None:
+            return number, other
+    return None

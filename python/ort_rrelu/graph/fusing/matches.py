@@ -1,7 +1,4 @@
-"""find_matches: where the rules fit a model, and which nodes they leave, and why.
-
-RULES: onnxscript's rewrite rules, a node of standard operators -> RRelu.
-"""
+"""find_matches: the nodes of a model that end a form of RReLU, and those that stay, with the reason."""
 
 from __future__ import annotations
 
@@ -16,72 +13,10 @@ from onnxscript.rewriter.pattern import RewriteRule
 
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidValueError
-from ort_rrelu.graph.edit import Container
 from ort_rrelu.graph.fusing.forms import leak_of
 from ort_rrelu.graph.fusing.values import Left, described
-from ort_rrelu.graph.nodes import is_standard, subgraphs
+from ort_rrelu.graph.nodes import Container, is_standard, subgraphs
 from ort_rrelu.graph.onnx_tools import inferred
-
-
-def _root(values: dict[str, ir.Value]) -> ir.Node:
-    node = values["y"].producer()
-    assert node is not None
-    return node
-
-
-def _check(_context: Any, **values: ir.Value) -> bool | MatchResult:
-    try:
-        leak = leak_of(_root(values))
-        if leak is not None:
-            leak.draw.bounds(leak.x)
-            leak.draw.seed()
-    except Left as left:
-        return MatchResult().fail(left.reason, left.draw)
-    return leak is not None
-
-
-def _rrelu(op: Any, **values: ir.Value) -> Any:
-    leak = leak_of(_root(values))
-    assert leak is not None
-    lower, upper = leak.draw.bounds(leak.x)
-    seed = leak.draw.seed()
-    return op.RRelu(
-        leak.x,
-        _domain=schema.DOMAIN,
-        lower=lower,
-        upper=upper,
-        training=1,
-        seed=-1 if seed is None else seed,
-    )
-
-
-def _prelu(op: Any, x: Any, slope: Any) -> Any:
-    return op.PRelu(x, slope, _outputs=["y"])
-
-
-def _where(op: Any, mask: Any, one: Any, other: Any) -> Any:
-    return op.Where(mask, one, other, _outputs=["y"])
-
-
-def _mul(op: Any, one: Any, other: Any) -> Any:
-    return op.Mul(one, other, _outputs=["y"])
-
-
-def _cast(op: Any, x: Any) -> Any:
-    return op.Cast(x, _outputs=["y"])
-
-
-def _cast_like(op: Any, x: Any, like: Any) -> Any:
-    return op.CastLike(x, like, _outputs=["y"])
-
-
-# The node that a form ends with. `forms` follows what it reads as far as need be, through any number of Cast
-# and Identity nodes and constants, which no pattern could, and gives the reason where it does not fit.
-RULES = tuple(
-    RewriteRule(pattern, _rrelu, _check, name=pattern.__name__)
-    for pattern in (_prelu, _where, _mul, _cast, _cast_like)
-)
-
 
 _LEAKY = "nothing in a LeakyRelu tells that it was an RReLU in eval mode"
 
@@ -207,12 +142,12 @@ class _Search(MatchingTracer):
                 continue
             leak = leak_of(node)
             assert leak is not None
-            if leak.draw.node in self._fused:
+            if leak.slope.node in self._fused:
                 return None
-            self._fused.add(leak.draw.node)
+            self._fused.add(leak.slope.node)
             (replacement,) = made.new_nodes
             replacement.outputs[0].name = node.outputs[0].name
-            return Match(container, proto, ir.to_proto(replacement), node.op_type, leak.draw.node.op_type)
+            return Match(container, proto, ir.to_proto(replacement), node.op_type, leak.slope.node.op_type)
         return None
 
     def result(self) -> Matches:
@@ -228,3 +163,63 @@ class _Search(MatchingTracer):
 def _no_form(draw: ir.Node) -> str:
     readers = sorted({described(use.node) for use in draw.outputs[0].uses()})
     return f"no form of RReLU that is known here: read by {', '.join(readers) or 'nobody'}"
+
+
+def _root(values: dict[str, ir.Value]) -> ir.Node:
+    node = values["y"].producer()
+    assert node is not None
+    return node
+
+
+def _check(_context: Any, **values: ir.Value) -> bool | MatchResult:
+    try:
+        leak = leak_of(_root(values))
+        if leak is not None:
+            leak.slope.bounds(leak.x)
+            leak.slope.seed()
+    except Left as left:
+        return MatchResult().fail(left.reason, left.draw)
+    return leak is not None
+
+
+def _rrelu(op: Any, **values: ir.Value) -> Any:
+    leak = leak_of(_root(values))
+    assert leak is not None
+    lower, upper = leak.slope.bounds(leak.x)
+    seed = leak.slope.seed()
+    return op.RRelu(
+        leak.x,
+        _domain=schema.DOMAIN,
+        lower=lower,
+        upper=upper,
+        training=1,
+        seed=-1 if seed is None else seed,
+    )
+
+
+def _prelu(op: Any, x: Any, slope: Any) -> Any:
+    return op.PRelu(x, slope, _outputs=["y"])
+
+
+def _where(op: Any, mask: Any, one: Any, other: Any) -> Any:
+    return op.Where(mask, one, other, _outputs=["y"])
+
+
+def _mul(op: Any, one: Any, other: Any) -> Any:
+    return op.Mul(one, other, _outputs=["y"])
+
+
+def _cast(op: Any, x: Any) -> Any:
+    return op.Cast(x, _outputs=["y"])
+
+
+def _cast_like(op: Any, x: Any, like: Any) -> Any:
+    return op.CastLike(x, like, _outputs=["y"])
+
+
+# The node that a form ends with. `forms` follows what it reads as far as need be, through any number of Cast
+# and Identity nodes and constants, which no pattern could, and gives the reason where it does not fit.
+RULES = tuple(
+    RewriteRule(pattern, _rrelu, _check, name=pattern.__name__)
+    for pattern in (_prelu, _where, _mul, _cast, _cast_like)
+)

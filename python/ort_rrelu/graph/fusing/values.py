@@ -1,9 +1,4 @@
-"""Questions about a value: is it the same as another, of its shape, a constant, read anywhere else?
-
-Left: why a draw of uniform numbers does not become part of an RRelu.
-
-Draw: uniform numbers, one for each element of X, followed back to the node that draws them.
-"""
+"""What is known of a value in onnx_ir's graph: shape, type, constant, and whether it is random slopes."""
 
 from __future__ import annotations
 
@@ -198,10 +193,10 @@ def _known(dimension: int | ir.SymbolicDim) -> int | str | None:
 
 
 @dataclass
-class Draw:
-    """Numbers from `scale` * U(low, high) + `offset`, as `node` and what stands after it compute them.
+class Slope:
+    """Random slopes: `scale` * U(low, high) + `offset`, drawn by `node` and computed by what stands after it.
 
-    `through` are the values between the draw and RReLU's result, `products` those that are x * draw already.
+    `through` are the values between that node and RReLU's result, `products` those that are x * slope.
     """
 
     node: ir.Node
@@ -269,13 +264,13 @@ class Draw:
             raise Left(self.node, f'its shape is not known to be that of "{x.name}"')
 
 
-def draw_of(value: ir.Value | None) -> Draw | None:
-    """The draw that a value is, through Cast, Identity, and sums and products with constants."""
+def slope_of(value: ir.Value | None) -> Slope | None:
+    """The random slope that a value is, through Cast, Identity, and sums and products with constants."""
     after: list[ir.Value] = []
     while value is not None:
         after.append(value)
         if node := is_op(value, "RandomUniform", "RandomUniformLike"):
-            return _draw(node, after)
+            return _computed(node, after)
         value = _before(value)
     return None
 
@@ -292,31 +287,31 @@ def _before(value: ir.Value) -> ir.Value | None:
     return None
 
 
-def _draw(node: ir.Node, values: list[ir.Value]) -> Draw:
-    draw = Draw(node, through=values)
+def _computed(node: ir.Node, values: list[ir.Value]) -> Slope:
+    slope = Slope(node, through=values)
     for value in reversed(values[:-1]):
-        step = value.producer()
-        assert step is not None
-        if step.op_type in {"Add", "Sub", "Mul", "Div"}:
-            _apply(draw, step)
-    if not (math.isfinite(draw.scale) and math.isfinite(draw.offset)):
+        after = value.producer()
+        assert after is not None
+        if after.op_type in {"Add", "Sub", "Mul", "Div"}:
+            _apply(slope, after)
+    if not (math.isfinite(slope.scale) and math.isfinite(slope.offset)):
         raise Left(node, "what is computed of it is not finite")
-    return draw
+    return slope
 
 
-def _apply(draw: Draw, step: ir.Node) -> None:
-    left, right = (constant(each) for each in step.inputs)
+def _apply(slope: Slope, node: ir.Node) -> None:
+    left, right = (constant(each) for each in node.inputs)
     number = left if right is None else right
     assert number is not None
-    match step.op_type:
+    match node.op_type:
         case "Mul":
-            draw.scale, draw.offset = draw.scale * number, draw.offset * number
+            slope.scale, slope.offset = slope.scale * number, slope.offset * number
         case "Div":
             factor = 1 / number if number else math.inf
-            draw.scale, draw.offset = draw.scale * factor, draw.offset * factor
+            slope.scale, slope.offset = slope.scale * factor, slope.offset * factor
         case "Add":
-            draw.offset += number
+            slope.offset += number
         case "Sub" if right is not None:
-            draw.offset -= number
+            slope.offset -= number
         case "Sub":
-            draw.scale, draw.offset = -draw.scale, number - draw.offset
+            slope.scale, slope.offset = -slope.scale, number - slope.offset

@@ -1,7 +1,4 @@
-"""What is known of a value of a model for every number of rows: where its rows are, and its shape.
-
-A node with what is known of its inputs: what the rules of the operators ask.
-"""
+"""What is known of a value for every number of rows, and a node with what is known of its inputs."""
 
 from __future__ import annotations
 
