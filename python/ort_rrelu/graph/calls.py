@@ -10,21 +10,9 @@ from onnx import helper, numpy_helper
 
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidValueError
-from ort_rrelu.graph.nodes import function_nodes, graph_nodes, subgraphs
+from ort_rrelu.graph.nodes import Key, function_nodes, graph_nodes, key_of, key_of_callee, subgraphs
 from ort_rrelu.graph.onnx_tools import inlined
 from ort_rrelu.graph.opset import opset_of
-
-Key = tuple[str, str, str]  # domain, name, overload
-
-
-def key_of(function: onnx.FunctionProto) -> Key:
-    """How nodes call it."""
-    return function.domain, function.name, function.overload
-
-
-def key_of_callee(node: onnx.NodeProto) -> Key:
-    """The function that a node calls, if the model has it."""
-    return node.domain, node.op_type, node.overload
 
 
 def callers_first(model: onnx.ModelProto) -> dict[Key, Counter[Key]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import onnx
 
+from ort_rrelu import schema
 from ort_rrelu.graph.nodes import Container, our_nodes, reads, reads_of
 
 
@@ -73,3 +74,10 @@ def remove_unused_outputs(model: onnx.ModelProto) -> None:
         node.output[1:] = [name if name in read else "" for name in node.output[1:]]
         while len(node.output) > 1 and not node.output[-1]:
             del node.output[-1]
+
+
+def drop_functions(model: onnx.ModelProto) -> None:
+    """Drop, in place, the functions of our ops."""
+    others = [function for function in model.functions if function.domain != schema.DOMAIN]
+    del model.functions[:]
+    model.functions.extend(others)

@@ -11,7 +11,7 @@ from ort_rrelu import functions, schema
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.functions import Bounds, Shape
 from ort_rrelu.graph.check import attributes, check_model, may_train
-from ort_rrelu.graph.edit import remove_unused_outputs
+from ort_rrelu.graph.edit import drop_functions, remove_unused_outputs
 from ort_rrelu.graph.nodes import Names, function_nodes, graph_nodes, is_rrelu, label, our_nodes, step_of
 from ort_rrelu.graph.opset import lower_ir_version, opset_of, raise_opset
 from ort_rrelu.graph.reserves import reserve_to_noise
@@ -48,13 +48,6 @@ def embed_functions(model: onnx.ModelProto) -> None:
 def is_portable(model: onnx.ModelProto) -> bool:
     """Has the model functions for our ops?"""
     return any(function.domain == schema.DOMAIN for function in model.functions)
-
-
-def drop_functions(model: onnx.ModelProto) -> None:
-    """Drop, in place, those that an earlier call embedded."""
-    others = [function for function in model.functions if function.domain != schema.DOMAIN]
-    del model.functions[:]
-    model.functions.extend(others)
 
 
 def _shape(nodes: list[onnx.NodeProto]) -> Shape:

@@ -12,9 +12,17 @@ from onnx.defs import OpSchema, SchemaError
 
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidValueError
-from ort_rrelu.graph.calls import callers_first, key_of
+from ort_rrelu.graph.calls import callers_first
 from ort_rrelu.graph.inference_guard import check_inferable
-from ort_rrelu.graph.nodes import Container, function_nodes, graph_nodes, is_standard, label, subgraphs
+from ort_rrelu.graph.nodes import (
+    Container,
+    function_nodes,
+    graph_nodes,
+    is_standard,
+    key_of,
+    label,
+    subgraphs,
+)
 from ort_rrelu.graph.opset import opset_of
 
 # One in the other: protobuf reads 100 messages in one another, and each body takes three.

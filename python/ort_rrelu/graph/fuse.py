@@ -22,6 +22,7 @@ from ort_rrelu.graph.nodes import (
     all_nodes,
     function_nodes,
     is_standard,
+    name_of,
     our_nodes,
     set_attribute,
     subgraphs,
@@ -117,8 +118,8 @@ def fuse(
     bare = not portable and not is_portable(made)
     matches, untyped = _parted(made, found.matches) if bare else (found.matches, [])
     said = [_seeded(match, seeds) for match in matches]
-    said += [Finding(_name(match.node), False, _UNTYPED) for match in untyped]
-    said += [Finding(_name(left.node), False, left.reason) for left in found.left]
+    said += [Finding(name_of(match.node), False, _UNTYPED) for match in untyped]
+    said += [Finding(name_of(left.node), False, left.reason) for left in found.left]
     if matches:
         _edit(matches)
         made = _finished(made, portable)
@@ -155,7 +156,7 @@ def _seeded(match: Match, seeds: _Seeds) -> Finding:
     else:
         origin = "carried over" if seed == own else f"derived from {own}, which is taken"
     return Finding(
-        _name(match.node),
+        name_of(match.node),
         True,
         f"{match.form} with a slope from {match.draw}: bounds {values['lower']:g} and {values['upper']:g}, "
         f"seed {seed} ({origin})",
@@ -197,10 +198,6 @@ def _finished(model: onnx.ModelProto, portable: bool) -> onnx.ModelProto:
         raise InvalidValueError(
             f"{error}; portable=False makes a model that runs only where the library is registered"
         ) from error
-
-
-def _name(node: onnx.NodeProto) -> str:
-    return str(node.name or node.output[0])
 
 
 def _log(finding: Finding) -> None:

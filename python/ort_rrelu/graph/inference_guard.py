@@ -8,23 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.nodes import (
+    Key,
     all_graphs,
     all_nodes,
     all_tensors,
     function_nodes,
     graph_nodes,
     is_standard,
+    key_of,
+    key_of_callee,
     label,
 )
 
 _LARGEST = 2**63 - 1
-_Key = tuple[str, str, str]  # domain, name and overload of a function
 
 
 @dataclass(frozen=True)
@@ -79,44 +81,53 @@ def _attribute(node: onnx.NodeProto, name: str) -> onnx.AttributeProto | None:
     return next((attribute for attribute in node.attribute if attribute.name == name), None)
 
 
+@dataclass(frozen=True)
+class _Referred:
+    """An attribute of a function, to which one of a node in it refers."""
+
+    function: Key
+    name: str
+    allowed: _Allowed
+    node: str
+
+
 def _check_functions(model: onnx.ModelProto) -> None:
     """An attribute of a node in a function may be one of the function's, which each call gives a value."""
-    calls: dict[_Key, list[tuple[_Key | None, onnx.NodeProto]]] = {}
+    calls: dict[Key, list[tuple[Key | None, onnx.NodeProto]]] = {}
     for node in graph_nodes(model.graph):
-        calls.setdefault(_called(node), []).append((None, node))
-    waiting: list[tuple[_Key, str, _Allowed, str]] = []
-    defaults: dict[_Key, dict[str, onnx.AttributeProto]] = {}
+        calls.setdefault(key_of_callee(node), []).append((None, node))
+    waiting: list[_Referred] = []
     for function in model.functions:
-        key = (function.domain, function.name, function.overload)
-        defaults[key] = {attribute.name: attribute for attribute in function.attribute_proto}
         for node in function_nodes(function):
-            calls.setdefault(_called(node), []).append((key, node))
-            allowed = _allowed(node)
-            given = _attribute(node, allowed.name) if allowed is not None else None
-            if allowed is None or given is None:
-                continue
-            if given.ref_attr_name:
-                waiting.append((key, given.ref_attr_name, allowed, label(node)))
-            elif (problem := allowed.problem(given.i)) is not None:
-                raise InvalidValueError(f"{label(node)}: {problem}")
-    seen = set()
+            calls.setdefault(key_of_callee(node), []).append((key_of(function), node))
+            if (referred := _checked(node, key_of(function))) is not None:
+                waiting.append(referred)
+    defaults = {key_of(f): {a.name: a for a in f.attribute_proto} for f in model.functions}
+    seen: set[_Referred] = set()
     while waiting:
-        key, name, allowed, where = waiting.pop()
-        if (key, name, allowed) in seen:
+        at = waiting.pop()
+        if at in seen:
             continue
-        seen.add((key, name, allowed))
-        for caller, call in calls.get(key, []):
-            given = _attribute(call, name) or defaults[key].get(name)
-            if given is None:
-                continue
-            if given.ref_attr_name and caller is not None:
-                waiting.append((caller, given.ref_attr_name, allowed, where))
-            elif (problem := allowed.problem(given.i)) is not None:
-                raise InvalidValueError(f"{where}, called by {label(call)}: {problem}")
+        seen.add(at)
+        for caller, call in calls.get(at.function, []):
+            given = _attribute(call, at.name) or defaults[at.function].get(at.name)
+            if given is not None and given.ref_attr_name and caller is not None:
+                waiting.append(replace(at, function=caller, name=given.ref_attr_name))
+            elif given is not None and (problem := at.allowed.problem(given.i)) is not None:
+                raise InvalidValueError(f"{at.node}, called by {label(call)}: {problem}")
 
 
-def _called(node: onnx.NodeProto) -> _Key:
-    return node.domain, node.op_type, node.overload
+def _checked(node: onnx.NodeProto, function: Key) -> _Referred | None:
+    """The function's attribute that the calls decide, if any; what the node says itself is checked."""
+    allowed = _allowed(node)
+    given = _attribute(node, allowed.name) if allowed is not None else None
+    if allowed is None or given is None:
+        return None
+    if given.ref_attr_name:
+        return _Referred(function, given.ref_attr_name, allowed, label(node))
+    if (problem := allowed.problem(given.i)) is not None:
+        raise InvalidValueError(f"{label(node)}: {problem}")
+    return None
 
 
 @contextmanager
@@ -133,7 +144,7 @@ def negative_dimensions_open(model: onnx.ModelProto) -> Iterator[None]:
 
 
 def open_negative_dimensions(kind: onnx.TypeProto) -> None:
-    """The same for a type, in place."""
+    """Make negative dimensions of a type open, in place."""
     for dim in _negative(kind):
         dim.ClearField("dim_value")
 

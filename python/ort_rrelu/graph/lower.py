@@ -12,8 +12,8 @@ from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.functions import Shape
 from ort_rrelu.graph.calls import call_inlined, inline_our_nodes
 from ort_rrelu.graph.check import attributes, check_model
-from ort_rrelu.graph.edit import remove_unused_outputs
-from ort_rrelu.graph.embedding import drop_functions, write_attributes
+from ort_rrelu.graph.edit import drop_functions, remove_unused_outputs
+from ort_rrelu.graph.embedding import write_attributes
 from ort_rrelu.graph.file import new_model
 from ort_rrelu.graph.nodes import Names, label, our_nodes, step_of
 from ort_rrelu.graph.opset import lower_ir_version, opset_of, raise_opset

@@ -11,6 +11,7 @@ import onnx
 from ort_rrelu import schema
 
 Container = onnx.GraphProto | onnx.FunctionProto
+Key = tuple[str, str, str]  # a function's domain, name and overload
 
 # ONNX's operators that draw: a session keeps their state to itself.
 RANDOM_OPS = frozenset(
@@ -88,6 +89,16 @@ def all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
             yield from attribute.tensors
 
 
+def key_of(function: onnx.FunctionProto) -> Key:
+    """How nodes call it."""
+    return function.domain, function.name, function.overload
+
+
+def key_of_callee(node: onnx.NodeProto) -> Key:
+    """The function that a node calls, if the model has it."""
+    return node.domain, node.op_type, node.overload
+
+
 def fed_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
     """The inputs that a caller has to feed: an initializer of an input's name is its default."""
     defaults = {tensor.name for tensor in model.graph.initializer}
@@ -140,6 +151,11 @@ def our_nodes(model: onnx.ModelProto, op_type: str = schema.RRELU) -> list[onnx.
 def step_of(node: onnx.NodeProto) -> str:
     """The name of an RRelu node's step, empty when it has none."""
     return str(node.input[1]) if len(node.input) > 1 else ""
+
+
+def name_of(node: onnx.NodeProto) -> str:
+    """A node's name, or that of its first output where it has none."""
+    return str(node.name or node.output[0])
 
 
 def label(node: onnx.NodeProto) -> str:

@@ -17,11 +17,13 @@ from ort_rrelu.graph.inference_guard import check_inferable, negative_dimensions
 from ort_rrelu.graph.nodes import all_tensors, canonical, graph_nodes
 
 
-def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
+def inferred(model: onnx.ModelProto, *, data_prop: bool = False) -> onnx.ModelProto:
     """A copy with the types and shapes that onnx infers, and without the bytes of large weights.
 
     Where the model does not import a domain that it uses, but others, onnx knows no types, and ONNX Runtime
     takes the newest version: so does this.
+
+    data_prop: also through shapes that the model computes.
 
     Raises InvalidValueError when onnx cannot read the model.
     """
@@ -30,7 +32,7 @@ def inferred(model: onnx.ModelProto) -> onnx.ModelProto:
     try:
         model.opset_import.extend(_missing_imports(model))
         with onnx_errors("the model cannot be read, for its types"), negative_dimensions_open(model):
-            return onnx.shape_inference.infer_shapes(model)
+            return onnx.shape_inference.infer_shapes(model, data_prop=data_prop)
     finally:
         del model.opset_import[imported:]
         return_weights(model, weights)

@@ -18,7 +18,8 @@ import onnx
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.functions import mean_slope
-from ort_rrelu.graph.embedding import drop_functions, embed_functions
+from ort_rrelu.graph.edit import drop_functions
+from ort_rrelu.graph.embedding import embed_functions
 from ort_rrelu.graph.form import check_form
 from ort_rrelu.graph.nodes import all_nodes, canonical
 from ort_rrelu.graph.opset import complete_imports

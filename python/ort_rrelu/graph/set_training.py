@@ -9,11 +9,11 @@ import onnx
 
 from ort_rrelu.arguments import check_switch
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
-from ort_rrelu.graph.calls import calls, key_of
+from ort_rrelu.graph.calls import calls
 from ort_rrelu.graph.check import check_model, may_train
 from ort_rrelu.graph.embedding import is_portable
 from ort_rrelu.graph.file import new_model
-from ort_rrelu.graph.nodes import function_nodes, is_rrelu, label, our_nodes, set_attribute
+from ort_rrelu.graph.nodes import function_nodes, is_rrelu, key_of, label, name_of, our_nodes, set_attribute
 from ort_rrelu.graph.portable import portable
 from ort_rrelu.graph.step_input import step_inputs, wire_step
 from ort_rrelu.graph.unread_steps import remove_spare_steps
@@ -61,16 +61,12 @@ def set_training(
 def _matching(nodes: list[onnx.NodeProto], names: str | None) -> list[onnx.NodeProto]:
     if names is None:
         return nodes
-    known = {_name(node): node for node in nodes}
-    matching = [node for node in nodes if fnmatch.fnmatchcase(_name(node), names)]
+    known = {name_of(node): node for node in nodes}
+    matching = [node for node in nodes if fnmatch.fnmatchcase(name_of(node), names)]
     if not matching:
         have = ", ".join(map(repr, known)) or "none"
         raise InvalidValueError(f"names={names!r}: no RRelu node has such a name; there are: {have}")
     return matching
-
-
-def _name(node: onnx.NodeProto) -> str:
-    return str(node.name or node.output[0])
 
 
 def _give_steps(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:

@@ -11,9 +11,10 @@ from onnx import TensorProto
 
 from ort_rrelu import library, schema
 from ort_rrelu.errors import InvalidValueError
-from ort_rrelu.graph.calls import inline_our_nodes, key_of_callee, with_ours
+from ort_rrelu.graph.calls import inline_our_nodes, with_ours
 from ort_rrelu.graph.check import attributes
-from ort_rrelu.graph.nodes import label, subgraphs
+from ort_rrelu.graph.edit import drop_functions
+from ort_rrelu.graph.nodes import key_of_callee, label, subgraphs
 from ort_rrelu.graph.onnx_tools import inferred
 
 ElementTypes = Mapping[str, int]  # name -> onnx.TensorProto.DataType
@@ -114,11 +115,9 @@ def _without_own_functions(model: onnx.ModelProto) -> onnx.ModelProto:
     """Functions serve several types: their nodes are judged at each call, if they can be inlined."""
     if not with_ours(model):
         return model
-    others = [function for function in model.functions if function.domain != schema.DOMAIN]
     plain = onnx.ModelProto()
     plain.CopyFrom(model)
-    del plain.functions[:]
-    plain.functions.extend(others)
+    drop_functions(plain)
     try:
         inline_our_nodes(plain)
     except InvalidValueError:  # of another opset: what is in it is known where the model runs

@@ -17,6 +17,7 @@ from ort_rrelu import schema
 from ort_rrelu.errors import ConversionError
 from ort_rrelu.exporting import log_level
 from ort_rrelu.graph.nodes import Names, graph_nodes, subgraphs
+from ort_rrelu.graph.onnx_tools import inferred
 from ort_rrelu.node_attributes import NodeAttributes
 from ort_rrelu.paddle.document import Mark
 
@@ -102,8 +103,8 @@ def _name_dimensions(model: onnx.ModelProto) -> None:
     for node in graph_nodes(graph):
         for body in subgraphs(node):
             _forget(body, inputs=True)
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    for value, found in zip(graph.output, inferred.output, strict=True):
+    followed = inferred(model, data_prop=True).graph
+    for value, found in zip(graph.output, followed.output, strict=True):
         for dimension, seen in zip(_dimensions(value), _dimensions(found), strict=False):
             if seen.dim_param in known:
                 dimension.CopyFrom(seen)

@@ -13,6 +13,7 @@ from onnx import inliner
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.check import check_model, may_train
+from ort_rrelu.graph.edit import drop_functions
 from ort_rrelu.graph.inference_guard import negative_dimensions_open
 from ort_rrelu.graph.nodes import Names, graph_nodes, is_standard, label, our_nodes, subgraphs
 from ort_rrelu.graph.opset import lower_ir_version, opset_of
@@ -155,10 +156,8 @@ def _without_functions(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy: the gradient builder looks into no function. Ours have kernels, others are inlined."""
     plain = onnx.ModelProto()
     plain.CopyFrom(model)
-    others = [function for function in plain.functions if function.domain != schema.DOMAIN]
-    del plain.functions[:]
-    plain.functions.extend(others)
-    return inliner.inline_local_functions(plain) if others else plain
+    drop_functions(plain)
+    return inliner.inline_local_functions(plain) if plain.functions else plain
 
 
 def _check_modes(model: onnx.ModelProto) -> None:
