@@ -163,7 +163,7 @@ def test_a_refused_checkpoint_changes_nothing(saved: Path, tmp_path: Path) -> No
 
 def test_a_safetensors_file_of_something_else_is_refused(tmp_path: Path) -> None:
     safetensors.numpy.save_file({"0.weight": np.zeros(3, np.float32)}, tmp_path / "weights")
-    with pytest.raises(ort_rrelu.errors.InvalidValueError, match="no checkpoint of ort_rrelu"):
+    with pytest.raises(ort_rrelu.errors.InvalidValueError, match="not a checkpoint of ort_rrelu"):
         new_trainer(resumable_step()).resume(tmp_path / "weights")
 
 

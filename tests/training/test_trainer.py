@@ -170,7 +170,7 @@ def test_hyperparameters_are_checked(given: dict[str, Any], message: str) -> Non
 
 def test_a_model_that_is_no_step_is_refused(tmp_path: Path) -> None:
     onnx.save(rrelu_model(), tmp_path / "net.onnx")
-    with pytest.raises(ort_rrelu.errors.InvalidValueError, match="no training step"):
+    with pytest.raises(ort_rrelu.errors.InvalidValueError, match="not a training step"):
         Trainer(tmp_path / "net.onnx")
     with pytest.raises(ort_rrelu.errors.ModelFileError):
         Trainer(tmp_path / "none.onnx")
