@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.activations.arguments import as_finite
-from models.activations.constants import constant
+from models.activations.constants import as_finite, constant
 from ort_rrelu.errors import InvalidValueError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.activations.arguments import as_finite
+from models.activations.constants import as_finite
 
 
 class LearnableClip(nn.Module):

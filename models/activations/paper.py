@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.activations.arguments import as_finite
-from models.activations.constants import constant
+from models.activations.constants import as_finite, constant
 from ort_rrelu.node_attributes import check_bounds
 from ort_rrelu.torch import RReLU
 

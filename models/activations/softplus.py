@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.activations.arguments import as_finite
-from models.activations.constants import constant
+from models.activations.constants import as_finite, constant
 
 
 def _log1p(z: Tensor) -> Tensor:

@@ -148,6 +148,13 @@ def as_step(step: int) -> int:
     return _as_int64(step, "step", negative=True) & (2**64 - 1)
 
 
+def not_one_int64(step: Any) -> InvalidValueError:
+    """The error for a `step` of torch or Paddle that is another tensor."""
+    return InvalidValueError(
+        f"step has dtype {step.dtype} and shape {list(step.shape)}: it must be one int64 element"
+    )
+
+
 def as_params(
     dtype: np.dtype[Any], lower: float, upper: float, training: bool, seed: int | None = None, step: int = 0
 ) -> library.Params:

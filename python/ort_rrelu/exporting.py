@@ -1,6 +1,10 @@
-"""What every exporter does last."""
+"""What exporters share: the last steps of an export, the name of the batch, and quiet loggers."""
 
 from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import onnx
 
@@ -8,6 +12,8 @@ from ort_rrelu import functions, graph
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.nodes import our_nodes
 from ort_rrelu.graph.step_input import wire_step
+
+BATCH = "batch"  # what an open dimension of all samples is called
 
 
 def finished(
@@ -37,3 +43,14 @@ def check_portable_opset(opset_version: int | None) -> None:
             f"opset_version={opset_version}: a portable model needs {functions.OLDEST_OPSET} or newer; "
             "portable=False exports one that runs only where the library is registered"
         )
+
+
+@contextmanager
+def quiet(logger: logging.Logger, level: int) -> Iterator[None]:
+    """In the block the logger tells what is of this level or above."""
+    before = logger.level
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

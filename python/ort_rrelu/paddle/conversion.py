@@ -1,6 +1,6 @@
-"""Paddle2ONNX, in a process of its own, which it may end as it does where it meets an unknown operator.
+"""Paddle2ONNX in a process of its own, which it ends where it fails, and a search for the operator at fault.
 
-The operator that Paddle2ONNX fails at, which its messages do not name: searched for by trying.
+Its messages do not name that operator: parts of the program are tried.
 """
 
 from __future__ import annotations
@@ -26,45 +26,6 @@ _INSTALL = (
     f"has Paddle and Paddle2ONNX in the environment variable {PYTHON_VARIABLE}"
 )
 _LAST_LINES = 12
-
-
-def _run(verb: str, folder: Path, **arguments: Any) -> subprocess.CompletedProcess[str]:
-    """Run a verb of child.py; what Paddle2ONNX leaves behind lands in `folder`.
-
-    Raises MissingPackageError unless the process came so far as to import Paddle2ONNX.
-    """
-    named = os.environ.get(PYTHON_VARIABLE)
-    python = named or sys.executable
-    code = resources.files(__package__).joinpath("child.py").read_text("utf-8")
-    try:
-        done = subprocess.run(
-            [python, "-c", code, verb, json.dumps(arguments)],
-            cwd=folder,
-            env=os.environ | {"TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-        )
-    except OSError as error:
-        raise MissingPackageError(f"{PYTHON_VARIABLE}={python}: it cannot be run ({error})") from error
-    if STARTED not in done.stdout.splitlines():
-        where = f"{PYTHON_VARIABLE}={named}" if named else python
-        if missing := re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", done.stderr):
-            raise MissingPackageError(f"{where}: {missing[1]} is not installed there: {_INSTALL}")
-        raise MissingPackageError(
-            f"{where}: it ended with status {done.returncode} before it came to Paddle2ONNX "
-            f"({_explanation(done)}): {_INSTALL}"
-        )
-    return done
-
-
-def _explanation(done: subprocess.CompletedProcess[str]) -> str:
-    """The lines of its output that say what went wrong."""
-    lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    telling = [line for line in lines if "[ERROR]" in line or re.match(r"\w+(\.\w+)*Error: ", line)]
-    telling = [line for line in telling if not line.startswith("FatalError: `Process abort")]
-    return "\n".join(telling or lines[-_LAST_LINES:]) or "no output"
 
 
 def translate(stem: Path, target: str, folder: Path) -> None:
@@ -107,6 +68,45 @@ def _convert(
     return _run(
         "convert", folder, stem=stem, target=f"{stem}.onnx", opset_version=opset_version, options=options
     )
+
+
+def _run(verb: str, folder: Path, **arguments: Any) -> subprocess.CompletedProcess[str]:
+    """Run a verb of child.py; what Paddle2ONNX leaves behind lands in `folder`.
+
+    Raises MissingPackageError unless the process came so far as to import Paddle2ONNX.
+    """
+    named = os.environ.get(PYTHON_VARIABLE)
+    python = named or sys.executable
+    code = resources.files(__package__).joinpath("child.py").read_text("utf-8")
+    try:
+        done = subprocess.run(
+            [python, "-c", code, verb, json.dumps(arguments)],
+            cwd=folder,
+            env=os.environ | {"TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
+    except OSError as error:
+        raise MissingPackageError(f"{PYTHON_VARIABLE}={python}: it cannot be run ({error})") from error
+    if STARTED not in done.stdout.splitlines():
+        where = f"{PYTHON_VARIABLE}={named}" if named else python
+        if missing := re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", done.stderr):
+            raise MissingPackageError(f"{where}: {missing[1]} is not installed there: {_INSTALL}")
+        raise MissingPackageError(
+            f"{where}: it ended with status {done.returncode} before it came to Paddle2ONNX "
+            f"({_explanation(done)}): {_INSTALL}"
+        )
+    return done
+
+
+def _explanation(done: subprocess.CompletedProcess[str]) -> str:
+    """The lines of its output that say what went wrong."""
+    lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    telling = [line for line in lines if "[ERROR]" in line or re.match(r"\w+(\.\w+)*Error: ", line)]
+    telling = [line for line in telling if not line.startswith("FatalError: `Process abort")]
+    return "\n".join(telling or lines[-_LAST_LINES:]) or "no output"
 
 
 def find_culprit(document: Json, converts: Callable[[Json], bool]) -> str | None:

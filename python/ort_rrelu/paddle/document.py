@@ -1,19 +1,17 @@
-"""The contents of a program that Paddle saved as .json (PIR): operators, their attributes and bodies.
+"""Programs that Paddle saved as .json (PIR): their operators, what their rrelus say of themselves, weights.
 
 An operator is {"#": "1.relu", "A": attributes, "I": inputs, "O": outputs, "OA": attributes of outputs,
 "regions": bodies}, where "1" is the dialect pd_op; a weight is {"#": "p", ...} with fields of its own.
 
-Tags: what an rrelu op of a Paddle program says of itself, beyond its attributes.
+A tag is what an rrelu says of itself beyond its attributes. Paddle sets is_test on saving, and of foreign
+attributes a saved program keeps only `struct_name`, the path of layers that an op was called through. So tags
+are appended to it: "/Net/RReLU/#ort_rrelu:training=1".
 
-Paddle sets is_test on saving, and of foreign attributes a saved program keeps only `struct_name`, the path of
-layers that an op was called through. So tags are appended to it: "/Net/RReLU/#ort_rrelu:training=1".
+A marker is an elu with an alpha of its own, which each rrelu becomes for Paddle2ONNX to convert. Not
+leaky_relu: Paddle 3.3.1 stores its slope as float64, and Paddle2ONNX 2.1.0 takes the bits for a float32. A
+user's own leaky_relu is rewritten to float32 here for that reason.
 
-Markers: each rrelu of a saved program becomes an elu with an alpha of its own, for Paddle2ONNX to convert.
-
-Not leaky_relu: Paddle 3.3.1 stores its slope as float64, and Paddle2ONNX 2.1.0 takes the bits for a float32.
-A user's own leaky_relu is rewritten to float32 here for that reason.
-
-Weight files: Paddle and Paddle2ONNX take some truncated ones for whole, without a word.
+Weight files are checked, for Paddle and Paddle2ONNX take some truncated ones for whole, without a word.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""export: a Paddle model with rrelu -> an ONNX model with RRelu nodes.
-
-The arguments of export, checked before any work.
-"""
+"""export: a Paddle model with rrelu -> an ONNX model with RRelu nodes."""
 
 from __future__ import annotations
 
@@ -52,54 +49,6 @@ _OPTIONS = frozenset(
         "verbose",
     }
 )
-
-
-def check_path(f: Any) -> None:
-    """Raise InvalidTypeError unless `f` is a path, or None."""
-    if f is not None and not isinstance(os.fspath(f) if isinstance(f, os.PathLike) else f, str):
-        raise InvalidTypeError(f"f={f!r}: it must be the path of a file, as a str or a pathlib.Path, or None")
-
-
-def as_opset_version(version: Any) -> int:
-    """The opset version to convert to; None is the default."""
-    if version is None:
-        return _OPSET_VERSION
-    first, last = _OPSET_VERSIONS[0], _OPSET_VERSIONS[-1]
-    if not isinstance(version, Integral) or isinstance(version, bool):
-        raise InvalidTypeError(
-            f"opset_version={version!r}: it must be an integer from {first} to {last}, or None"
-        )
-    if version not in _OPSET_VERSIONS:
-        raise InvalidValueError(f"opset_version={version}: it must be from {first} to {last}")
-    return int(version)
-
-
-def check_options(options: Mapping[str, Any]) -> None:
-    """Raise InvalidValueError or InvalidTypeError unless they are options of paddle2onnx.export."""
-    if unknown := options.keys() - _OPTIONS:
-        raise InvalidValueError(
-            f"{', '.join(sorted(unknown))}: not an option; allowed are {', '.join(sorted(_OPTIONS))}"
-        )
-    for name, value in options.items():
-        check_switch(name, value)
-
-
-def check_variables(program: Any, **variables: Sequence[Any]) -> None:
-    """Raise InvalidTypeError or InvalidValueError unless each is a list of variables of the program."""
-    for name, values in variables.items():
-        # Iterating over a variable instead would not end.
-        if not isinstance(values, list | tuple):
-            raise InvalidTypeError(f"{name} is a {type(values).__name__}: it must be a list of variables")
-        for i, value in enumerate(values):
-            if not isinstance(value, paddle.pir.Value):
-                raise InvalidTypeError(f"{name}[{i}]={value!r}: it must be a variable of the program")
-            defining = value.get_defining_op()
-            if defining is None or defining.get_parent_block() != program.global_block():
-                raise InvalidValueError(
-                    f"{name}[{i}] is a variable of another program, or of a body in it: it must be one of "
-                    "the outermost level of the program that is exported"
-                )
-
 
 _log = logging.getLogger(__name__)
 
@@ -166,15 +115,15 @@ def export(
             ORT_RRELU_PADDLE2ONNX_PYTHON names cannot import it.
         OSError: f cannot be written.
     """
-    check_path(f)
+    _check_path(f)
     if f is not None:
         check_target(f)
     input_spec = as_input_spec(input_spec)
-    check_options(kw)
+    _check_options(kw)
     check_switch("step_input", step_input)
     check_switch("portable", portable)
     attributes = NodeAttributes(seed, training)
-    opset = as_opset_version(opset_version)
+    opset = _as_opset_version(opset_version)
     with tempfile.TemporaryDirectory(prefix="ort_rrelu_paddle_") as name:
         folder = Path(name)
         source = _saved(layer_or_path, folder, input_spec, feed_vars, fetch_vars)
@@ -219,7 +168,7 @@ def _saved(
         _refuse_input_spec(input_spec, "a Program")
         refuse_old_program(model)
         assert feed_vars is not None and fetch_vars is not None
-        check_variables(model, feed_vars=feed_vars, fetch_vars=fetch_vars)
+        _check_variables(model, feed_vars=feed_vars, fetch_vars=fetch_vars)
         save_program(model, str(target), feed_vars, fetch_vars)
     elif isinstance(model, TranslatedLayer | PirTranslatedLayer):
         _refuse_input_spec(input_spec, "what paddle.jit.load gave")
@@ -251,3 +200,50 @@ def _on_disk(path: Path, folder: Path) -> Path:
         return stem
     translate(stem, _SAVED, folder)
     return folder / _SAVED
+
+
+def _check_path(f: Any) -> None:
+    """Raise InvalidTypeError unless `f` is a path, or None."""
+    if f is not None and not isinstance(os.fspath(f) if isinstance(f, os.PathLike) else f, str):
+        raise InvalidTypeError(f"f={f!r}: it must be the path of a file, as a str or a pathlib.Path, or None")
+
+
+def _as_opset_version(version: Any) -> int:
+    """The opset version to convert to; None is the default."""
+    if version is None:
+        return _OPSET_VERSION
+    first, last = _OPSET_VERSIONS[0], _OPSET_VERSIONS[-1]
+    if not isinstance(version, Integral) or isinstance(version, bool):
+        raise InvalidTypeError(
+            f"opset_version={version!r}: it must be an integer from {first} to {last}, or None"
+        )
+    if version not in _OPSET_VERSIONS:
+        raise InvalidValueError(f"opset_version={version}: it must be from {first} to {last}")
+    return int(version)
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    """Raise InvalidValueError or InvalidTypeError unless they are options of paddle2onnx.export."""
+    if unknown := options.keys() - _OPTIONS:
+        raise InvalidValueError(
+            f"{', '.join(sorted(unknown))}: not an option; allowed are {', '.join(sorted(_OPTIONS))}"
+        )
+    for name, value in options.items():
+        check_switch(name, value)
+
+
+def _check_variables(program: Any, **variables: Sequence[Any]) -> None:
+    """Raise InvalidTypeError or InvalidValueError unless each is a list of variables of the program."""
+    for name, values in variables.items():
+        # Iterating over a variable instead would not end.
+        if not isinstance(values, list | tuple):
+            raise InvalidTypeError(f"{name} is a {type(values).__name__}: it must be a list of variables")
+        for i, value in enumerate(values):
+            if not isinstance(value, paddle.pir.Value):
+                raise InvalidTypeError(f"{name}[{i}]={value!r}: it must be a variable of the program")
+            defining = value.get_defining_op()
+            if defining is None or defining.get_parent_block() != program.global_block():
+                raise InvalidValueError(
+                    f"{name}[{i}] is a variable of another program, or of a body in it: it must be one of "
+                    "the outermost level of the program that is exported"
+                )

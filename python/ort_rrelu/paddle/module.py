@@ -12,7 +12,7 @@ from paddle.base.dygraph.base import guard
 from paddle.jit.sot import psdb
 
 from ort_rrelu import library, schema
-from ort_rrelu.arguments import as_seed, as_step
+from ort_rrelu.arguments import as_seed, as_step, not_one_int64
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.node_attributes import check_bounds
 from ort_rrelu.paddle import ops
@@ -122,9 +122,7 @@ class RReLU(paddle.nn.RReLU):
         if not isinstance(step, Tensor):
             return self.seed, as_step(step)
         if step.size != 1 or step.dtype != paddle.int64:
-            raise InvalidValueError(
-                f"step has dtype {step.dtype} and shape {list(step.shape)}: it must be one int64 element"
-            )
+            raise not_one_int64(step)
         return self.seed, int(step.numpy().item())
 
     def _apply(self, func: Any, device: Any, dtype: Any, *_: Any, **__: Any) -> None:

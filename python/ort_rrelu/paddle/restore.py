@@ -1,14 +1,12 @@
-"""Markers in the converted graph -> RRelu nodes, each marker exactly once.
+"""What Paddle2ONNX wrote becomes what we export: RRelu nodes for markers, and an orderly graph.
 
-What Paddle2ONNX leaves untidy: weights in Constant nodes, chains of Identity, unrelated dimensions.
+Not in order are weights in Constant nodes, chains of Identity nodes, and a new name for each open dimension.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import onnx
 import onnx_ir
@@ -17,6 +15,7 @@ from onnx_ir.passes import common
 
 from ort_rrelu import schema
 from ort_rrelu.errors import ConversionError
+from ort_rrelu.exporting import BATCH, quiet
 from ort_rrelu.graph.nodes import graph_nodes, subgraphs
 from ort_rrelu.node_attributes import NodeAttributes
 from ort_rrelu.paddle.document import Mark
@@ -69,9 +68,6 @@ class _Names:
         return name
 
 
-_BATCH = "batch"
-
-
 def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model with weights as initializers, without needless nodes, its dimensions named.
 
@@ -84,25 +80,14 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
         common.IdentityEliminationPass(),
         common.RemoveUnusedNodesPass(),
     )
-    with _quiet():
+    # They log at INFO, which is shown: importing Paddle configures the root logger so.
+    logger = logging.getLogger(onnx_ir.__name__)
+    with quiet(logger, logger.level or logging.WARNING):  # unless somebody asked for a level
         tidied = passes(onnx_ir.from_proto(model)).model
     _name_outputs(tidied)
     proto = onnx_ir.to_proto(tidied)
     _name_dimensions(proto)
     return proto
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """onnx_ir's passes log at INFO, which is shown: importing Paddle configures the root logger so."""
-    logger = logging.getLogger(onnx_ir.__name__)
-    before = logger.level
-    if before == logging.NOTSET:  # nobody asked for more
-        logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def _name_outputs(model: onnx_ir.Model) -> None:
@@ -119,7 +104,7 @@ def _name_dimensions(model: onnx.ModelProto) -> None:
         for axis, dimension in enumerate(_dimensions(value)):
             if _is_open(dimension):
                 named_batch = axis == 0 and batches == 1
-                dimension.dim_param = _BATCH if named_batch else f"{value.name}_{axis}"
+                dimension.dim_param = BATCH if named_batch else f"{value.name}_{axis}"
     known = {dimension.dim_param for value in graph.input for dimension in _dimensions(value)}
     _forget(graph, inputs=False)
     for node in graph_nodes(graph):

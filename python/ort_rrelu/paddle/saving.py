@@ -1,6 +1,6 @@
-"""Layers, functions and programs saved as Paddle saves them, with the modes of their rrelus carried along.
+"""Layers, functions and programs saved as Paddle saves them, but with the modes of their rrelus.
 
-input_spec: what stands for an input becomes an InputSpec, and what is no input stays a Python value.
+as_input_spec says which of their arguments are inputs; what is none stays a Python value.
 """
 
 from __future__ import annotations

@@ -8,9 +8,8 @@ try:
 except ImportError as error:
     raise MissingPackageError(f"{error.name} is not installed: pip install 'ort-rrelu[torch]'") from error
 
-from ort_rrelu.torch.export import export
+from ort_rrelu.torch.export import export, patch_onnx_export
 from ort_rrelu.torch.module import RReLU
-from ort_rrelu.torch.patching import patch_onnx_export
 from ort_rrelu.torch.replace import replace_rrelu
 from ort_rrelu.torch.translation import translation_table
 

@@ -25,7 +25,7 @@ from ort_rrelu.torch.export_settings import (
 )
 from ort_rrelu.torch.translation import Modules, table
 
-Function = Callable[..., Any]
+_Function = Callable[..., Any]
 
 _OLDEST = 18  # what torch's own translations write
 
@@ -60,7 +60,7 @@ class _Running(Modules):
 _running: ContextVar[_Running | None] = ContextVar("ort_rrelu_running_export", default=None)
 
 
-def exporting(stock: Function) -> Function:
+def exporting(stock: _Function) -> _Function:
     """For exporter._compat.export_compat, which every call of torch.onnx.export reaches."""
 
     def export_compat(model: Any, args: Any, f: Any = None, **kw: Any) -> Any:
@@ -73,7 +73,7 @@ def exporting(stock: Function) -> Function:
     return export_compat
 
 
-def dispatching(stock: Function) -> Function:
+def dispatching(stock: _Function) -> _Function:
     """For exporter._dispatching.dispatch, which is asked for each node's translation."""
 
     def dispatch(node: torch.fx.Node, registry: Any) -> Any:
@@ -85,7 +85,7 @@ def dispatching(stock: Function) -> Function:
     return dispatch
 
 
-def converting(stock: Function) -> Function:
+def converting(stock: _Function) -> _Function:
     """For onnxscript_apis.convert_version, which fails at models without standard operators."""
 
     def convert_version(model: ir.Model, target_version: int) -> ir.Model:
@@ -112,7 +112,7 @@ def _standard(model: ir.Model) -> bool:
 
 
 def _export(
-    stock: Function,
+    stock: _Function,
     settings: Settings,
     model: Any,
     args: Any,

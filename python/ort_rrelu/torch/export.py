@@ -1,10 +1,14 @@
-"""export: a torch model with rrelu -> an ONNX model with RRelu nodes, with either of torch's exporters."""
+"""export: a torch model with rrelu -> an ONNX model; patch_onnx_export: the same in other people's code."""
 
 from __future__ import annotations
 
 import io
 import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, BinaryIO
+from unittest import mock
 
 import onnx
 import torch
@@ -14,9 +18,8 @@ from ort_rrelu.files import check_target
 from ort_rrelu.graph.file import write_model
 from ort_rrelu.graph.nodes import our_nodes
 from ort_rrelu.graph.opset import opset_of
-from ort_rrelu.torch.default_exporter import refuse_verify
-from ort_rrelu.torch.export_settings import Settings
-from ort_rrelu.torch.patching import patched
+from ort_rrelu.torch import default_exporter, private, torchscript
+from ort_rrelu.torch.export_settings import Settings, set_for_this_context
 
 
 def export(
@@ -70,7 +73,7 @@ def export(
     _check_file(f, kw.get("external_data"))
     if opset_version is not None and (not isinstance(opset_version, int) or isinstance(opset_version, bool)):
         raise InvalidTypeError(f"opset_version={opset_version!r}: it must be an integer, or None")
-    refuse_verify(kw.pop("verify", False))
+    default_exporter.refuse_verify(kw.pop("verify", False))
     external_data = kw.pop("external_data", None)
     taken: list[onnx.ModelProto] = []
     settings = Settings(seed, training, step_input, portable, taken.append)
@@ -121,3 +124,79 @@ def _export_torchscript(model: Any, args: tuple[Any, ...], **kw: Any) -> None:
     mode = torch.onnx.TrainingMode.PRESERVE if in_training else torch.onnx.TrainingMode.EVAL
     kw.setdefault("do_constant_folding", not in_training)
     torch.onnx.export(model, args, dynamo=False, training=mode, **kw)
+
+
+@contextmanager
+def patch_onnx_export(
+    seed: int | None = None,
+    *,
+    training: bool | None = None,
+    step_input: bool = False,
+    portable: bool = True,
+) -> Iterator[None]:
+    """In a `with` block every call of torch.onnx.export writes RRelu nodes: for calls in other people's code.
+
+    With either exporter, by whatever name, to a file, an io.BytesIO or the ONNXProgram that is returned. It
+    holds for the thread (or asyncio task) of the block; others export as ever. Afterwards torch is as it
+    was. Blocks nest: the innermost holds. `ort_rrelu.torch.export` goes by its own arguments.
+
+    A model without rrelu exports as ever. So does the rest of the call: torch's TorchScript exporter, for
+    one, exports the whole model in eval mode unless its own argument `training` says otherwise.
+
+    Args:
+        seed, training, step_input, portable: as in `export`; each call numbers its own nodes.
+
+    Raises:
+        InvalidValueError (a ValueError), InvalidTypeError (a TypeError): an argument is not allowed; and from
+            a call inside, as `export` raises them. A call with verify=True is refused, too.
+    """
+    with patched(Settings(seed, training, step_input, portable)):
+        yield
+
+
+# What every call looks up when it runs: replacing torch.onnx.export would miss those who imported it before.
+_PLACES: tuple[tuple[Any, str, Callable[[Callable[..., Any]], Callable[..., Any]]], ...] = (
+    (*private.EXPORT_COMPAT, default_exporter.exporting),
+    (*private.DISPATCH, default_exporter.dispatching),
+    (*private.CONVERT_VERSION, default_exporter.converting),
+    (*private.TORCHSCRIPT_EXPORT, torchscript.exporting),
+)
+
+
+class _Patches:
+    """torch's functions replaced while any block is open, in whatever thread, and then put back."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open = 0
+        self._stack = ExitStack()
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        with self._lock:
+            if self._open == 0:
+                self._apply()
+            self._open += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open -= 1
+                if self._open == 0:
+                    self._stack.close()
+
+    def _apply(self) -> None:
+        with ExitStack() as stack:
+            for home, name, replacing in _PLACES:
+                stack.enter_context(mock.patch.object(home, name, replacing(getattr(home, name))))
+            self._stack = stack.pop_all()
+
+
+_patches = _Patches()
+
+
+@contextmanager
+def patched(settings: Settings | None) -> Iterator[None]:
+    """In the block, in this thread or task, every export goes by `settings`; None: it is torch's own."""
+    with _patches.applied(), set_for_this_context(settings):
+        yield

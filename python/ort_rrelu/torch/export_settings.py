@@ -1,7 +1,4 @@
-"""What exports of torch models write, as the running thread or task has set it.
-
-The RReLU modules of a torch model, their bounds checked before an export and given to it as numbers.
-"""
+"""What an export of a torch model is asked for, kept for each thread, and the bounds of its RReLU modules."""
 
 from __future__ import annotations
 
@@ -16,10 +13,10 @@ import onnx
 import torch
 
 from ort_rrelu.arguments import check_switch
-from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.exporting import finished
 from ort_rrelu.graph.edit import remove_unused_outputs
-from ort_rrelu.node_attributes import NodeAttributes, check_bounds
+from ort_rrelu.node_attributes import NodeAttributes
+from ort_rrelu.torch.module import bounds_of
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,10 @@ def bounds_as_numbers(model: Any) -> Iterator[None]:
     Raises InvalidValueError or InvalidTypeError that names the module: torch refuses some bounds by itself,
     and buries what it says under advice on exporting.
     """
-    numbers = [(module, _checked(name, module)) for name, module in rrelu_modules(model)]
+    numbers = [
+        (module, dict(zip(_BOUNDS, bounds_of(name, module), strict=True)))
+        for name, module in rrelu_modules(model)
+    ]
     changed: list[tuple[torch.nn.RReLU, dict[str, Any]]] = []
     try:
         for module, bounds in numbers:
@@ -113,10 +113,3 @@ def bounds_as_numbers(model: Any) -> Iterator[None]:
                     del module.__dict__[name]
                 else:
                     module.__dict__[name] = value
-
-
-def _checked(name: str, module: torch.nn.RReLU) -> dict[str, float]:
-    try:
-        return dict(zip(_BOUNDS, check_bounds(module.lower, module.upper), strict=True))
-    except (InvalidValueError, InvalidTypeError) as error:
-        raise type(error)(f"RReLU module {name!r}: {error}") from error

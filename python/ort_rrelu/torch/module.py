@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor
-from torch.fx import Proxy
+from torch.fx import Proxy, Tracer
 
 from ort_rrelu import schema
 from ort_rrelu.arguments import as_seed, as_step
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.node_attributes import check_bounds
-from ort_rrelu.torch import ops, sharding, transforms
-
-
-def _exporting() -> bool:
-    """Is the call traced into a graph, which must hold the op alone, without the module's counter?"""
-    tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    return tracing or torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export()
-
-
-def _as_tensor(step: int) -> Tensor:
-    # Compiled code hands over symbolic integers, which must stay so: a new step is no new program.
-    if not isinstance(step, int | torch.SymInt) or isinstance(step, bool):
-        raise InvalidTypeError(f"step={step!r} is not an integer")
-    if not torch.compiler.is_compiling():
-        as_step(step)
-    return torch.full((), step, dtype=torch.int64)
+from ort_rrelu.torch import ops, private, sharding, transforms
 
 
 class RReLU(torch.nn.RReLU):
@@ -98,38 +83,41 @@ class RReLU(torch.nn.RReLU):
 
     def forward(self, x: Tensor, step: int | Tensor | None = None) -> Tensor:
         """RReLU of x. step: int64, the number of the draw, for a seeded module only; the counter stays."""
-        if isinstance(x, Proxy) or isinstance(step, Proxy):
-            return self._traced(x, step)
+        if type(x) is not Tensor or step is not None:  # asked first: a small tensor's time is that of Python
+            if isinstance(x, Proxy) or isinstance(step, Proxy):
+                return self._traced(x, step)
+            self._check(x, step)
+        transforming = transforms.active()
+        number = self._step(step, transforming)
+        arguments = x, self.lower, self.upper, self.training, self.seed, number
+        y: Tensor = transforms.activate(*arguments) if transforming else ops.rrelu(*arguments)[0]
+        return x.copy_(y) if self.inplace else y
+
+    def _check(self, x: Tensor, step: int | Tensor | None) -> None:
         if step is not None and self.seed is None:
             raise InvalidValueError(f"step={step!r}: only a module with a seed takes a step")
         if type(x) is not Tensor:
             sharding.check(x, self.training, self.seed)
-        y = self._activate(x, self._step(step))
-        return x.copy_(y) if self.inplace else y
 
     def _traced(self, x: Any, step: Any) -> Any:
         own_forward = type(self).forward is RReLU.forward and "forward" not in vars(self)
-        return transforms.call_module(self, x, step, own_forward=own_forward)
+        return _call_in_graph(self, x, step, own_forward=own_forward)
 
-    def _activate(self, x: Tensor, step: Tensor | None) -> Tensor:
-        arguments = x, self.lower, self.upper, self.training, self.seed, step
-        y: Tensor = transforms.activate(*arguments) if transforms.active() else ops.rrelu(*arguments)[0]
-        return y
-
-    def _step(self, step: int | Tensor | None) -> Tensor | None:
+    def _step(self, step: int | Tensor | None, transforming: bool) -> Tensor | None:
         if isinstance(step, Tensor):
             return step
         if step is not None:
             return _as_tensor(step)
         if self.seed is None or not self.training or _exporting():
             return None
-        if self.step is None:
+        counter = self.step
+        if counter is None:
             raise InvalidValueError(f"seed={self.seed} was set after construction: use RReLU(seed=...)")
-        if transforms.active():
-            return transforms.next_step(self.step)
+        if transforming:
+            return transforms.next_step(counter)
         # What compiled code on CUDA computes may be a graph's memory, in which nothing can be remembered.
-        remember = not (self.step.is_cuda and torch.compiler.is_compiling())
-        taken: Tensor = ops.next_step(self.step, remember)
+        remember = not (counter.is_cuda and torch.compiler.is_compiling())
+        taken: Tensor = ops.next_step(counter, remember)
         return taken
 
     def reset_parameters(self) -> None:
@@ -150,3 +138,57 @@ class RReLU(torch.nn.RReLU):
         """As torch.nn.RReLU's, with the seed."""
         seed = "" if self.seed is None else f", seed={self.seed}"
         return super().extra_repr() + seed
+
+
+def bounds_of(name: str, module: torch.nn.RReLU) -> tuple[float, float]:
+    """The bounds as numbers, or the error of check_bounds with the name of the module."""
+    try:
+        return check_bounds(module.lower, module.upper)
+    except (InvalidValueError, InvalidTypeError) as error:
+        raise type(error)(f"RReLU module {name!r}: {error}") from error
+
+
+def _call_in_graph(module: torch.nn.Module, x: Any, step: Any, *, own_forward: bool) -> Proxy:
+    """Write the call of `module` into the graph that torch.fx traces, as for torch's own layers.
+
+    fx traces into a module whose class is not torch's. Mode and step would then be those of the trace, for
+    good.
+
+    Args:
+        module: whose forward is traced.
+        x, step: arguments of forward, at least one of them an fx.Proxy; step None is left out.
+        own_forward: is there no other forward around the module's own, which would be traced and run too?
+
+    Raises:
+        InvalidValueError: the graph cannot call the module: it is the root of the trace, or has hooks or
+            another forward, which have been traced already.
+        NameError: from torch, as for its own layers: the module is not a submodule of the root.
+    """
+    tracer = next(value.tracer for value in (x, step) if isinstance(value, Proxy))
+    path = cast(Tracer, tracer).path_of_module(module)
+    if not path:
+        raise InvalidValueError(
+            "torch.fx: an RReLU by itself cannot be traced, for a graph calls only submodules: trace "
+            "torch.nn.Sequential(module)"
+        )
+    if not own_forward or private.has_hooks(module):
+        raise InvalidValueError(
+            f"torch.fx: RReLU module {path!r} has hooks or a forward of another class, which would be in the "
+            "graph and run in the module, too: use a Tracer whose is_leaf_module is True for it"
+        )
+    return tracer.create_proxy("call_module", path, (x,), {} if step is None else {"step": step})
+
+
+def _as_tensor(step: int) -> Tensor:
+    # Compiled code hands over symbolic integers, which must stay so: a new step is no new program.
+    if not isinstance(step, int | torch.SymInt) or isinstance(step, bool):
+        raise InvalidTypeError(f"step={step!r} is not an integer")
+    if not torch.compiler.is_compiling():
+        as_step(step)
+    return torch.full((), step, dtype=torch.int64)
+
+
+def _exporting() -> bool:
+    """Is the call traced into a graph, which must hold the op alone, without the module's counter?"""
+    tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    return tracing or torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export()

@@ -19,143 +19,13 @@ import torch
 from torch import Tensor
 
 from ort_rrelu import library, schema
+from ort_rrelu.arguments import not_one_int64
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.recomputation import Steps
-
-
-class Draw(NamedTuple):
-    """Key and step: numbers here, or one-element tensors on the device, which is where they are read."""
-
-    seed: int | Tensor = 0
-    step: int | Tensor = 0
-
-
-_NO_DRAW = Draw()
-
-
-def check_device(x: Tensor) -> None:
-    """The CPU or CUDA; whether CUDA can be used is the library's to say."""
-    if x.device.type not in {"cpu", "cuda"}:
-        raise InvalidValueError(f"x is on device {x.device}: ort_rrelu runs on the CPU and on CUDA")
-
-
-def draw(device: torch.device, seed: int | None, step: Tensor | None) -> Draw:
-    """seed None: both from torch's generator of the device. On CUDA nothing waits for the device."""
-    if seed is None:
-        numbers = torch.randint(-(2**63), 2**63 - 1, (2,), dtype=torch.int64, device=device)
-        return Draw(numbers[0], numbers[1]) if numbers.is_cuda else Draw(*numbers.tolist())
-    if step is None:
-        return Draw(seed)
-    if step.numel() != 1 or step.dtype != torch.int64:
-        raise InvalidValueError(
-            f"step has dtype {step.dtype} and shape {list(step.shape)}: it must be one int64 element"
-        )
-    read_there = device.type == step.device.type == "cuda"
-    return Draw(seed, step.to(device) if read_there else int(step))
-
-
-def _on_host(value: int | Tensor) -> int:
-    return 0 if isinstance(value, Tensor) else value
-
-
-def _read_only(tensor: Tensor) -> int:
-    """The address of a tensor that is only read: a copy-on-write one (torch._lazy_clone) stays lazy."""
-    if not torch._C._is_cow_tensor(tensor):  # type: ignore[attr-defined]
-        return tensor.data_ptr()
-    storage: int = torch._C._data_address(tensor)  # type: ignore[attr-defined]
-    return storage + int(tensor.storage_offset()) * tensor.element_size()
-
-
-def _address(value: int | Tensor) -> int | None:
-    return value.data_ptr() if isinstance(value, Tensor) else None
-
-
-def forward(
-    dtype: int, bounds: tuple[float, float], drawn: Draw | None, x: Tensor, y: Tensor, noise: Tensor
-) -> None:
-    """Y and noise of contiguous tensors; drawn is None in eval mode."""
-    number = _NO_DRAW if drawn is None else drawn
-    params = library.Params(
-        dtype,
-        *bounds,
-        drawn is not None,
-        _on_host(number.seed),
-        _on_host(number.step),
-        torch.get_num_threads(),
-    )
-    addresses = _read_only(x), y.data_ptr(), noise.data_ptr()
-    if x.is_cuda:
-        call = library.CudaCall(_stream(x), _address(number.seed), _address(number.step))
-        library.cuda_forward(params, call, *addresses, 0, x.numel())
-    else:
-        library.forward(params, *addresses, 0, x.numel())
-
-
-def backward(dtype: int, dy: Tensor, noise: Tensor, dx: Tensor) -> None:
-    """dX of contiguous tensors."""
-    params = library.Params(dtype, num_threads=torch.get_num_threads())
-    addresses = _read_only(dy), _read_only(noise), dx.data_ptr()
-    if dy.is_cuda:
-        library.cuda_backward(params, library.CudaCall(_stream(dy)), *addresses, 0, dx.numel())
-    else:
-        library.backward(params, *addresses, 0, dx.numel())
-
-
-def _stream(x: Tensor) -> int:
-    return int(torch.cuda.current_stream(x.device).cuda_stream)
-
+from ort_rrelu.torch import private
 
 _DTYPES = {getattr(torch, dtype.name): number for dtype, number in schema.DTYPES.items()}
 _NAMESPACE = schema.DOMAIN
-
-
-class _Autograd:
-    checkpointing = "torch.utils.checkpoint"
-
-    def mark(self) -> int:
-        return int(torch.randint(2**63 - 1, (), dtype=torch.int64))
-
-    def in_backward(self) -> bool:
-        return torch._C._current_graph_task_id() != -1
-
-    def read(self, counter: Tensor) -> int | Tensor:
-        return counter.clone() if counter.is_cuda else int(counter)
-
-    def advance(self, counter: Tensor) -> None:
-        counter.add_(1)
-
-
-_steps = Steps(_Autograd())
-
-
-def _dtype_number(dtype: torch.dtype) -> int:
-    if dtype not in _DTYPES:
-        raise InvalidTypeError(f"x has dtype {dtype}: it must be one of {', '.join(map(str, _DTYPES))}")
-    return _DTYPES[dtype]
-
-
-def check_arguments(dtype: torch.dtype, lower: float, upper: float) -> None:
-    """Raise what the op would raise for these."""
-    library.check(library.Params(_dtype_number(dtype), lower, upper))
-
-
-def _capturing(counter: Tensor) -> bool:
-    """Is a CUDA graph being captured, whose memory is the graph's and must not be kept?"""
-    return counter.is_cuda and torch.cuda.is_current_stream_capturing()
-
-
-def _empty(contiguous: Tensor) -> Tensor:
-    # Axes of one element may have any stride in a contiguous tensor; results have the usual ones, as torch's.
-    return torch.empty_like(contiguous, memory_format=torch.contiguous_format)
-
-
-def _fake(x: Tensor) -> Tensor:
-    return _empty(x) if x.is_contiguous() else torch.empty_like(x)
-
-
-def _laid_out_as(x: Tensor, contiguous: Tensor) -> Tensor:
-    """Slopes follow the logical order of elements; results keep x's memory format."""
-    return contiguous if x.is_contiguous() else torch.empty_like(x).copy_(contiguous)
 
 
 @torch.library.custom_op(
@@ -170,12 +40,12 @@ def rrelu(
 ) -> tuple[Tensor, Tensor]:
     """RReLU of x and its noise, both in x's dtype, shape and memory format."""
     dtype = _dtype_number(x.dtype)
-    check_device(x)
-    drawn = draw(x.device, seed, step) if training else None
+    _check_device(x)
+    drawn = _draw(x, seed, step) if training else None
     array = x.contiguous()
     y = _empty(array)
     noise = torch.empty_like(y)
-    forward(dtype, (lower, upper), drawn, array, y, noise)
+    _run_forward(dtype, (lower, upper), drawn, array, y, noise)
     return _laid_out_as(x, y), _laid_out_as(x, noise)
 
 
@@ -189,7 +59,7 @@ def _(x: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
 def rrelu_grad(dy: Tensor, noise: Tensor) -> Tensor:
     """dy * noise, in dy's dtype, shape and memory format."""
     dtype = _dtype_number(dy.dtype)
-    check_device(dy)
+    _check_device(dy)
     if (noise.dtype, noise.shape, noise.device) != (dy.dtype, dy.shape, dy.device):
         raise InvalidValueError(
             f"noise has dtype {noise.dtype} and shape {list(noise.shape)}: "
@@ -197,30 +67,13 @@ def rrelu_grad(dy: Tensor, noise: Tensor) -> Tensor:
         )
     gradient, factor = dy.contiguous(), noise.contiguous()
     dx = _empty(gradient)
-    backward(dtype, gradient, factor, dx)
+    _run_backward(dtype, gradient, factor, dx)
     return _laid_out_as(dy, dx)
 
 
 @rrelu_grad.register_fake
 def _(dy: Tensor, _noise: Tensor) -> Tensor:
     return _fake(dy)
-
-
-@torch.library.custom_op(
-    f"{_NAMESPACE}::next_step", mutates_args=("counter",), tags=(torch.Tag.nondeterministic_seeded,)
-)
-def next_step(counter: Tensor, remember: bool = True) -> Tensor:
-    """The step of this call, an int64 scalar; the counter moves on unless a forward is being recomputed.
-
-    remember=False: no recomputation will find this call's step, and nothing outlives the call.
-    """
-    step = _steps.take(counter, remember and not _capturing(counter))
-    return step.clone() if isinstance(step, Tensor) else torch.tensor(step)
-
-
-@next_step.register_fake
-def _(counter: Tensor, _remember: bool = True) -> Tensor:
-    return torch.empty_like(counter)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -244,3 +97,147 @@ def _double_backward(ctx: Any, ddx: Tensor) -> tuple[Tensor | None, ...]:
 
 rrelu.register_autograd(_backward, setup_context=_save)
 rrelu_grad.register_autograd(_double_backward, setup_context=_save_noise)
+
+
+class _Autograd:
+    checkpointing = "torch.utils.checkpoint"
+
+    def mark(self) -> int:
+        return int(torch.randint(2**63 - 1, (), dtype=torch.int64))
+
+    def in_backward(self) -> bool:
+        return private.in_backward()
+
+    def read(self, counter: Tensor) -> int | Tensor:
+        return counter.clone() if counter.is_cuda else int(counter)
+
+    def advance(self, counter: Tensor) -> None:
+        counter.add_(1)
+
+
+_steps = Steps(_Autograd())
+
+
+@torch.library.custom_op(
+    f"{_NAMESPACE}::next_step", mutates_args=("counter",), tags=(torch.Tag.nondeterministic_seeded,)
+)
+def next_step(counter: Tensor, remember: bool = True) -> Tensor:
+    """The step of this call, an int64 scalar; the counter moves on unless a forward is being recomputed.
+
+    remember=False: no recomputation will find this call's step, and nothing outlives the call.
+    """
+    step = _steps.take(counter, remember and not _capturing(counter))
+    return step.clone() if isinstance(step, Tensor) else torch.scalar_tensor(step, dtype=torch.int64)
+
+
+@next_step.register_fake
+def _(counter: Tensor, _remember: bool = True) -> Tensor:
+    return torch.empty_like(counter)
+
+
+def _capturing(counter: Tensor) -> bool:
+    """Is a CUDA graph being captured, whose memory is the graph's and must not be kept?"""
+    return counter.is_cuda and torch.cuda.is_current_stream_capturing()
+
+
+def _dtype_number(dtype: torch.dtype) -> int:
+    if dtype not in _DTYPES:
+        raise InvalidTypeError(f"x has dtype {dtype}: it must be one of {', '.join(map(str, _DTYPES))}")
+    return _DTYPES[dtype]
+
+
+def check_arguments(dtype: torch.dtype, lower: float, upper: float) -> None:
+    """Raise what the op would raise for these."""
+    library.check(library.Params(_dtype_number(dtype), lower, upper))
+
+
+def _check_device(x: Tensor) -> None:
+    """The CPU or CUDA; whether CUDA can be used is the library's to say."""
+    if not (x.is_cpu or x.is_cuda):
+        raise InvalidValueError(f"x is on device {x.device}: ort_rrelu runs on the CPU and on CUDA")
+
+
+def _empty(contiguous: Tensor) -> Tensor:
+    # Axes of one element may have any stride in a contiguous tensor; results have the usual ones, as torch's.
+    return torch.empty_like(contiguous, memory_format=torch.contiguous_format)
+
+
+def _fake(x: Tensor) -> Tensor:
+    return _empty(x) if x.is_contiguous() else torch.empty_like(x)
+
+
+def _laid_out_as(x: Tensor, contiguous: Tensor) -> Tensor:
+    """Slopes follow the logical order of elements; results keep x's memory format."""
+    return contiguous if x.is_contiguous() else torch.empty_like(x).copy_(contiguous)
+
+
+class _Draw(NamedTuple):
+    """Key and step: numbers here, or one-element tensors on the device, which is where they are read."""
+
+    seed: int | Tensor = 0
+    step: int | Tensor = 0
+
+
+_NO_DRAW = _Draw()
+
+
+def _draw(x: Tensor, seed: int | None, step: Tensor | None) -> _Draw:
+    """seed None: both from torch's generator of x's device. On CUDA nothing waits for the device."""
+    if seed is None:
+        numbers = torch.randint(-(2**63), 2**63 - 1, (2,), dtype=torch.int64, device=x.device)
+        return _Draw(numbers[0], numbers[1]) if numbers.is_cuda else _Draw(*numbers.tolist())
+    if step is None:
+        return _Draw(seed)
+    if step.numel() != 1 or step.dtype != torch.int64:
+        raise not_one_int64(step)
+    return _Draw(seed, step.to(x.device) if x.is_cuda and step.is_cuda else int(step))
+
+
+def _run_forward(
+    dtype: int, bounds: tuple[float, float], drawn: _Draw | None, x: Tensor, y: Tensor, noise: Tensor
+) -> None:
+    """Y and noise of contiguous tensors; drawn is None in eval mode."""
+    number = _NO_DRAW if drawn is None else drawn
+    params = library.Params(
+        dtype,
+        *bounds,
+        drawn is not None,
+        _on_host(number.seed),
+        _on_host(number.step),
+        torch.get_num_threads(),
+    )
+    addresses = _read_only(x), y.data_ptr(), noise.data_ptr()
+    if x.is_cuda:
+        call = library.CudaCall(_stream(x), _address(number.seed), _address(number.step))
+        library.cuda_forward(params, call, *addresses, 0, x.numel())
+    else:
+        library.forward(params, *addresses, 0, x.numel())
+
+
+def _run_backward(dtype: int, dy: Tensor, noise: Tensor, dx: Tensor) -> None:
+    """dX of contiguous tensors."""
+    params = library.Params(dtype, num_threads=torch.get_num_threads())
+    addresses = _read_only(dy), _read_only(noise), dx.data_ptr()
+    if dy.is_cuda:
+        library.cuda_backward(params, library.CudaCall(_stream(dy)), *addresses, 0, dx.numel())
+    else:
+        library.backward(params, *addresses, 0, dx.numel())
+
+
+def _stream(x: Tensor) -> int:
+    return int(torch.cuda.current_stream(x.device).cuda_stream)
+
+
+def _on_host(value: int | Tensor) -> int:
+    return 0 if isinstance(value, Tensor) else value
+
+
+def _read_only(tensor: Tensor) -> int:
+    """The address of a tensor that is only read: a copy-on-write one (torch._lazy_clone) stays lazy."""
+    if not private.is_copy_on_write(tensor):
+        return tensor.data_ptr()
+    return private.storage_address(tensor) + int(tensor.storage_offset()) * tensor.element_size()
+
+
+def _address(value: int | Tensor) -> int | None:
+    return value.data_ptr() if isinstance(value, Tensor) else None

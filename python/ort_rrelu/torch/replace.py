@@ -1,6 +1,7 @@
-"""replace_rrelu: every torch.nn.RReLU of a network becomes ours, where nobody could do it by hand.
+"""replace_rrelu: every torch.nn.RReLU of a network becomes ours, and a warning lists what stays torch's own.
 
-Calls of torch's rrelu functions in a module's Python code, found without running it.
+For that list the Python code of the modules is searched for calls of torch's rrelu functions, without running
+it.
 """
 
 from __future__ import annotations
@@ -18,9 +19,106 @@ from torch import nn
 
 from ort_rrelu.arguments import as_seed
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
-from ort_rrelu.node_attributes import check_bounds
 from ort_rrelu.reference import derive_seed, fnv1a
-from ort_rrelu.torch.module import RReLU
+from ort_rrelu.torch.module import RReLU, bounds_of
+from ort_rrelu.torch.private import OperatorNamespace, OperatorPacket
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def replace_rrelu(model: Network, *, seed: int | None = None) -> Network:
+    """Make every module of the class torch.nn.RReLU an `ort_rrelu.torch.RReLU`, in place.
+
+    The modules stay the objects that they are, wherever the network holds them: shared ones stay shared, and
+    bounds, inplace, mode, hooks and attributes stay. Another network that shares one of them then has ours.
+
+    One warning lists what keeps torch's own rrelu: calls of torch.nn.functional.rrelu and the like in the
+    code of the modules, as far as it can be read, modules whose class derives from torch.nn.RReLU or whose
+    forward was exchanged, and scripted modules.
+
+    Args:
+        model: any module, an RReLU by itself too.
+        seed: 0 .. 2^63 - 1; the module of the qualified name N then has the seed
+            ort_rrelu.reference.derive_seed(seed, ort_rrelu.reference.fnv1a(N)), a shared one by the first of
+            its names. None: modules without a seed.
+
+    Returns:
+        The model.
+
+    Raises:
+        InvalidTypeError (a TypeError), InvalidValueError (a ValueError): model or seed is not allowed, a
+            module's bounds are not, or are parameters, or it has an attribute `seed` or `step`. The model is
+            as it was.
+    """
+    if not isinstance(model, nn.Module):
+        raise InvalidTypeError(f"model is of type {type(model).__name__}: it must be a torch.nn.Module")
+    base = None if seed is None else as_seed(seed)
+    modules = dict(_named_modules(model))
+    found = {name: module for name, module in modules.items() if _is_replaceable(module)}
+    for name, module in found.items():
+        _check(name, module)
+    for name, module in found.items():
+        own = None if base is None else derive_seed(base, fnv1a(name))
+        RReLU.adopt(module, own, _device(model))
+    if kept := _kept(modules):
+        warnings.warn(f"replace_rrelu: torch's own rrelu stays in {'; '.join(kept)}", stacklevel=2)
+    return model
+
+
+def _named_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Each module once, without what is inside of scripted ones, which cannot be changed."""
+    scripted: list[str] = []
+    for name, module in model.named_modules():
+        if any(name.startswith(prefix) for prefix in scripted):
+            continue
+        if isinstance(module, torch.jit.ScriptModule):
+            scripted.append(f"{name}." if name else "")
+        yield name, module
+
+
+def _is_replaceable(module: nn.Module) -> TypeGuard[nn.RReLU]:
+    return type(module) is nn.RReLU and "forward" not in vars(module)
+
+
+def _check(name: str, module: nn.RReLU) -> None:
+    bounds_of(name, module)
+    for bound in ("lower", "upper"):
+        if bound not in vars(module):
+            raise InvalidValueError(f"RReLU module {name!r}: {bound} is a parameter or buffer, not a number")
+    for attribute in ("seed", "step"):
+        if hasattr(module, attribute):
+            raise InvalidValueError(f"RReLU module {name!r} has an attribute {attribute}, which ours needs")
+
+
+def _device(model: nn.Module) -> torch.device | None:
+    parameter = next(model.parameters(), None)
+    return None if parameter is None else parameter.device
+
+
+def _kept(modules: dict[str, nn.Module]) -> list[str]:
+    methods: dict[type, list[str]] = {}
+    kept = []
+    for name, module in modules.items():
+        kept += [f"module {name!r} ({what})" for what in _kept_by(module)]
+        if type(module) not in methods:
+            methods[type(module)] = _calls_of_class(type(module))
+    return kept + sorted({method for found in methods.values() for method in found})
+
+
+def _kept_by(module: nn.Module) -> Iterator[str]:
+    if isinstance(module, torch.jit.ScriptModule):
+        if _is_scripted_rrelu(module):
+            yield "scripted"
+    elif isinstance(module, nn.RReLU) and not isinstance(module, RReLU):
+        yield "its own forward" if type(module) is nn.RReLU else f"class {type(module).__qualname__}"
+    else:
+        yield from _calls_of_instance(module)
+
+
+def _is_scripted_rrelu(module: torch.jit.ScriptModule) -> bool:
+    names = (child.original_name for child in module.modules() if isinstance(child, torch.jit.ScriptModule))
+    return "RReLU" in names or "aten::rrelu" in str(getattr(module, "inlined_graph", ""))
+
 
 _PACKETS = torch.ops.aten.rrelu, torch.ops.aten.rrelu_, torch.ops.aten.rrelu_with_noise
 _FUNCTIONS: tuple[Any, ...] = (
@@ -32,7 +130,7 @@ _UNKNOWN = object()
 _BETWEEN_IMPORTS = frozenset({"SWAP", "POP_TOP", "ROT_TWO"})  # of `import a.b as c`
 
 
-def calls_of_instance(module: nn.Module) -> Iterator[str]:
+def _calls_of_instance(module: nn.Module) -> Iterator[str]:
     """Where a module, its submodules aside, holds torch's functions: attributes, and nodes of an fx graph."""
     if isinstance(module, torch.fx.GraphModule):
         yield from (f"node {node.name}" for node in module.graph.nodes if _is_rrelu(node.target))
@@ -41,7 +139,7 @@ def calls_of_instance(module: nn.Module) -> Iterator[str]:
             yield f"attribute {name}"
 
 
-def calls_of_class(cls: type) -> list[str]:
+def _calls_of_class(cls: type) -> list[str]:
     """Methods that call torch's functions, by themselves or through functions of their own package.
 
     What is looked up in containers or computed is not seen.
@@ -146,106 +244,6 @@ def _follow(instruction: dis.Instruction, value: Any, scope: dict[str, Any], nam
 
 
 def _attribute(value: Any, name: str) -> Any:
-    if not isinstance(value, types.ModuleType | torch._ops._OpNamespace | torch._ops.OpOverloadPacket):
+    if not isinstance(value, types.ModuleType | OperatorNamespace | OperatorPacket):
         return _UNKNOWN
     return getattr(value, name, _UNKNOWN)
-
-
-Network = TypeVar("Network", bound=nn.Module)
-
-
-def replace_rrelu(model: Network, *, seed: int | None = None) -> Network:
-    """Make every module of the class torch.nn.RReLU an `ort_rrelu.torch.RReLU`, in place.
-
-    The modules stay the objects that they are, wherever the network holds them: shared ones stay shared, and
-    bounds, inplace, mode, hooks and attributes stay. Another network that shares one of them then has ours.
-
-    One warning lists what keeps torch's own rrelu: calls of torch.nn.functional.rrelu and the like in the
-    code of the modules, as far as it can be read, modules whose class derives from torch.nn.RReLU or whose
-    forward was exchanged, and scripted modules.
-
-    Args:
-        model: any module, an RReLU by itself too.
-        seed: 0 .. 2^63 - 1; the module of the qualified name N then has the seed
-            ort_rrelu.reference.derive_seed(seed, ort_rrelu.reference.fnv1a(N)), a shared one by the first of
-            its names. None: modules without a seed.
-
-    Returns:
-        The model.
-
-    Raises:
-        InvalidTypeError (a TypeError), InvalidValueError (a ValueError): model or seed is not allowed, a
-            module's bounds are not, or are parameters, or it has an attribute `seed` or `step`. The model is
-            as it was.
-    """
-    if not isinstance(model, nn.Module):
-        raise InvalidTypeError(f"model is of type {type(model).__name__}: it must be a torch.nn.Module")
-    base = None if seed is None else as_seed(seed)
-    modules = dict(_named_modules(model))
-    found = {name: module for name, module in modules.items() if _is_replaceable(module)}
-    for name, module in found.items():
-        _check(name, module)
-    for name, module in found.items():
-        own = None if base is None else derive_seed(base, fnv1a(name))
-        RReLU.adopt(module, own, _device(model))
-    if kept := _kept(modules):
-        warnings.warn(f"replace_rrelu: torch's own rrelu stays in {'; '.join(kept)}", stacklevel=2)
-    return model
-
-
-def _named_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Each module once, without what is inside of scripted ones, which cannot be changed."""
-    scripted: list[str] = []
-    for name, module in model.named_modules():
-        if any(name.startswith(prefix) for prefix in scripted):
-            continue
-        if isinstance(module, torch.jit.ScriptModule):
-            scripted.append(f"{name}." if name else "")
-        yield name, module
-
-
-def _is_replaceable(module: nn.Module) -> TypeGuard[nn.RReLU]:
-    return type(module) is nn.RReLU and "forward" not in vars(module)
-
-
-def _check(name: str, module: nn.RReLU) -> None:
-    try:
-        check_bounds(module.lower, module.upper)
-    except (InvalidTypeError, InvalidValueError) as error:
-        raise type(error)(f"RReLU module {name!r}: {error}") from error
-    for bound in ("lower", "upper"):
-        if bound not in vars(module):
-            raise InvalidValueError(f"RReLU module {name!r}: {bound} is a parameter or buffer, not a number")
-    for attribute in ("seed", "step"):
-        if hasattr(module, attribute):
-            raise InvalidValueError(f"RReLU module {name!r} has an attribute {attribute}, which ours needs")
-
-
-def _device(model: nn.Module) -> torch.device | None:
-    parameter = next(model.parameters(), None)
-    return None if parameter is None else parameter.device
-
-
-def _kept(modules: dict[str, nn.Module]) -> list[str]:
-    methods: dict[type, list[str]] = {}
-    kept = []
-    for name, module in modules.items():
-        kept += [f"module {name!r} ({what})" for what in _kept_by(module)]
-        if type(module) not in methods:
-            methods[type(module)] = calls_of_class(type(module))
-    return kept + sorted({method for found in methods.values() for method in found})
-
-
-def _kept_by(module: nn.Module) -> Iterator[str]:
-    if isinstance(module, torch.jit.ScriptModule):
-        if _is_scripted_rrelu(module):
-            yield "scripted"
-    elif isinstance(module, nn.RReLU) and not isinstance(module, RReLU):
-        yield "its own forward" if type(module) is nn.RReLU else f"class {type(module).__qualname__}"
-    else:
-        yield from calls_of_instance(module)
-
-
-def _is_scripted_rrelu(module: torch.jit.ScriptModule) -> bool:
-    names = (child.original_name for child in module.modules() if isinstance(child, torch.jit.ScriptModule))
-    return "RReLU" in names or "aten::rrelu" in str(getattr(module, "inlined_graph", ""))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ort_rrelu.errors import InvalidValueError
-from ort_rrelu.torch import ops  # noqa: F401  # defines torch.ops.ort_rrelu
+from ort_rrelu.torch import ops, private  # noqa: F401  # ops defines torch.ops.ort_rrelu
 
 
 def check(x: Tensor, training: bool, seed: int | None) -> None:
@@ -23,7 +23,7 @@ def check(x: Tensor, training: bool, seed: int | None) -> None:
         return
     from torch.distributed.tensor import DTensor
 
-    register()
+    _register()
     if training and isinstance(x, DTensor):
         _check_train_mode(x.placements, seed)
 
@@ -34,10 +34,9 @@ def _loaded() -> bool:
 
 
 @functools.cache
-def register() -> None:
+def _register() -> None:
     """Tell DTensor about the ops, once."""
-    from torch.distributed.tensor import DTensor, Replicate, Shard
-    from torch.distributed.tensor._op_schema import RuntimeSchemaInfo
+    from torch.distributed.tensor import Replicate, Shard
     from torch.distributed.tensor.experimental import register_sharding
 
     whole = Replicate()
@@ -67,9 +66,7 @@ def register() -> None:
         (ours.next_step.default, next_step),
     ):
         register_sharding(op)(rule)
-    # What a rule answered is asked for again unless all arguments after x are the same: the mode counts.
-    known = DTensor._op_dispatcher.sharding_propagator.op_to_schema_info
-    known[ours.rrelu.default] = RuntimeSchemaInfo(1, needs_pytree=True)
+    private.ask_rule_again(ours.rrelu.default)  # the mode counts
 
 
 def _check_train_mode(placements: Sequence[Any], seed: int | None) -> None:
@@ -86,4 +83,4 @@ def _check_train_mode(placements: Sequence[Any], seed: int | None) -> None:
 
 
 if _loaded():
-    register()
+    _register()

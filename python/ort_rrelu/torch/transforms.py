@@ -7,79 +7,35 @@ torch.vmap follows torch.nn.functional.dropout in train mode:
         vmap(module, randomness="different")(x) is module(x). Nested vmaps put the outer dimension first.
 A counted module takes one step for the whole call. Where each sample has a step of its own (step= is vmapped
 over), each draws what it draws alone at that step, whatever the randomness.
-
-RReLU under torch.fx: a call of the module in the graph, as for torch's own layers.
-
-fx traces into a module whose class is not torch's. Mode and step would then be those of the trace, for good.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, cast
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C import DispatchKey, DispatchKeySet, _functorch
-from torch._functorch.pyfunctorch import (
-    VmapInterpreter,
-    retrieve_all_functorch_interpreters,
-    retrieve_current_functorch_interpreter,
-)
-from torch.autograd import forward_ad
-from torch.fx import Proxy, Tracer
 
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidValueError, RandomnessError
-from ort_rrelu.torch import ops
-
-
-def call_module(module: torch.nn.Module, x: Any, step: Any, *, own_forward: bool) -> Proxy:
-    """Write the call of `module` into the graph that is traced.
-
-    Args:
-        module: whose forward is traced.
-        x, step: arguments of forward, at least one of them an fx.Proxy; step None is left out.
-        own_forward: is there no other forward around the module's own, which would be traced and run too?
-
-    Raises:
-        InvalidValueError: the graph cannot call the module: it is the root of the trace, or has hooks or
-            another forward, which have been traced already.
-        NameError: from torch, as for its own layers: the module is not a submodule of the root.
-    """
-    tracer = next(value.tracer for value in (x, step) if isinstance(value, Proxy))
-    path = cast(Tracer, tracer).path_of_module(module)
-    if not path:
-        raise InvalidValueError(
-            "torch.fx: an RReLU by itself cannot be traced, for a graph calls only submodules: trace "
-            "torch.nn.Sequential(module)"
-        )
-    if not own_forward or module._forward_hooks or module._forward_pre_hooks:
-        raise InvalidValueError(
-            f"torch.fx: RReLU module {path!r} has hooks or a forward of another class, which would be in the "
-            "graph and run in the module, too: use a Tracer whose is_leaf_module is True for it"
-        )
-    return tracer.create_proxy("call_module", path, (x,), {} if step is None else {"step": step})
-
+from ort_rrelu.torch import ops, private
+from ort_rrelu.torch.private import VmapInterpreter
 
 Both = tuple[Tensor, Tensor]  # y and noise
 
-# The vmap of torch.autograd.functional, which refuses torch's own random numbers. It maps over directions
-# of differentiation, never over x.
-_LEGACY_VMAP = DispatchKeySet(torch._C._dispatch_key_parse("VmapMode"))
 _LIBRARY = torch.library.Library(schema.DOMAIN, "FRAGMENT")  # type: ignore[no-untyped-call]
-_VMAP_KEYS = DispatchKeySet(DispatchKey.FuncTorchVmapMode) | DispatchKeySet(DispatchKey.FuncTorchBatched)
 
 
 def active() -> bool:
     """Is forward-mode differentiation or torch.func at work, for which a custom op has no rules?"""
-    return _in_torch_func() or forward_ad._current_level >= 0
+    return _in_torch_func() or private.in_forward_mode()
 
 
 def _in_torch_func() -> bool:
-    return _functorch.peek_interpreter_stack() is not None
+    return private.innermost_transform() is not None
 
 
 def _eval_slope(dtype: torch.dtype, lower: float, upper: float) -> float:
@@ -87,10 +43,9 @@ def _eval_slope(dtype: torch.dtype, lower: float, upper: float) -> float:
     return (ctypes.c_float(lower).value + ctypes.c_float(upper).value) / 2
 
 
-# As torch.compiler.assume_constant_result, which would import the compiler. Compiled code is guarded on the
-# stack of transforms anyway.
-_in_torch_func._dynamo_marked_constant = True  # type: ignore[attr-defined]
-_eval_slope._dynamo_marked_constant = True  # type: ignore[attr-defined]
+# Compiled code is guarded on the stack of transforms anyway.
+private.constant_in_compiled_code(_in_torch_func)
+private.constant_in_compiled_code(_eval_slope)
 
 
 def activate(x: Tensor, lower: float, upper: float, training: bool, seed: int | None, step: Any) -> Tensor:
@@ -104,11 +59,11 @@ def activate(x: Tensor, lower: float, upper: float, training: bool, seed: int | 
 
 def next_step(counter: Tensor) -> Tensor:
     """The step of a counted call. A refused one leaves the counter alone."""
-    for interpreter in retrieve_all_functorch_interpreters():
+    for interpreter in private.all_transforms():
         if isinstance(interpreter, VmapInterpreter):
             _refuse_error_mode(interpreter)
-    if not _functorch.is_functorch_wrapped_tensor(counter):
-        with torch._C._DisableFuncTorch(), _without_legacy_vmap():
+    if not private.is_wrapped(counter):
+        with private.WithoutTransforms(), _without_legacy_vmap():
             taken: Tensor = ops.next_step(counter)
             return taken
     if _is_vmapped(counter):
@@ -123,17 +78,14 @@ def next_step(counter: Tensor) -> Tensor:
 
 
 def _without_legacy_vmap() -> AbstractContextManager[Any]:
-    if torch.compiler.is_compiling():
-        return nullcontext()
-    guard: AbstractContextManager[Any] = torch._C._ExcludeDispatchKeyGuard(_LEGACY_VMAP)
-    return guard
+    return nullcontext() if torch.compiler.is_compiling() else private.without_legacy_vmap()
 
 
 def _is_vmapped(tensor: Tensor) -> bool:
-    while _functorch.is_functorch_wrapped_tensor(tensor):
-        if _functorch.is_batchedtensor(tensor):
+    while private.is_wrapped(tensor):
+        if private.is_batched(tensor):
             return True
-        tensor = _functorch.get_unwrapped(tensor)
+        tensor = private.unwrapped(tensor)
     return False
 
 
@@ -145,13 +97,6 @@ def _refuse_error_mode(interpreter: VmapInterpreter) -> None:
             "vmap over step= too; where a transform has no such argument (torch.func.hessian), write "
             "torch.func.jacfwd(torch.func.jacrev(f), randomness='same')"
         )
-
-
-@contextmanager
-def _lowered() -> Iterator[None]:
-    """Calls go on to what is below this vmap."""
-    with torch._C._ExcludeDispatchKeyGuard(_VMAP_KEYS):
-        yield
 
 
 def _in_front(tensor: Tensor, dim: int | None, size: int) -> Tensor:
@@ -168,11 +113,11 @@ def _vmapped_rrelu(
     seed: int | None = None,
     step: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    interpreter = retrieve_current_functorch_interpreter()
+    interpreter = private.current_transform()
     assert isinstance(interpreter, VmapInterpreter)
     level = interpreter.level()
-    x, dim = _functorch._unwrap_batched(x, level)
-    step, step_dim = (None, None) if step is None else _functorch._unwrap_batched(step, level)
+    x, dim = private.unwrap_batched(x, level)
+    step, step_dim = (None, None) if step is None else private.unwrap_batched(step, level)
 
     def call(tensor: Tensor, step: Tensor | None = step) -> Both:
         both: Both = ops.rrelu(tensor, lower, upper, training, seed, step)
@@ -191,11 +136,11 @@ def _vmapped_rrelu(
             return call(x), None
         return _with_shared_slopes(call, x.movedim(dim, 0)), 0
 
-    with _lowered():
+    with private.without_vmap():
         (y, noise), out_dim = rule()
     if out_dim is None:
         return y, noise
-    return _functorch._add_batch_dim(y, out_dim, level), _functorch._add_batch_dim(noise, out_dim, level)
+    return private.add_batch_dim(y, out_dim, level), private.add_batch_dim(noise, out_dim, level)
 
 
 def _each_alone(call: Callable[[Tensor, Tensor], Both], samples: Tensor, steps: Tensor) -> Both:

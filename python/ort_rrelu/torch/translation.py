@@ -1,4 +1,4 @@
-"""rrelu for torch's default exporter, torch.onnx.export(dynamo=True)."""
+"""translation_table: what torch's default exporter, torch.onnx.export(dynamo=True), writes for rrelu."""
 
 from __future__ import annotations
 

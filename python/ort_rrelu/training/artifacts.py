@@ -1,9 +1,4 @@
-"""generate_artifacts: what onnxruntime-training 1.19.2 trains from, for models with RRelu nodes.
-
-onnxruntime-training 1.19.2, its last release, found or missed with a message that says what to install.
-
-The eval model of onnxruntime-training's artifacts, made deterministic and free of custom ops.
-"""
+"""generate_artifacts: what onnxruntime-training 1.19.2, its last release, trains from; with RRelu nodes."""
 
 from __future__ import annotations
 
@@ -29,72 +24,6 @@ from ort_rrelu.training.preparation import (
     check_parameters,
     prepared,
 )
-
-_ADVICE = (
-    "pip install onnxruntime-training-cpu==1.19.2, its last release, which needs Python 3.11 and an "
-    "environment of its own: it takes the place of onnxruntime"
-)
-
-
-def _bindings() -> Any:
-    """ONNX Runtime's C++ side."""
-    try:
-        bindings = importlib.import_module("onnxruntime.capi._pybind_state")
-    except ImportError as error:
-        raise MissingPackageError(f"onnxruntime-training-cpu is not installed: {_ADVICE}") from error
-    if not hasattr(bindings, "register_gradient_definition"):
-        version = importlib.import_module("onnxruntime").__version__
-        raise MissingPackageError(
-            f"the onnxruntime {version} that is installed is not the one of onnxruntime-training: {_ADVICE}"
-        )
-    return bindings
-
-
-def artifacts_module() -> Any:
-    """The module onnxruntime.training.artifacts.
-
-    Raises MissingPackageError when onnxruntime-training, or torch, which it imports, is not installed.
-    """
-    return _module("onnxruntime.training.artifacts")
-
-
-def api_module() -> Any:
-    """The module onnxruntime.training.api; raises as `artifacts_module` does."""
-    return _module("onnxruntime.training.api")
-
-
-def _module(name: str) -> Any:
-    _bindings()
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        advice = "any version will do" if error.name == "torch" else _ADVICE
-        raise MissingPackageError(
-            f"onnxruntime-training imports {error.name}, which is not installed: {advice}"
-        ) from error
-
-
-def register_gradient() -> None:
-    """Tell ONNX Runtime, for this process, that RReluGrad of dY and the noise is the gradient of RRelu.
-
-    Building a gradient graph asks for it; running one does not. Registering it again changes nothing.
-    """
-    bindings = _bindings()
-    gradient = bindings.GradientNodeDefinition()
-    gradient.domain, gradient.op_type = schema.DOMAIN, schema.RRELU_GRAD
-    # GO(0): the gradient of output 0; O(1): output 1, the noise; GI(0): the gradient of input 0.
-    gradient.inputs, gradient.outputs, gradient.attributes = ["GO(0)", "O(1)"], ["GI(0)"], []
-    bindings.register_gradient_definition(f"{schema.DOMAIN}::{schema.RRELU}", [gradient])
-
-
-def deterministic(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in which every RRelu node has the mean slope, in standard operators.
-
-    onnxruntime-training knows only Dropout and BatchNormalization to have an eval mode, and its
-    export_model_for_inferencing reads no model with custom ops.
-    """
-    return graph.lower(graph.set_training(model, False))
-
 
 # onnxruntime-training's building blocks delete a file of this name in the working folder.
 _DELETED = "temp.onnx"
@@ -149,7 +78,7 @@ def generate_artifacts(
         ConversionError: onnxruntime-training cannot build the gradient, as of an operator that has none.
         OSError: as the file system does.
     """
-    upstream = artifacts_module()
+    upstream = training_module("artifacts")
     base = prepared(_loaded(model))
     trained, frozen = _names("requires_grad", requires_grad), _names("frozen_params", frozen_params)
     outputs = _names("additional_output_names", additional_output_names)
@@ -161,7 +90,7 @@ def generate_artifacts(
         losses = loss_inputs or [output.name for output in base.graph.output]
         check_loss_inputs(base, losses, is_loss=loss is None)
     folder = _checked_folder(artifact_directory, prefix)
-    register_gradient()
+    _register_gradient()
     with tempfile.TemporaryDirectory(
         prefix=".training_artifacts.", dir=folder if folder.is_dir() else folder.parent
     ) as made:
@@ -238,12 +167,21 @@ def _checked_folder(artifact_directory: str | os.PathLike[str] | None, prefix: s
 
 def _finish(folder: Path, prefix: str) -> None:
     path = folder / f"{prefix}eval_model.onnx"
-    onnx.save(deterministic(onnx.load(path)), path)
+    onnx.save(_deterministic(onnx.load(path)), path)
     for path in folder.glob("*.onnx"):
         model = onnx.load(path)
         if model.ir_version > NEWEST_IR_VERSION:  # the installed onnx's, in the optimizer model
             model.ir_version = NEWEST_IR_VERSION
             onnx.save(model, path)
+
+
+def _deterministic(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy in which every RRelu node has the mean slope, in standard operators.
+
+    onnxruntime-training knows only Dropout and BatchNormalization to have an eval mode, and its
+    export_model_for_inferencing reads no model with custom ops.
+    """
+    return graph.lower(graph.set_training(model, False))
 
 
 def _explained(error: Exception, model: onnx.ModelProto) -> Exception:
@@ -256,3 +194,51 @@ def _explained(error: Exception, model: onnx.ModelProto) -> Exception:
             f"parameter and the loss, and onnxruntime-training 1.19.2 has no gradient for {operator}"
         )
     return ConversionError(f"onnxruntime-training could not make the artifacts: {text}")
+
+
+_ADVICE = (
+    "pip install onnxruntime-training-cpu==1.19.2, its last release, which needs Python 3.11 and an "
+    "environment of its own: it takes the place of onnxruntime"
+)
+
+
+def training_module(name: str) -> Any:
+    """The module onnxruntime.training.NAME.
+
+    Raises MissingPackageError when onnxruntime-training, or torch, which it imports, is not installed.
+    """
+    _bindings()
+    try:
+        return importlib.import_module(f"onnxruntime.training.{name}")
+    except ImportError as error:
+        advice = "any version will do" if error.name == "torch" else _ADVICE
+        raise MissingPackageError(
+            f"onnxruntime-training imports {error.name}, which is not installed: {advice}"
+        ) from error
+
+
+def _bindings() -> Any:
+    """ONNX Runtime's C++ side."""
+    try:
+        bindings = importlib.import_module("onnxruntime.capi._pybind_state")
+    except ImportError as error:
+        raise MissingPackageError(f"onnxruntime-training-cpu is not installed: {_ADVICE}") from error
+    if not hasattr(bindings, "register_gradient_definition"):
+        version = importlib.import_module("onnxruntime").__version__
+        raise MissingPackageError(
+            f"the onnxruntime {version} that is installed is not the one of onnxruntime-training: {_ADVICE}"
+        )
+    return bindings
+
+
+def _register_gradient() -> None:
+    """Tell ONNX Runtime, for this process, that RReluGrad of dY and the noise is the gradient of RRelu.
+
+    Building a gradient graph asks for it; running one does not. Registering it again changes nothing.
+    """
+    bindings = _bindings()
+    gradient = bindings.GradientNodeDefinition()
+    gradient.domain, gradient.op_type = schema.DOMAIN, schema.RRELU_GRAD
+    # GO(0): the gradient of output 0; O(1): output 1, the noise; GI(0): the gradient of input 0.
+    gradient.inputs, gradient.outputs, gradient.attributes = ["GO(0)", "O(1)"], ["GI(0)"], []
+    bindings.register_gradient_definition(f"{schema.DOMAIN}::{schema.RRELU}", [gradient])

@@ -12,13 +12,13 @@ from ort_rrelu import schema
 from ort_rrelu.graph.nodes import our_nodes, step_of
 from ort_rrelu.graph.reserves import noise_to_reserve
 from ort_rrelu.training import step_model
-from ort_rrelu.training.onnx_graphs import OPSET
 from ort_rrelu.training.optimizers import Optimizer
 from ort_rrelu.training.step_model import (
     DOMAIN,
     EVALUATE,
     FINITE,
     LOSS,
+    OPSET,
     OUTPUT,
     STEP,
     X,
@@ -34,11 +34,11 @@ _REAL = {TensorProto.FLOAT, TensorProto.DOUBLE}
 
 
 def assemble(
-    module: Module, step: onnx.ModelProto, evaluation: onnx.ModelProto, name: str, optimizer: Optimizer
+    module: Module, gradients: onnx.ModelProto, evaluation: onnx.ModelProto, name: str, optimizer: Optimizer
 ) -> onnx.ModelProto:
-    """The step model; `step` is (tensors, x, y, step) -> (loss, gradients, changed buffers)."""
+    """The step model; `gradients` is (tensors, x, y, step) -> (loss, gradients, changed buffers)."""
     model = onnx.ModelProto()
-    model.CopyFrom(step)
+    model.CopyFrom(gradients)
     _wire_step(model)
     trained = [o.name.removeprefix(GRADIENT) for o in model.graph.output if o.name.startswith(GRADIENT)]
     _add_optimizer(model, trained, optimizer)

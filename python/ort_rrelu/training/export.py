@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ except ImportError as error:
     raise MissingPackageError("torch is not installed: pip install 'ort-rrelu[torch,training]'") from error
 
 from ort_rrelu.arguments import as_seed
+from ort_rrelu.exporting import quiet
 from ort_rrelu.files import check_target
 from ort_rrelu.graph.file import write_model
 from ort_rrelu.training.assembly import assemble
@@ -76,12 +76,12 @@ def export_step(
     x, y = _check_batch(example_batch, dynamic_batch)
     module = _check_model(model)
     _check_precision(x, module)
-    seed = secrets.randbits(63) if seed is None else as_seed(seed)
-    with _quiet():
-        step = trace_step(module, loss_fn, x, y, dynamic_batch=dynamic_batch)
+    seed = as_seed(seed)
+    with _without_advice():
+        gradients = trace_step(module, loss_fn, x, y, dynamic_batch=dynamic_batch)
         evaluation = trace_evaluation(module, loss_fn, x, y, dynamic_batch=dynamic_batch)
         dynamic = len(module.tensors) if dynamic_batch else None
-        graphs = to_onnx(step, seed, dynamic), to_onnx(evaluation, seed, dynamic)
+        graphs = to_onnx(gradients, seed, dynamic), to_onnx(evaluation, seed, dynamic)
     exported = assemble(module, *graphs, optimizer, chosen)
     if f is not None:
         write_model(exported, f)
@@ -141,17 +141,11 @@ def _check_model(model: Any) -> Module:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without torch's advice for exporting models to inference."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            for category in (UserWarning, FutureWarning, DeprecationWarning):
-                warnings.filterwarnings("ignore", category=category, module="torch|copyreg|onnxscript")
-            warnings.filterwarnings("ignore", message="Exporting a model while it is in training mode")
-            warnings.filterwarnings("ignore", message="# The axis name")
-            yield
-    finally:
-        logger.setLevel(level)
+def _without_advice() -> Iterator[None]:
+    """torch's advice is for models that are exported to inference."""
+    with quiet(logging.getLogger("torch.onnx"), logging.ERROR), warnings.catch_warnings():
+        for category in (UserWarning, FutureWarning, DeprecationWarning):
+            warnings.filterwarnings("ignore", category=category, module="torch|copyreg|onnxscript")
+        warnings.filterwarnings("ignore", message="Exporting a model while it is in training mode")
+        warnings.filterwarnings("ignore", message="# The axis name")
+        yield

@@ -1,4 +1,4 @@
-"""Traced steps -> ONNX models, by torch's exporter."""
+"""Traced steps -> ONNX models, by torch's exporter; what a training cannot repeat is refused."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import torch
 from onnx_ir.passes.common import IdentityEliminationPass
 
 from ort_rrelu.errors import ConversionError
+from ort_rrelu.exporting import BATCH
 from ort_rrelu.graph.edit import remove_unused_outputs
 from ort_rrelu.graph.nodes import RANDOM_OPS
 from ort_rrelu.graph.opset import lower_ir_version
-from ort_rrelu.torch.patching import patched
+from ort_rrelu.torch.export import patched
 from ort_rrelu.torch.translation import translation_table
-from ort_rrelu.training.decompositions import index_translations, pooling_translations
+from ort_rrelu.training.decompositions import translations
+from ort_rrelu.training.step_model import OPSET
 from ort_rrelu.training.tracing import Traced
-
-OPSET = 18
 
 
 def to_onnx(traced: Traced, seed: int, first_of_batch: int | None) -> onnx.ModelProto:
@@ -28,7 +28,7 @@ def to_onnx(traced: Traced, seed: int, first_of_batch: int | None) -> onnx.Model
 
     Raises ConversionError that names an operator without translation.
     """
-    table = translation_table(seed) | pooling_translations() | index_translations()
+    table = translation_table(seed) | translations()
     try:
         with patched(None), torch.no_grad():
             program = torch.onnx.export(
@@ -57,7 +57,7 @@ def to_onnx(traced: Traced, seed: int, first_of_batch: int | None) -> onnx.Model
 def _dynamic_shapes(traced: Traced, first_of_batch: int | None) -> tuple[dict[int, Any], ...] | None:
     if first_of_batch is None:
         return None
-    batch = torch.export.Dim("batch")
+    batch = torch.export.Dim(BATCH)
     return tuple(
         {0: batch} if position >= first_of_batch and tensor.dim() else {}
         for position, tensor in enumerate(traced.arguments)

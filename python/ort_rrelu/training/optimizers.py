@@ -15,9 +15,7 @@ from typing import Any, ClassVar
 import onnx
 
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
-
-DOMAIN = "ort_rrelu.training"
-_OPSET = 18
+from ort_rrelu.training.step_model import DOMAIN, OPSET
 
 
 def _check(name: str, value: Any, *, below: float = math.inf) -> None:
@@ -36,7 +34,7 @@ def _constant(name: str, value: float) -> str:
 
 
 def _function(name: str, inputs: Sequence[str], outputs: Sequence[str], body: str) -> onnx.FunctionProto:
-    head = f'<domain: "{DOMAIN}", opset_import: ["": {_OPSET}]>'
+    head = f'<domain: "{DOMAIN}", opset_import: ["": {OPSET}]>'
     text = f"{head}\n{name} ({', '.join(inputs)}) => ({', '.join(outputs)}) {{\n{body}}}"
     return onnx.parser.parse_function(text)
 

@@ -1,6 +1,6 @@
-"""A model as onnxruntime-training 1.19.2 needs it: noise, all shapes, no functions, weights to train.
+"""A model as onnxruntime-training 1.19.2 needs it, and what that gets wrong without a word, refused.
 
-Operators whose gradient onnxruntime-training 1.19.2 gets wrong without a word, found beforehand.
+Such a model has noise outputs, the shapes of all values, weights to train, and no functions.
 """
 
 from __future__ import annotations
@@ -16,50 +16,6 @@ from ort_rrelu.graph.check import check_model, may_train
 from ort_rrelu.graph.nodes import Names, graph_nodes, label, our_nodes, subgraphs
 from ort_rrelu.graph.opset import lower_ir_version, opset_of
 from ort_rrelu.graph.value_types import check_types
-
-
-def check_gradients(model: onnx.ModelProto, requires_grad: Iterable[str]) -> None:
-    """Raise InvalidValueError for a node that a gradient passes and that would give a wrong one.
-
-    The model has the types and shapes of its values. Measured: through MaxPool with an open height the
-    gradient has height 0, and the run fails; AveragePool does that or ends the process where any dimension is
-    open; through BatchNormalization the gradient in eval mode is another function's, and in train mode the
-    running statistics stay where they were.
-    """
-    shapes = {
-        value.name: value.type.tensor_type.shape
-        for value in (*model.graph.input, *model.graph.value_info, *model.graph.output)
-    }
-    trained = set(requires_grad)
-    for node in model.graph.node:
-        if trained.isdisjoint(node.input):
-            continue
-        trained |= set(filter(None, node.output))
-        if (reason := _wrong(node, shapes)) is not None:
-            raise InvalidValueError(f"{label(node).removeprefix(':')}: {reason}")
-
-
-def _wrong(node: onnx.NodeProto, shapes: dict[str, onnx.TensorShapeProto]) -> str | None:
-    if node.domain not in {"", "ai.onnx"}:
-        return None
-    if node.op_type == "BatchNormalization":
-        return (
-            "onnxruntime-training 1.19.2 gives wrong gradients through it in eval mode, and in train mode it "
-            "never updates the running statistics; ort_rrelu.training.export_step trains such networks"
-        )
-    # The batch may vary for MaxPool.
-    first = {"MaxPool": 2, "AveragePool": 0}.get(node.op_type)
-    if first is None:
-        return None
-    dimensions = shapes[node.input[0]].dim[first:] if node.input[0] in shapes else []
-    if dimensions and all(dimension.HasField("dim_value") for dimension in dimensions):
-        return None
-    which = "all but the first two" if first else "all"
-    return (
-        f"the dimensions of its input {node.input[0]!r} are not fixed ({which} must be): onnxruntime-"
-        "training 1.19.2 gives a wrong gradient then, or ends the process; export with fixed sizes"
-    )
-
 
 NEWEST_IR_VERSION = 10
 _NEWEST_OPSET = 21
@@ -85,52 +41,6 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
     inferred = _inferred(plain)
     _check_shapes(inferred)
     return inferred
-
-
-def check_parameters(model: onnx.ModelProto, requires_grad: list[str], frozen_params: list[str]) -> None:
-    """Raise InvalidValueError unless there are parameters to train, each a float weight that a node reads."""
-    weights = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
-    floats = [name for name, kind in weights.items() if kind == onnx.TensorProto.FLOAT]
-    allowed = f"its float weights are {_listed(floats)}" if floats else "it has no float weights"
-    if not requires_grad:
-        raise InvalidValueError(f"requires_grad names no parameter of the model: {allowed}")
-    read = {name for node in model.graph.node for name in node.input}
-    for argument, names in (("requires_grad", requires_grad), ("frozen_params", frozen_params)):
-        for name in names:
-            if name not in weights:
-                raise InvalidValueError(f"{argument}: the model has no weight {name!r}: {allowed}")
-            if argument == "requires_grad" and name not in floats:
-                kind = onnx.TensorProto.DataType.Name(weights[name])
-                raise InvalidValueError(f"{argument}: {name!r} is of type {kind}, not FLOAT: {allowed}")
-            if name not in read:
-                raise InvalidValueError(f"{argument}: no node of the model's graph reads {name!r}")
-    if both := sorted({*requires_grad} & {*frozen_params}):
-        raise InvalidValueError(
-            f"{_listed(both)} is in requires_grad and in frozen_params: only one is allowed"
-        )
-
-
-def check_loss_inputs(model: onnx.ModelProto, names: list[str], *, is_loss: bool) -> None:
-    """Raise InvalidValueError unless all are float, for a loss; the first a single element, if it is one."""
-    graph = model.graph
-    types = {value.name: value.type.tensor_type for value in (*graph.value_info, *graph.output)}
-    for name in names:
-        kind = types[name].elem_type if name in types else onnx.TensorProto.FLOAT
-        if kind != onnx.TensorProto.FLOAT:
-            raise InvalidValueError(
-                f"loss: {name!r} is of type {onnx.TensorProto.DataType.Name(kind)}: onnxruntime-training "
-                "1.19.2 has gradients from a FLOAT loss alone; let a Cast node give it"
-            )
-    if is_loss and any(d.dim_value != 1 for d in types[names[0]].shape.dim):
-        raise InvalidValueError(
-            f"loss=None: the model's first output {names[0]!r} is then the loss: it must be a single element"
-        )
-
-
-def _listed(names: Iterable[str], most: int = 12) -> str:
-    quoted = [repr(name) for name in names]
-    more = f" and {len(quoted) - most} more" if len(quoted) > most else ""
-    return ", ".join(quoted[:most]) + more
 
 
 def _check_size(model: onnx.ModelProto) -> None:
@@ -220,3 +130,92 @@ def _check_shapes(model: onnx.ModelProto) -> None:
                 f"{label(node)}: the number of dimensions of its X is not known, without which "
                 "onnxruntime-training may end the process"
             )
+
+
+def check_parameters(model: onnx.ModelProto, requires_grad: list[str], frozen_params: list[str]) -> None:
+    """Raise InvalidValueError unless there are parameters to train, each a float weight that a node reads."""
+    weights = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    floats = [name for name, kind in weights.items() if kind == onnx.TensorProto.FLOAT]
+    allowed = f"its float weights are {_listed(floats)}" if floats else "it has no float weights"
+    if not requires_grad:
+        raise InvalidValueError(f"requires_grad names no parameter of the model: {allowed}")
+    read = {name for node in model.graph.node for name in node.input}
+    for argument, names in (("requires_grad", requires_grad), ("frozen_params", frozen_params)):
+        for name in names:
+            if name not in weights:
+                raise InvalidValueError(f"{argument}: the model has no weight {name!r}: {allowed}")
+            if argument == "requires_grad" and name not in floats:
+                kind = onnx.TensorProto.DataType.Name(weights[name])
+                raise InvalidValueError(f"{argument}: {name!r} is of type {kind}, not FLOAT: {allowed}")
+            if name not in read:
+                raise InvalidValueError(f"{argument}: no node of the model's graph reads {name!r}")
+    if both := sorted({*requires_grad} & {*frozen_params}):
+        raise InvalidValueError(
+            f"{_listed(both)} is in requires_grad and in frozen_params: only one is allowed"
+        )
+
+
+def check_loss_inputs(model: onnx.ModelProto, names: list[str], *, is_loss: bool) -> None:
+    """Raise InvalidValueError unless all are float, for a loss; the first a single element, if it is one."""
+    graph = model.graph
+    types = {value.name: value.type.tensor_type for value in (*graph.value_info, *graph.output)}
+    for name in names:
+        kind = types[name].elem_type if name in types else onnx.TensorProto.FLOAT
+        if kind != onnx.TensorProto.FLOAT:
+            raise InvalidValueError(
+                f"loss: {name!r} is of type {onnx.TensorProto.DataType.Name(kind)}: onnxruntime-training "
+                "1.19.2 has gradients from a FLOAT loss alone; let a Cast node give it"
+            )
+    if is_loss and any(d.dim_value != 1 for d in types[names[0]].shape.dim):
+        raise InvalidValueError(
+            f"loss=None: the model's first output {names[0]!r} is then the loss: it must be a single element"
+        )
+
+
+def _listed(names: Iterable[str], most: int = 12) -> str:
+    quoted = [repr(name) for name in names]
+    more = f" and {len(quoted) - most} more" if len(quoted) > most else ""
+    return ", ".join(quoted[:most]) + more
+
+
+def check_gradients(model: onnx.ModelProto, requires_grad: Iterable[str]) -> None:
+    """Raise InvalidValueError for a node that a gradient passes and that would give a wrong one.
+
+    The model has the types and shapes of its values. Measured: through MaxPool with an open height the
+    gradient has height 0, and the run fails; AveragePool does that or ends the process where any dimension is
+    open; through BatchNormalization the gradient in eval mode is another function's, and in train mode the
+    running statistics stay where they were.
+    """
+    shapes = {
+        value.name: value.type.tensor_type.shape
+        for value in (*model.graph.input, *model.graph.value_info, *model.graph.output)
+    }
+    trained = set(requires_grad)
+    for node in model.graph.node:
+        if trained.isdisjoint(node.input):
+            continue
+        trained |= set(filter(None, node.output))
+        if (reason := _wrong(node, shapes)) is not None:
+            raise InvalidValueError(f"{label(node).removeprefix(':')}: {reason}")
+
+
+def _wrong(node: onnx.NodeProto, shapes: dict[str, onnx.TensorShapeProto]) -> str | None:
+    if node.domain not in {"", "ai.onnx"}:
+        return None
+    if node.op_type == "BatchNormalization":
+        return (
+            "onnxruntime-training 1.19.2 gives wrong gradients through it in eval mode, and in train mode it "
+            "never updates the running statistics; ort_rrelu.training.export_step trains such networks"
+        )
+    # The batch may vary for MaxPool.
+    first = {"MaxPool": 2, "AveragePool": 0}.get(node.op_type)
+    if first is None:
+        return None
+    dimensions = shapes[node.input[0]].dim[first:] if node.input[0] in shapes else []
+    if dimensions and all(dimension.HasField("dim_value") for dimension in dimensions):
+        return None
+    which = "all but the first two" if first else "all"
+    return (
+        f"the dimensions of its input {node.input[0]!r} are not fixed ({which} must be): onnxruntime-"
+        "training 1.19.2 gives a wrong gradient then, or ends the process; export with fixed sizes"
+    )

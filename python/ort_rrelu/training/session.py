@@ -11,7 +11,7 @@ import onnx
 from ort_rrelu.errors import InvalidValueError, ModelFileError
 from ort_rrelu.files import replacing
 from ort_rrelu.graph.file import read_model
-from ort_rrelu.training.artifacts import api_module
+from ort_rrelu.training.artifacts import training_module
 
 
 class Artifacts(NamedTuple):
@@ -44,7 +44,7 @@ def load_artifacts(
         ModelFileError: a file does not exist.
         InvalidValueError: the checkpoint is damaged or does not fit the model.
     """
-    api = api_module()
+    api = training_module("api")
     from ort_rrelu.runtime import register
 
     folder = Path(os.fspath(artifact_directory))
@@ -71,7 +71,7 @@ def save_checkpoint(
 
     include_optimizer_state: without it a resumed AdamW starts with new moments.
     """
-    api = api_module()
+    api = training_module("api")
     with replacing(path) as written:
         api.CheckpointState.save_checkpoint(state, written, include_optimizer_state)
 

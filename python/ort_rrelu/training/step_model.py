@@ -1,4 +1,4 @@
-"""The layout of a step model: what export_step writes and Trainer reads.
+"""The layout of a step model, which export_step writes and Trainer reads, and the models made of it.
 
 The graph is one training step. Its inputs are `x`, `y`, `step` (int64, the number of the step), the
 hyperparameters that may change between steps (float64 scalars), and the state: `model/NAME` for parameters
@@ -9,15 +9,13 @@ loss, updated parameters and buffers are) and `next/STATE` for every state tenso
 The function `Evaluate` of the model takes the `model/` tensors, x and y, and gives the loss and the output
 of the model in eval mode. The metadata property `ort_rrelu.training` is JSON with the names of torch's
 state_dict and the optimizer.
-
-Models for evaluation and inference, made of a step model's function `Evaluate`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -26,8 +24,9 @@ from onnx import numpy_helper
 
 from ort_rrelu.arguments import Array
 from ort_rrelu.errors import InvalidValueError
+from ort_rrelu.graph.edit import remove_unread
 
-DOMAIN = "ort_rrelu.training"
+DOMAIN, OPSET = "ort_rrelu.training", 18  # of its functions, and of the standard operators
 EVALUATE = "Evaluate"
 X, Y, STEP, LOSS, FINITE, OUTPUT = "x", "y", "step", "loss", "finite", "output"
 _PROPERTY, _VERSION = "ort_rrelu.training", 1
@@ -151,40 +150,34 @@ def as_initializer(name: str, value: Array | float) -> onnx.TensorProto:
     return numpy_helper.from_array(np.asarray(value), name)
 
 
-def evaluation_model(step: onnx.ModelProto) -> onnx.ModelProto:
+def evaluation_model(model: onnx.ModelProto) -> onnx.ModelProto:
     """(model state, x, y) -> loss."""
-    return _model(step, [LOSS], {})
+    return _of_function(model, LOSS, {})
 
 
-def inference_model(step: onnx.ModelProto, weights: Mapping[str, Array]) -> onnx.ModelProto:
+def inference_model(model: onnx.ModelProto, weights: Mapping[str, Array]) -> onnx.ModelProto:
     """x -> output; `weights` become initializers, model state that they lack stays an input."""
-    return _model(step, [OUTPUT], weights)
+    return _of_function(model, OUTPUT, weights)
 
 
-def _model(step: onnx.ModelProto, outputs: Sequence[str], weights: Mapping[str, Array]) -> onnx.ModelProto:
-    function = next(f for f in step.functions if (f.domain, f.name) == (DOMAIN, EVALUATE))
+def _of_function(model: onnx.ModelProto, output: str, weights: Mapping[str, Array]) -> onnx.ModelProto:
+    """What the function `Evaluate` does for one of its outputs, as a model."""
+    function = next(f for f in model.functions if (f.domain, f.name) == (DOMAIN, EVALUATE))
     nodes = [_rows_of_x(node) for node in function.node]
-    nodes = _needed(nodes, outputs)
-    read = {name for node in nodes for name in node.input}
-    values = {value.name: value for value in step.graph.input}
-    graph = onnx.helper.make_graph(
-        nodes,
-        "evaluation" if LOSS in outputs else "inference",
-        [values[n] for n in function.input if n not in weights and (n in read or n in {X, Y})],
-        [onnx.ValueInfoProto(name=name) for name in outputs],
-        [as_initializer(name, value) for name, value in weights.items() if name in read],
+    initializers = [as_initializer(name, value) for name, value in weights.items()]
+    kind, given = ("evaluation", {X, Y}) if output == LOSS else ("inference", {X})
+    graph = onnx.helper.make_graph(nodes, kind, [], [onnx.ValueInfoProto(name=output)], initializers)
+    remove_unread(graph, {*weights, *(name for node in nodes for name in node.output)})
+    asked = given | ({name for node in graph.node for name in node.input} - weights.keys())
+    values = {value.name: value for value in model.graph.input}
+    graph.input.extend(values[name] for name in function.input if name in asked)
+    evaluating = onnx.helper.make_model(
+        graph, opset_imports=list(function.opset_import), ir_version=model.ir_version
     )
-    if LOSS not in outputs:
-        del graph.input[[value.name for value in graph.input].index(Y)]
-    model = onnx.helper.make_model(
-        graph, opset_imports=list(function.opset_import), ir_version=step.ir_version
-    )
-    inferred = onnx.shape_inference.infer_shapes(model)
-    for value, output in zip(graph.output, inferred.graph.output, strict=True):
-        value.CopyFrom(output)
-    del model.graph.output[:]
-    model.graph.output.extend(inferred.graph.output)
-    return model
+    inferred = onnx.shape_inference.infer_shapes(evaluating)
+    del evaluating.graph.output[:]
+    evaluating.graph.output.extend(inferred.graph.output)
+    return evaluating
 
 
 def _rows_of_x(node: onnx.NodeProto) -> onnx.NodeProto:
@@ -196,13 +189,3 @@ def _rows_of_x(node: onnx.NodeProto) -> onnx.NodeProto:
     asking.CopyFrom(node)
     asking.input[:] = [X]
     return asking
-
-
-def _needed(nodes: list[onnx.NodeProto], outputs: Sequence[str]) -> list[onnx.NodeProto]:
-    """Those that the outputs depend on, in order."""
-    wanted, kept = set(outputs), []
-    for node in reversed(nodes):
-        if not wanted.isdisjoint(node.output):
-            wanted |= set(node.input)
-            kept.append(node)
-    return kept[::-1]

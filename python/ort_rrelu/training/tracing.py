@@ -10,9 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import (
     DimDynamic,
     GuardOnDataDependentSymNode,
@@ -21,8 +19,10 @@ from torch.fx.experimental.symbolic_shapes import (
 )
 
 from ort_rrelu.errors import ConversionError, InvalidTypeError, InvalidValueError
+from ort_rrelu.exporting import BATCH
 from ort_rrelu.torch import RReLU
-from ort_rrelu.training.decompositions import table
+from ort_rrelu.torch.private import FakeTensorMode, make_fx, writes
+from ort_rrelu.training.decompositions import decompositions
 from ort_rrelu.training.step_model import LOSS, OUTPUT, STEP, X, Y, as_next, as_state
 
 GRADIENT = "gradient/"  # begins the outputs that are gradients
@@ -121,7 +121,7 @@ def trace_step(module: Module, loss_fn: Loss, x: Tensor, y: Tensor, *, dynamic_b
     others = [name for name in names if name not in trained]
     outputs: list[str] = []
 
-    def step_of(*arguments: Tensor) -> tuple[Tensor, ...]:
+    def gradients_of(*arguments: Tensor) -> tuple[Tensor, ...]:
         *values, images, targets, step = arguments
         tensors = {
             name: value.detach().requires_grad_() if name in trained else value.clone()
@@ -135,7 +135,7 @@ def trace_step(module: Module, loss_fn: Loss, x: Tensor, y: Tensor, *, dynamic_b
         return (loss.detach(), *gradients.values(), *(after[name].detach() for name in others))
 
     arguments = (*module.tensors.values(), x, y, torch.zeros((), dtype=torch.int64))
-    graph = _trace(step_of, arguments, len(names) if dynamic_batch else None)
+    graph = _trace(gradients_of, arguments, len(names) if dynamic_batch else None)
     changed = _keep_changed(graph, others)
     outputs += [as_next(as_state(name)) for name in changed]
     return Traced(graph, arguments, [*map(as_state, names), X, Y, STEP], outputs)
@@ -167,23 +167,18 @@ def _may_change(value: torch.fx.Node) -> bool:
     reached, waiting = {source}, [source]
     while waiting:
         new = set(waiting.pop().users) - reached
-        if any(_writes(node) for node in new):
+        if any(writes(node.target) for node in new):
             return True
         reached |= new
         waiting += new
     return False
 
 
-def _writes(node: torch.fx.Node) -> bool:
-    schema = getattr(node.target, "_schema", None)
-    return schema is not None and schema.is_mutable
-
-
 def _checked_loss(loss: Any) -> Tensor:
     if not isinstance(loss, Tensor):
         raise InvalidTypeError(f"loss_fn returned a {type(loss).__name__}: it must return a tensor")
     if loss.numel() != 1 or not loss.is_floating_point():
-        shape = [size if isinstance(size, int) else "batch" for size in loss.shape]
+        shape = [size if isinstance(size, int) else BATCH for size in loss.shape]
         raise InvalidValueError(
             f"loss_fn returned dtype {loss.dtype} and shape {shape}: it must be one floating number"
         )
@@ -242,7 +237,7 @@ def _trace(
     fakes = list(itertools.starmap(as_fake, enumerate(arguments)))
     try:
         with mode:
-            graph = make_fx(function, decomposition_table=table(), tracing_mode="real")(*fakes)
+            graph = make_fx(function, decomposition_table=decompositions(), tracing_mode="real")(*fakes)
     except GuardOnDataDependentSymNode as error:
         raise ConversionError(
             "the model or loss_fn computes with the value of a tensor in Python (float(), item() or if), as "

@@ -1,7 +1,4 @@
-"""Trainer: runs a step model in ONNX Runtime, with the weights in the runtime's memory.
-
-Batches checked against what a step model takes.
-"""
+"""Trainer: runs a step model in ONNX Runtime, with the weights in the runtime's memory."""
 
 from __future__ import annotations
 
@@ -39,39 +36,6 @@ if TYPE_CHECKING:
     import onnxruntime
 
 
-class BatchCheck:
-    """What the inputs x and y of a graph may be: dtypes, and shapes with names for what is free."""
-
-    def __init__(self, graph: onnx.GraphProto) -> None:
-        inputs = {value.name: value.type.tensor_type for value in graph.input if value.name in {X, Y}}
-        self._dtypes = {n: onnx.helper.tensor_dtype_to_np_dtype(t.elem_type) for n, t in inputs.items()}
-        self._shapes = {
-            name: [d.dim_param or d.dim_value for d in kind.shape.dim] for name, kind in inputs.items()
-        }
-
-    def check(self, x: ArrayLike, y: ArrayLike | None = None) -> dict[str, Array]:
-        """The batch as arrays by name; dtypes are never converted."""
-        given = {X: x} if y is None else {X: x, Y: y}
-        batch = {name: np.ascontiguousarray(value) for name, value in given.items() if name in self._dtypes}
-        sizes: dict[str, int] = {}
-        for name, array in batch.items():
-            if array.dtype != self._dtypes[name]:
-                raise InvalidTypeError(f"{name} has dtype {array.dtype}: it must be {self._dtypes[name]}")
-            self._check_shape(name, array, sizes)
-        return batch
-
-    def _check_shape(self, name: str, array: Array, sizes: dict[str, int]) -> None:
-        """sizes: of the free dimensions that were met so far."""
-        wanted = self._shapes[name]
-        problem = len(wanted) != array.ndim
-        for size, dimension in zip(array.shape, wanted, strict=False):
-            expected = sizes.setdefault(dimension, size) if isinstance(dimension, str) else dimension
-            problem |= size != expected or (isinstance(dimension, str) and size == 0)
-        if problem:
-            shape = ", ".join(f"{d}={sizes[d]}" if sizes.get(str(d)) else str(d) for d in map(str, wanted))
-            raise InvalidValueError(f"{name} has shape {list(array.shape)}: it must be [{shape}]")
-
-
 _PROVIDERS = ["CPUExecutionProvider"]
 
 
@@ -101,9 +65,9 @@ class Trainer:
         self._session = self._new_session(self._model.graph)
         self._evaluation: Any = None
         self._prediction: Any = None
-        self._batch = BatchCheck(self._model.graph.graph)
+        self._batch = _BatchCheck(self._model.graph.graph)
         self._scalars = {name: _scalar(value) for name, value in self._model.defaults.items()}
-        self._step = _scalar(0)
+        self._number = _scalar(0)
         self._steps = 0
         self._hold(self._model.initial)
 
@@ -121,7 +85,7 @@ class Trainer:
     def _bind(self, read: Mapping[str, Any], write: Mapping[str, Any]) -> Any:
         used = {value.name for value in self._session.get_inputs()}
         binding = self._session.io_binding()
-        for name, value in {**read, **self._scalars, STEP: self._step}.items():
+        for name, value in {**read, **self._scalars, STEP: self._number}.items():
             if name in used:
                 binding.bind_ortvalue_input(name, value)
         for name in self._model.changed:
@@ -159,7 +123,7 @@ class Trainer:
         batch = self._batch.check(x, y)
         for name, value in self._checked({**self._model.defaults, **hyperparameters}).items():
             self._scalars[name].update_inplace(np.array(value, np.float64))
-        self._step.update_inplace(np.array(self._steps))
+        self._number.update_inplace(np.array(self._steps))
         binding = self._bindings[0]
         for name, array in batch.items():
             binding.bind_cpu_input(name, array)
@@ -277,6 +241,39 @@ class Trainer:
         if f is not None:
             write_model(model, f)
         return model
+
+
+class _BatchCheck:
+    """What the inputs x and y of a graph may be: dtypes, and shapes with names for what is free."""
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        inputs = {value.name: value.type.tensor_type for value in graph.input if value.name in {X, Y}}
+        self._dtypes = {n: onnx.helper.tensor_dtype_to_np_dtype(t.elem_type) for n, t in inputs.items()}
+        self._shapes = {
+            name: [d.dim_param or d.dim_value for d in kind.shape.dim] for name, kind in inputs.items()
+        }
+
+    def check(self, x: ArrayLike, y: ArrayLike | None = None) -> dict[str, Array]:
+        """The batch as arrays by name; dtypes are never converted."""
+        given = {X: x} if y is None else {X: x, Y: y}
+        batch = {name: np.ascontiguousarray(value) for name, value in given.items() if name in self._dtypes}
+        sizes: dict[str, int] = {}
+        for name, array in batch.items():
+            if array.dtype != self._dtypes[name]:
+                raise InvalidTypeError(f"{name} has dtype {array.dtype}: it must be {self._dtypes[name]}")
+            self._check_shape(name, array, sizes)
+        return batch
+
+    def _check_shape(self, name: str, array: Array, sizes: dict[str, int]) -> None:
+        """sizes: of the free dimensions that were met so far."""
+        wanted = self._shapes[name]
+        problem = len(wanted) != array.ndim
+        for size, dimension in zip(array.shape, wanted, strict=False):
+            expected = sizes.setdefault(dimension, size) if isinstance(dimension, str) else dimension
+            problem |= size != expected or (isinstance(dimension, str) and size == 0)
+        if problem:
+            shape = ", ".join(f"{d}={sizes[d]}" if sizes.get(str(d)) else str(d) for d in map(str, wanted))
+            raise InvalidValueError(f"{name} has shape {list(array.shape)}: it must be [{shape}]")
 
 
 def _run_bound(session: Any, binding: Any) -> None:

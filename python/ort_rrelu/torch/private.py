@@ -1,0 +1,183 @@
+"""Names of torch that torch does not promise: for a new version of torch, read this file.
+
+All were seen in torch 2.13.0, the oldest version that this package takes. Each has a comment that says what
+is taken from it, and in which file.
+
+These names stand where they are used, because moving them here would make the code worse:
+    nn.Module._apply: overridden in module.py.
+    node.meta["nn_module_stack"] of exported graphs, and "@" in its keys and paths: default_exporter.py.
+    torch._C.Graph, Node and Value, which torch's exporter gives to symbolics: torchscript.py.
+    torch.fx.experimental.symbolic_shapes: training/tracing.py. Importing it takes 0.2 s.
+    The arguments of aten operators, and _native_batch_norm_legit among them: training/decompositions.py.
+    torchlib, onnxscript's translations of these operators: training/decompositions.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, _decomp, _ops
+from torch._C import DispatchKey, DispatchKeySet, _functorch
+from torch._functorch import pyfunctorch
+from torch._subclasses import fake_tensor
+from torch.autograd import forward_ad
+from torch.fx.experimental import proxy_tensor
+from torch.onnx import symbolic_helper
+from torch.onnx._internal.exporter import _compat, _core, _dispatching
+from torch.onnx._internal.torchscript_exporter import registration, utils
+
+# Memory and autograd, in ops.py.
+
+# Is it a copy-on-write tensor (torch._lazy_clone)? The address of such a one without the copy that data_ptr
+# makes: of its storage, to which its offset is to be added.
+is_copy_on_write: Callable[[Tensor], bool] = torch._C._is_cow_tensor  # type: ignore[attr-defined]
+storage_address: Callable[[Tensor], int] = torch._C._data_address  # type: ignore[attr-defined]
+
+
+def in_backward() -> bool:
+    """Does this thread run a backward pass? The number of the pass is -1 where it does not."""
+    return torch._C._current_graph_task_id() != -1
+
+
+# torch.func, the older vmap and forward-mode differentiation, in transforms.py.
+
+# The stack of the transforms that are open: None where there are none.
+innermost_transform: Callable[[], Any] = _functorch.peek_interpreter_stack
+all_transforms = pyfunctorch.retrieve_all_functorch_interpreters
+current_transform = pyfunctorch.retrieve_current_functorch_interpreter
+# One that is a vmap: level(), batch_size() and randomness().
+VmapInterpreter = pyfunctorch.VmapInterpreter
+
+# What a transform has wrapped: is it, is it by vmap, what is in it; into the samples of one level, and back.
+is_wrapped = _functorch.is_functorch_wrapped_tensor
+is_batched = _functorch.is_batchedtensor
+unwrapped = _functorch.get_unwrapped
+unwrap_batched = _functorch._unwrap_batched
+add_batch_dim = _functorch._add_batch_dim
+
+# A block without transforms; a block in which a call goes past what has these keys.
+WithoutTransforms: Callable[[], AbstractContextManager[Any]] = torch._C._DisableFuncTorch
+_Without: Callable[[DispatchKeySet], AbstractContextManager[Any]] = torch._C._ExcludeDispatchKeyGuard
+
+# The vmap of torch.func.
+_VMAP = DispatchKeySet(DispatchKey.FuncTorchVmapMode) | DispatchKeySet(DispatchKey.FuncTorchBatched)
+# The vmap of torch.autograd.functional, which refuses torch's own random numbers. It maps over directions
+# of differentiation, never over x.
+_LEGACY_VMAP = DispatchKeySet(torch._C._dispatch_key_parse("VmapMode"))
+
+
+def without_vmap() -> AbstractContextManager[Any]:
+    """Calls go on to what is below this vmap."""
+    return _Without(_VMAP)
+
+
+def without_legacy_vmap() -> AbstractContextManager[Any]:
+    """Calls go past the older vmap."""
+    return _Without(_LEGACY_VMAP)
+
+
+def in_forward_mode() -> bool:
+    """Is forward-mode differentiation at work?"""
+    return forward_ad._current_level >= 0
+
+
+def constant_in_compiled_code(function: Callable[..., Any]) -> None:
+    """As torch.compiler.assume_constant_result, which would import the compiler."""
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+# Modules and operators, in module.py, replace.py and training/tracing.py.
+
+# What torch.ops.aten is, and torch.ops.aten.rrelu.
+OperatorNamespace, OperatorPacket = _ops._OpNamespace, _ops.OpOverloadPacket
+
+
+def has_hooks(module: torch.nn.Module) -> bool:
+    """Has the module hooks around its forward?"""
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+def writes(operator: Any) -> bool:
+    """Does an operator write into an argument? No where it is none of torch's."""
+    schema = getattr(operator, "_schema", None)
+    return schema is not None and schema.is_mutable
+
+
+# Tracing, in training/tracing.py and training/decompositions.py.
+
+# Tensors without memory, whose sizes may be symbols.
+FakeTensorMode = fake_tensor.FakeTensorMode
+# The operators that a function calls, as a graph.
+make_fx = proxy_tensor.make_fx
+# Operator -> what it is made of: torch's own list, and the same of the operators that are named.
+core_aten_decompositions, get_decompositions = _decomp.core_aten_decompositions, _decomp.get_decompositions
+
+
+# DTensor, in sharding.py. Imported when it is called: see there.
+
+
+def ask_rule_again(operator: Any) -> None:
+    """What a sharding rule answered holds only where all arguments after the first are the same."""
+    from torch.distributed.tensor import DTensor
+    from torch.distributed.tensor._op_schema import RuntimeSchemaInfo
+
+    known = DTensor._op_dispatcher.sharding_propagator.op_to_schema_info
+    known[operator] = RuntimeSchemaInfo(1, needs_pytree=True)
+
+
+# torch.onnx.export, in export.py: functions that every call looks up when it runs, by module and name.
+
+# (model, args, f, **options) -> ONNXProgram: all of an export with the default exporter.
+EXPORT_COMPAT = _compat, "export_compat"
+# (node, registry) -> its translation.
+DISPATCH = _dispatching, "dispatch"
+# (onnx_ir model, opset) -> onnx_ir model, or an error at models without standard operators.
+CONVERT_VERSION = _core.onnxscript_apis, "convert_version"  # type: ignore[attr-defined]
+# (model, args, f, ...) -> the outputs of the traced call: all of an export with the TorchScript exporter.
+TORCHSCRIPT_EXPORT = utils, "_export"
+
+
+# The TorchScript exporter, in torchscript.py.
+
+
+def symbolic_registry() -> dict[str, Any]:
+    """Name of an operator -> its symbolics; torch's own are all there."""
+    utils._trigger_symbolic_function_registration()
+    registered: dict[str, Any] = registration.registry._registry
+    return registered
+
+
+def symbolic_group(name: str, symbolic: Callable[..., Any], opset: int) -> Any:
+    """What the registry holds for an operator whose symbolic is ours."""
+    group = registration._SymbolicFunctionGroup(name)
+    group.add_custom(symbolic, opset)
+    return group
+
+
+def constant(value: Any, kind: str, name: str) -> Any:
+    """An argument of a symbolic as a Python value; kind is "i", "f" or "b", name is for the error."""
+    return symbolic_helper._get_const(value, kind, name)  # type: ignore[no-untyped-call]
+
+
+def is_none(value: Any) -> bool:
+    """Is an argument of a symbolic None?"""
+    return bool(symbolic_helper._is_none(value))
+
+
+def is_view(tensor: Tensor) -> bool:
+    """Does the tensor share another one's memory?"""
+    return tensor._is_view()
+
+
+def traced_node(tensor: Tensor) -> Any:
+    """The torch._C.Node that gives a tensor in the running trace."""
+    return torch._C._get_value_trace(tensor).node()  # type: ignore[attr-defined]
+
+
+def open_for_writing(f: Any) -> AbstractContextManager[Any]:
+    """What torch.onnx.export takes for its file, opened for bytes."""
+    opened: AbstractContextManager[Any] = torch.serialization._open_file_like(f, "wb")
+    return opened
