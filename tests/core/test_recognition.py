@@ -182,9 +182,9 @@ def _bodies() -> Iterator[tuple[str, onnx.FunctionProto]]:
 
 
 def test_every_body_is_known_for_good() -> None:
-    """A body that was changed needs its digests in graph/known_bodies.py, beside the old ones."""
+    """A body that was changed needs its digests in graph/recognition.py, beside the old ones."""
     unknown = {digest(body) for _, body in _bodies() if KNOWN_BODIES.get(digest(body)) != body.name}
-    assert not unknown, f"add to known_bodies.py: {sorted(unknown)}"
+    assert not unknown, f"add to graph/recognition.py: {sorted(unknown)}"
     assert len({digest(body) for name, body in _bodies() if not name.startswith("today")}) == 17
 
 
