@@ -24,7 +24,6 @@ from tests.mutation import cpp_mutants, python_mutants
 from tests.mutation.python_mutants import Mutant
 
 _ROOT = Path(__file__).resolve().parents[2]
-_SECONDS = 900  # a bug may make a loop endless; what takes longer is caught
 _SERVER = ("--server", "mlserver")
 
 # Suite -> the environment of nox that it needs, "" for the one that runs this; pytest's arguments.
@@ -88,7 +87,7 @@ def _python_of(environment: str) -> str | None:
     return str(python) if python.exists() else None
 
 
-def _caught_by(package: Path, suites: list[str]) -> str:
+def _caught_by(package: Path, suites: list[str], seconds: float) -> str:
     environment = {**os.environ, "PYTHONPATH": str(package.parent), "OMP_NUM_THREADS": "1"}
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
     for suite in suites:
@@ -102,7 +101,7 @@ def _caught_by(package: Path, suites: list[str]) -> str:
             command[4:4] = ["-n", "auto"]
         try:
             done = subprocess.run(
-                command, cwd=_ROOT, env=environment, capture_output=True, timeout=_SECONDS, check=False
+                command, cwd=_ROOT, env=environment, capture_output=True, timeout=seconds, check=False
             )
         except subprocess.TimeoutExpired:
             return f"{suite} (no end)"
@@ -116,16 +115,16 @@ def _suites_for(room: str) -> list[str]:
     return [*likely, *(suite for suite in _EVERYWHERE if suite not in likely)]
 
 
-def _with_python_bug(folder: Path, file: Path, mutant: Mutant) -> str:
+def _with_python_bug(folder: Path, file: Path, mutant: Mutant, seconds: float) -> str:
     package = folder / "ort_rrelu"
     shutil.rmtree(package, ignore_errors=True)
     shutil.copytree(Path(ort_rrelu.__file__).parent, package)
     room = str(file.relative_to(_ROOT / "python" / "ort_rrelu"))
     (package / room).write_text(mutant.applied(file.read_text()))
-    return _caught_by(package, _suites_for(room))
+    return _caught_by(package, _suites_for(room), seconds)
 
 
-def _with_cpp_bug(folder: Path, file: Path, mutant: Mutant) -> str:
+def _with_cpp_bug(folder: Path, file: Path, mutant: Mutant, seconds: float) -> str:
     """The C++ tests first, then the Python tests with the built library."""
     tree = folder / "tree"
     if not tree.exists():
@@ -136,12 +135,12 @@ def _with_cpp_bug(folder: Path, file: Path, mutant: Mutant) -> str:
     source, copy = file.read_text(), tree / file.relative_to(_ROOT)
     copy.write_text(mutant.applied(source))
     try:
-        return _caught_in_cpp(folder, tree)
+        return _caught_in_cpp(folder, tree, seconds)
     finally:
         copy.write_text(source)  # now, so that the next build sees it change
 
 
-def _caught_in_cpp(folder: Path, tree: Path) -> str:
+def _caught_in_cpp(folder: Path, tree: Path, seconds: float) -> str:
     build, package = folder / "build", folder / "ort_rrelu"
     settings = ("-DORT_RRELU_BUILD_TESTS=ON", "-DORT_RRELU_CUDA=OFF", "-DCMAKE_BUILD_TYPE=Release")
     _run("cmake", "-S", str(tree), "-B", str(build), *settings)
@@ -154,7 +153,7 @@ def _caught_in_cpp(folder: Path, tree: Path) -> str:
     name = Path(ort_rrelu.get_library_path()).name
     (built,) = (path for path in build.rglob(name) if path.is_file())
     shutil.copy(built, next(package.rglob(name)))
-    return _caught_by(package, ["core", "torch", "commands"])
+    return _caught_by(package, ["core", "torch", "commands"], seconds)
 
 
 def _run(*command: str) -> bool:
@@ -167,6 +166,8 @@ def main() -> None:
     parser.add_argument("--python", type=int, default=40, help="bugs in python/")
     parser.add_argument("--cpp", type=int, default=20, help="bugs in ops/, those of CUDA left out")
     parser.add_argument("--seed", type=int, default=0)
+    limit = "of a suite: a bug may make a loop endless, and what takes longer is caught"
+    parser.add_argument("--seconds", type=float, default=900, help=limit)
     parser.add_argument("--folder", type=Path, default=_ROOT / "build" / "mutation")
     parser.add_argument("--output", type=Path, default=_ROOT / "tests" / "mutation" / "result.json")
     arguments = parser.parse_args()
@@ -181,7 +182,7 @@ def main() -> None:
     for test, file, mutant in planted:
         source = file.read_text()
         start = time.monotonic()
-        caught = test(arguments.folder, file, mutant)
+        caught = test(arguments.folder, file, mutant, arguments.seconds)
         before = source[mutant.start : mutant.end]
         name = str(file.relative_to(_ROOT))
         seconds = round(time.monotonic() - start)
