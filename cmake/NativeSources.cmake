@@ -1,7 +1,7 @@
 # ONNX Runtime's headers and Google Highway's sources. Neither is in a Python wheel, so each is looked for in
 # four places, in this order: the path the user gives, an installed copy, the official release archive with a
 # pinned SHA-256 (fails within seconds where there is no network), and Debian's or Ubuntu's package, fetched
-# without installing it. Every step says what it tried.
+# without installing it. Each of them says what was tried.
 
 set(NATIVE_SOURCES_DIR "${CMAKE_CURRENT_BINARY_DIR}/native_sources")
 set(ONNXRUNTIME_RELEASE 1.23.2)

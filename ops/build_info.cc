@@ -1,9 +1,12 @@
-#include "build_info.h"
+// What this library is, as JSON for `ort-rrelu info`.
+#include <exception>
+#include <string>
 
 #include "cpu/kernels.h"
 #include "cuda/device.h"
 #include "element.h"
-#include "ort/support.h"
+#include "ort/runtime.h"
+#include "rrelu.h"
 #include "schema.h"
 
 #if defined(__clang__)
@@ -33,8 +36,6 @@ std::string Kernels() {
   return "{" + Field("cpu", Dtypes()) + (cuda::IsBuilt() ? ", " + Field("cuda", Dtypes()) : "") + "}";
 }
 
-}  // namespace
-
 std::string BuildInfo() {
   return "{" + Field("version", Quoted(ORT_RRELU_VERSION)) + ", " +
          Field("abi", std::to_string(ORT_RRELU_ABI)) + ", " + Field("compiler", Quoted(ORT_RRELU_COMPILER)) +
@@ -44,4 +45,14 @@ std::string BuildInfo() {
          Field("cuda", cuda::Facts()) + ", " + Field("kernels", Kernels()) + "}";
 }
 
+}  // namespace
 }  // namespace ort_rrelu
+
+const char* ort_rrelu_build_info(void) {
+  try {
+    static const std::string info = ort_rrelu::BuildInfo();
+    return info.c_str();
+  } catch (const std::exception&) {
+    return "{}";  // there was no memory for it
+  }
+}

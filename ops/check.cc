@@ -1,12 +1,19 @@
+// The rules of check.h and their messages.
 #include "check.h"
 
 #include <cmath>
 #include <cstdio>
+#include <cstring>
+#include <initializer_list>
+#include <string>
 
 #include "element.h"
+#include "error.h"
 
 namespace ort_rrelu {
 namespace {
+
+// Parameters.
 
 std::string Text(float value) {
   char text[32];
@@ -21,35 +28,273 @@ float InDtype(int32_t dtype, float value) {
   });
 }
 
-std::string CheckFinite(const std::string& argument, float value, int32_t dtype) {
-  if (!std::isfinite(value)) return argument + " is not a finite float";
-  if (std::isfinite(InDtype(dtype, value))) return "";
-  return argument + " is not finite in " + DtypeName(dtype);
+// argument(): its name and value, which only an error needs.
+template <class F>
+void CheckFinite(float value, int32_t dtype, const F& argument) {
+  if (!std::isfinite(value)) Refuse(argument() + " is not a finite float");
+  if (!std::isfinite(InDtype(dtype, value))) Refuse(argument() + " is not finite in " + DtypeName(dtype));
+}
+
+void CheckDtype(int32_t dtype) {
+  if (DtypeName(dtype) != nullptr) return;
+  Refuse("dtype=" + std::to_string(dtype) +
+         " is not supported: it must be float (1), float16 (10), double (11) or bfloat16 (16)");
+}
+
+// Ranges.
+
+std::string RangeText(Range range) {
+  return "range [" + std::to_string(range.begin) + ", " + std::to_string(range.end) + ")";
+}
+
+void CheckRange(Range range) {
+  if (range.begin % 8 == 0 && range.begin <= range.end) return;
+  Refuse(RangeText(range) + ": begin must be a multiple of 8, and at most end");
+}
+
+// Two calls never write bits of one byte of a reserve.
+void CheckRange(Range range, uint64_t size) {
+  CheckRange(range);
+  if (range.end == size || (range.end % 8 == 0 && range.end < size)) return;
+  Refuse(RangeText(range) + " of " + std::to_string(size) +
+         " elements: end must be a multiple of 8, or the number of elements");
+}
+
+// A number of bytes that starts again at 0 would make the largest arrays look empty.
+void CheckByteCount(Range range, int32_t dtype) {
+  const uint64_t size = SizeOf(dtype);
+  if (range.end <= UINTPTR_MAX / size) return;
+  Refuse(RangeText(range) + " of elements of " + std::to_string(size) + " bytes: end must be at most " +
+         std::to_string(UINTPTR_MAX / size) + ", where addresses end");
+}
+
+// Addresses.
+
+// The part of an argument that a call may touch. Its range has passed CheckByteCount. Element 0 may lie
+// anywhere: of a tensor larger than memory a caller has only the range, and counts back from it.
+struct Part {
+  const char* name;
+  const void* data;
+  uint64_t offset, bytes;
+  uintptr_t Begin() const { return reinterpret_cast<uintptr_t>(data) + static_cast<uintptr_t>(offset); }
+  uintptr_t End() const { return Begin() + static_cast<uintptr_t>(bytes); }
+  bool Fits() const { return bytes <= UINTPTR_MAX - Begin(); }
+};
+
+Part PartOf(const char* name, const void* data, Range range, int32_t dtype) {
+  const uint64_t size = SizeOf(dtype);
+  return {name, data, range.begin * size, (range.end - range.begin) * size};
+}
+
+// What backward reads, and what forward writes: the bits of a range, and the header in the first.
+Part WholeReserve(const void* data, uint64_t size) { return {"reserve", data, 0, ReserveBytes(size)}; }
+
+Part PartOfReserve(const void* data, Range range) {
+  const uint64_t offset = range.begin == 0 ? 0 : ReserveBytes(range.begin);
+  return {"reserve", data, offset, ReserveBytes(range.end) - offset};
+}
+
+void CheckAddress(const Part& part) {
+  if (part.bytes == 0 || part.Fits()) return;
+  Refuse(std::string(part.name) + " has " + std::to_string(part.bytes) + " bytes from address " +
+         std::to_string(part.Begin()) + " on: they must end before 2^" +
+         std::to_string(8 * sizeof(uintptr_t)));
+}
+
+void CheckPresent(const Part& part) {
+  if (part.bytes == 0) return;
+  if (part.data == nullptr) Refuse(std::string(part.name) + " is null");
+  CheckAddress(part);
+}
+
+// One that may be null.
+void CheckOptional(const Part& part) {
+  if (part.data != nullptr) CheckAddress(part);
+}
+
+bool Overlap(const Part& a, const Part& b) {
+  if (a.data == nullptr || b.data == nullptr || a.bytes == 0 || b.bytes == 0) return false;
+  return a.Begin() < b.End() && b.Begin() < a.End();
+}
+
+[[noreturn]] void RefuseOverlap(const Part& a, const Part& b, const char* rule) {
+  Refuse(std::string(a.name) + " overlaps " + b.name + ": it must be " + rule);
+}
+
+void CheckApart(const Part& a, const Part& b) {
+  if (Overlap(a, b)) RefuseOverlap(a, b, "apart");
+}
+
+void CheckSameOrApart(const Part& a, const Part& b) {
+  if (a.data != b.data && Overlap(a, b)) RefuseOverlap(a, b, "the same array or apart");
+}
+
+struct Address {
+  const char* name;
+  const void* data;
+};
+
+// The device stops a whole process that reads an element at an odd address.
+void CheckAligned(std::initializer_list<Address> addresses, int32_t dtype) {
+  const uint64_t size = SizeOf(dtype);
+  for (const auto& [name, data] : addresses) {
+    if (reinterpret_cast<uintptr_t>(data) % size == 0) continue;
+    Refuse(std::string(name) + " is not aligned to its elements of " + std::to_string(size) + " bytes");
+  }
+}
+
+// Reserves.
+
+constexpr const char* kUnusedBits = "reserve has bits other than 0 after its last element: they must be 0";
+
+std::string Hex(uint32_t value) {
+  char text[11];
+  std::snprintf(text, sizeof text, "0x%08x", value);
+  return text;
+}
+
+std::string DtypeText(uint32_t dtype) {
+  const char* name = DtypeName(static_cast<int32_t>(dtype));
+  return name != nullptr ? name : std::to_string(dtype);
 }
 
 }  // namespace
 
-std::string CheckDtype(int32_t dtype) {
-  if (DtypeName(dtype) != nullptr) return "";
-  return "dtype=" + std::to_string(dtype) +
-         " is not supported: it must be float (1), float16 (10), double (11) or bfloat16 (16)";
+void CheckStruct(const ort_rrelu_params* params) {
+  if (params == nullptr) Refuse("params is null");
+  if (params->struct_size == sizeof(ort_rrelu_params)) return;
+  Refuse("params.struct_size=" + std::to_string(params->struct_size) + ": this library expects " +
+         std::to_string(sizeof(ort_rrelu_params)));
 }
 
-std::string CheckParams(const ort_rrelu_params& params) {
-  const std::string lower = "lower=" + Text(params.lower);
-  const std::string upper = "upper=" + Text(params.upper);
-  if (std::string error = CheckDtype(params.dtype); !error.empty()) return error;
+void CheckStruct(const ort_rrelu_cuda* cuda) {
+  if (cuda == nullptr) Refuse("cuda is null");
+  if (cuda->struct_size == sizeof(ort_rrelu_cuda) && cuda->zero == 0) return;
+  Refuse("cuda.struct_size=" + std::to_string(cuda->struct_size) +
+         ", cuda.zero=" + std::to_string(cuda->zero) + ": this library expects " +
+         std::to_string(sizeof(ort_rrelu_cuda)) + " and 0");
+}
+
+void CheckParams(const ort_rrelu_params& params) {
+  const auto lower = [&] { return "lower=" + Text(params.lower); };
+  const auto upper = [&] { return "upper=" + Text(params.upper); };
+  CheckDtype(params.dtype);
   if (params.training != 0 && params.training != 1) {
-    return "training=" + std::to_string(params.training) + ": it must be 0 or 1";
+    Refuse("training=" + std::to_string(params.training) + ": it must be 0 or 1");
   }
-  if (std::string error = CheckFinite(lower, params.lower, params.dtype); !error.empty()) return error;
-  if (std::string error = CheckFinite(upper, params.upper, params.dtype); !error.empty()) return error;
+  CheckFinite(params.lower, params.dtype, lower);
+  CheckFinite(params.upper, params.dtype, upper);
   if (params.lower > params.upper) {
-    return lower + " is greater than " + upper + ": lower must not exceed upper";
+    Refuse(lower() + " is greater than " + upper() + ": lower must not exceed upper");
   }
-  return CheckFinite(
-      "upper - lower = " + Text(params.upper - params.lower) + " (" + lower + ", " + upper + ")",
-      params.upper - params.lower, params.dtype);
+  const float span = params.upper - params.lower;
+  CheckFinite(span, params.dtype,
+              [&] { return "upper - lower = " + Text(span) + " (" + lower() + ", " + upper() + ")"; });
+}
+
+void CheckCall(const ForwardCall& call) {
+  const int32_t dtype = call.params.dtype;
+  CheckParams(call.params);
+  CheckRange(call.range, call.size);
+  CheckByteCount(call.range, dtype);
+  const Part x = PartOf("x", call.x, call.range, dtype);
+  const Part y = PartOf("y", call.y, call.range, dtype);
+  const Part noise = PartOf("noise", call.noise, call.range, dtype);
+  const Part reserve = PartOfReserve(call.reserve, call.range);
+  CheckPresent(x);
+  CheckPresent(y);
+  CheckOptional(noise);
+  CheckOptional(reserve);
+  CheckSameOrApart(y, x);
+  CheckApart(noise, x);
+  CheckApart(noise, y);
+  CheckApart(reserve, x);
+  CheckApart(reserve, y);
+  CheckApart(reserve, noise);
+}
+
+void CheckCall(const BackwardCall& call) {
+  const int32_t dtype = call.params.dtype;
+  CheckDtype(dtype);
+  CheckRange(call.range);
+  CheckByteCount(call.range, dtype);
+  const Part dy = PartOf("dy", call.dy, call.range, dtype);
+  const Part noise = PartOf("noise", call.noise, call.range, dtype);
+  const Part dx = PartOf("dx", call.dx, call.range, dtype);
+  CheckPresent(dy);
+  CheckPresent(noise);
+  CheckPresent(dx);
+  CheckSameOrApart(dx, dy);
+  CheckSameOrApart(dx, noise);
+}
+
+void CheckCall(const ReserveBackwardCall& call) {
+  const int32_t dtype = call.params.dtype;
+  CheckDtype(dtype);
+  CheckRange(call.range, call.size);
+  CheckByteCount(call.range, dtype);
+  const Part dy = PartOf("dy", call.dy, call.range, dtype);
+  const Part dx = PartOf("dx", call.dx, call.range, dtype);
+  const Part reserve = WholeReserve(call.reserve, call.size);
+  CheckPresent(dy);
+  CheckPresent(reserve);
+  CheckPresent(dx);
+  CheckSameOrApart(dx, dy);
+  CheckApart(dx, reserve);
+  CheckReserveBytes(call.reserve_bytes, call.size);
+}
+
+void CheckAligned(const ForwardCall& call) {
+  CheckAligned({{"x", call.x}, {"y", call.y}, {"noise", call.noise}}, call.params.dtype);
+}
+
+void CheckAligned(const BackwardCall& call) {
+  CheckAligned({{"dy", call.dy}, {"noise", call.noise}, {"dx", call.dx}}, call.params.dtype);
+}
+
+void CheckAligned(const ReserveBackwardCall& call) {
+  CheckAligned({{"dy", call.dy}, {"dx", call.dx}}, call.params.dtype);
+}
+
+void CheckReserveBytes(uint64_t bytes, uint64_t size) {
+  if (bytes == ReserveBytes(size)) return;
+  Refuse("reserve has " + std::to_string(bytes) + " bytes: it must have " +
+         std::to_string(ReserveBytes(size)) + " for " + std::to_string(size) + " elements");
+}
+
+void CheckReserveHeader(const ReserveHeader& header, int32_t dtype, uint64_t size) {
+  if (header.magic != kReserveMagic) {
+    Refuse("reserve begins with " + Hex(header.magic) + ": it must be what RRelu wrote, which begins with " +
+           Hex(kReserveMagic));
+  }
+  if (header.version != kReserveVersion) {
+    Refuse("reserve has version " + std::to_string(header.version) + ": this library reads version " +
+           std::to_string(kReserveVersion));
+  }
+  if (header.dtype != static_cast<uint32_t>(dtype)) {
+    Refuse("reserve is of type " + DtypeText(header.dtype) + ": it must be " + DtypeName(dtype));
+  }
+  if (header.size != size) {
+    Refuse("reserve is of " + std::to_string(header.size) + " elements: it must be " + std::to_string(size));
+  }
+  if (header.zeros[0] != 0 || header.zeros[1] != 0) {
+    Refuse("reserve has bytes other than 0 at the end of its header: they must be 0");
+  }
+  WithPrefix("in the reserve, ", [&] { CheckParams(ParamsOf(header, {})); });
+}
+
+void CheckReserve(const void* reserve, uint64_t bytes, int32_t dtype, uint64_t size) {
+  CheckReserveBytes(bytes, size);
+  CheckReserveHeader(ReadReserveHeader(reserve), dtype, size);
+  if (!UnusedBitsAreZero(reserve, size)) Refuse(kUnusedBits);
+}
+
+void CheckFault(ort_rrelu_fault& fault) {
+  if (*static_cast<volatile uint32_t*>(&fault.raised) == 0) return;
+  const ort_rrelu_fault found = fault;
+  std::memset(&fault, 0, sizeof fault);
+  CheckReserveHeader(ReadReserveHeader(found.header), found.dtype, found.size);
+  Refuse(kUnusedBits);
 }
 
 }  // namespace ort_rrelu

@@ -4,16 +4,36 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "philox.h"
 #include "rrelu.h"
+#include "slope.h"
 
+// The 16-bit types are CUDA's in code that nvcc compiles, else Highway's. Both round once, to nearest even.
 #if defined(__CUDACC__)
-#include "cuda/half.h"
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
 #else
-#include "cpu/half.h"
+#include "hwy/base.h"
 #endif
 
 namespace ort_rrelu {
+
+#if defined(__CUDACC__)
+using Half = __half;
+using BFloat16 = __nv_bfloat16;
+
+ORT_RRELU_HD float ToWide(Half value) { return __half2float(value); }
+ORT_RRELU_HD float ToWide(BFloat16 value) { return __bfloat162float(value); }
+ORT_RRELU_HD Half RoundToHalf(float value) { return __float2half_rn(value); }
+ORT_RRELU_HD BFloat16 RoundToBFloat16(float value) { return __float2bfloat16_rn(value); }
+#else
+using Half = hwy::float16_t;
+using BFloat16 = hwy::bfloat16_t;
+
+inline float ToWide(Half value) { return hwy::F32FromF16(value); }
+inline float ToWide(BFloat16 value) { return hwy::F32FromBF16(value); }
+inline Half RoundToHalf(float value) { return hwy::F16FromF32(value); }
+inline BFloat16 RoundToBFloat16(float value) { return hwy::BF16FromF32(value); }
+#endif
 
 // The type in which T is multiplied: double for double, else float.
 template <class T>

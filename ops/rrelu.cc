@@ -1,99 +1,174 @@
+// The C API of rrelu.h, on host and on device memory: each function is a struct of its arguments, checked and
+// run within the guard that keeps exceptions in. (ort_rrelu_build_info is in build_info.cc.)
 #include "rrelu.h"
 
+#include <cstdint>
 #include <cstdio>
-#include <string>
+#include <exception>
 
-#include "arguments.h"
-#include "build_info.h"
+#include "call.h"
 #include "check.h"
 #include "cpu/kernels.h"
-#include "cpu/parallel.h"
-#include "report.h"
-#include "reserve.h"
+#include "cuda/device.h"
+#include "cuda/kernels.h"
+#include "element.h"
+#include "error.h"
 
 namespace ort_rrelu {
 namespace {
 
-template <class Task>
-void RunAll(const Task& task, Range range) {
-  ParallelFor(
-      range, task.params.num_threads,
-      [](const void* context, uint64_t begin, uint64_t end) {
-        Run(*static_cast<const Task*>(context), begin, end);
-      },
-      &task);
-}
-
-std::string Forward(ForwardTask task, void* reserve, uint64_t size, Range range) {
-  std::string error = CheckCall(ForwardCall{task.params, task.x, task.y, task.noise, reserve, size, range});
-  if (!error.empty()) return error;
-  if (reserve != nullptr && range.begin == 0) {
-    WriteReserveHeader(reserve, MakeReserveHeader(task.params, size));
+// Runs f(). Whatever it throws becomes the code and the message that a function of the C API gives.
+template <class F>
+int Guard(char* message, size_t capacity, const F& f) noexcept {
+  const auto told = [&](int code, const char* text) {
+    if (message != nullptr && capacity > 0) std::snprintf(message, capacity, "%s", text);
+    return code;
+  };
+  try {
+    f();
+    return 0;
+  } catch (const Error& error) {
+    return told(error.code, error.message.c_str());
+  } catch (const std::exception& error) {
+    return told(kFailed, error.what());
   }
-  task.reserve = ReserveBits(reserve);
-  RunAll(task, range);
-  return "";
 }
 
-std::string Backward(const BackwardTask& task, Range range) {
-  const std::string error = CheckCall(BackwardCall{task.params, task.dy, task.noise, task.dx, range});
-  if (error.empty()) RunAll(task, range);
-  return error;
+// On the CPU. The parameters' struct has been checked, and nothing else.
+
+void Compute(const ForwardCall& call) {
+  CheckCall(call);
+  if (call.reserve != nullptr && call.range.begin == 0) {
+    WriteReserveHeader(call.reserve, MakeReserveHeader(call.params, call.size));
+  }
+  RunOnThreads(call);
 }
 
-std::string BackwardFromReserve(ReserveBackwardTask task, const void* reserve, uint64_t reserve_bytes,
-                                uint64_t size, Range range) {
-  std::string error =
-      CheckCall(ReserveBackwardCall{task.params, task.dy, reserve, reserve_bytes, task.dx, size, range});
-  if (error.empty()) error = CheckReserve(reserve, reserve_bytes, task.params.dtype, size);
-  if (!error.empty()) return error;
-  task.params = ParamsOf(ReadReserveHeader(reserve), task.params);
-  task.reserve = ReserveBits(reserve);
-  RunAll(task, range);
-  return "";
+void Compute(const BackwardCall& call) {
+  CheckCall(call);
+  RunOnThreads(call);
+}
+
+void Compute(ReserveBackwardCall call) {
+  CheckCall(call);
+  CheckReserve(call.reserve, call.reserve_bytes, call.params.dtype, call.size);
+  call.params = ParamsOf(ReadReserveHeader(call.reserve), call.params);
+  RunOnThreads(call);
+}
+
+// On CUDA. Both structs have been checked, and nothing else.
+
+// launch() on the device that holds the elements from `begin` on; `array` is where element 0 would be.
+template <class F>
+void LaunchOn(const char* name, const void* array, uint64_t begin, uint64_t element_size, const F& launch) {
+  cuda::CheckDriver();
+  const auto first = reinterpret_cast<uintptr_t>(array) + begin * element_size;
+  const cuda::DeviceOf device(name, reinterpret_cast<const void*>(first));
+  launch();
+}
+
+void Compute(const ForwardCall& call, const ort_rrelu_cuda& cuda) {
+  CheckCall(call);
+  CheckAligned(call);
+  const auto launch = [&] { cuda::Launch(call, {cuda.seed, cuda.step}, cuda.stream); };
+  if (call.range.begin != call.range.end) {
+    LaunchOn("x", call.x, call.range.begin, SizeOf(call.params.dtype), launch);
+  } else if (call.reserve != nullptr) {
+    LaunchOn("reserve", call.reserve, 0, 1, launch);
+  }
+}
+
+void Compute(const BackwardCall& call, const ort_rrelu_cuda& cuda) {
+  CheckCall(call);
+  CheckAligned(call);
+  if (call.range.begin == call.range.end) return;
+  LaunchOn("dy", call.dy, call.range.begin, SizeOf(call.params.dtype),
+           [&] { cuda::Launch(call, cuda.stream); });
+}
+
+void Compute(const ReserveBackwardCall& call, const ort_rrelu_cuda& cuda) {
+  CheckCall(call);
+  CheckAligned(call);
+  LaunchOn("reserve", call.reserve, 0, 1, [&] { cuda::Launch(call, cuda.fault, cuda.stream); });
 }
 
 }  // namespace
 }  // namespace ort_rrelu
 
-using ort_rrelu::CheckSize;
-using ort_rrelu::Report;
+using ort_rrelu::CheckStruct;
+using ort_rrelu::Compute;
+using ort_rrelu::Guard;
 
 int32_t ort_rrelu_abi(void) { return ORT_RRELU_ABI; }
 
-const char* ort_rrelu_build_info(void) {
-  static const std::string info = ort_rrelu::BuildInfo();
-  return info.c_str();
-}
-
 int ort_rrelu_check(const ort_rrelu_params* params, char* message, size_t capacity) {
-  const std::string error = CheckSize(params);
-  return Report(error.empty() ? ort_rrelu::CheckParams(*params) : error, message, capacity);
+  return Guard(message, capacity, [&] {
+    CheckStruct(params);
+    ort_rrelu::CheckParams(*params);
+  });
 }
 
 uint64_t ort_rrelu_reserve_bytes(uint64_t size) { return ort_rrelu::ReserveBytes(size); }
 
 int ort_rrelu_forward(const ort_rrelu_params* params, const void* x, void* y, void* noise, void* reserve,
                       uint64_t size, uint64_t begin, uint64_t end, char* message, size_t capacity) {
-  const std::string error = CheckSize(params);
-  if (!error.empty()) return Report(error, message, capacity);
-  return Report(ort_rrelu::Forward({*params, x, y, noise, nullptr}, reserve, size, {begin, end}), message,
-                capacity);
+  return Guard(message, capacity, [&] {
+    CheckStruct(params);
+    Compute(ort_rrelu::ForwardCall{*params, x, y, noise, reserve, size, {begin, end}});
+  });
 }
 
 int ort_rrelu_backward(const ort_rrelu_params* params, const void* dy, const void* noise, void* dx,
                        uint64_t begin, uint64_t end, char* message, size_t capacity) {
-  const std::string error = CheckSize(params);
-  if (!error.empty()) return Report(error, message, capacity);
-  return Report(ort_rrelu::Backward({*params, dy, noise, dx}, {begin, end}), message, capacity);
+  return Guard(message, capacity, [&] {
+    CheckStruct(params);
+    Compute(ort_rrelu::BackwardCall{*params, dy, noise, dx, {begin, end}});
+  });
 }
 
 int ort_rrelu_backward_reserve(const ort_rrelu_params* params, const void* dy, const void* reserve,
                                uint64_t reserve_bytes, void* dx, uint64_t size, uint64_t begin, uint64_t end,
                                char* message, size_t capacity) {
-  const std::string error = CheckSize(params);
-  if (!error.empty()) return Report(error, message, capacity);
-  return Report(
-      ort_rrelu::BackwardFromReserve({*params, dy, nullptr, dx}, reserve, reserve_bytes, size, {begin, end}),
-      message, capacity);
+  return Guard(message, capacity, [&] {
+    CheckStruct(params);
+    Compute(ort_rrelu::ReserveBackwardCall{*params, dy, reserve, reserve_bytes, dx, size, {begin, end}});
+  });
+}
+
+int ort_rrelu_cuda_forward(const ort_rrelu_params* params, const ort_rrelu_cuda* cuda, const void* x, void* y,
+                           void* noise, void* reserve, uint64_t size, uint64_t begin, uint64_t end,
+                           char* message, size_t capacity) {
+  return Guard(message, capacity, [&] {
+    CheckStruct(params);
+    CheckStruct(cuda);
+    Compute(ort_rrelu::ForwardCall{*params, x, y, noise, reserve, size, {begin, end}}, *cuda);
+  });
+}
+
+int ort_rrelu_cuda_backward(const ort_rrelu_params* params, const ort_rrelu_cuda* cuda, const void* dy,
+                            const void* noise, void* dx, uint64_t begin, uint64_t end, char* message,
+                            size_t capacity) {
+  return Guard(message, capacity, [&] {
+    CheckStruct(params);
+    CheckStruct(cuda);
+    Compute(ort_rrelu::BackwardCall{*params, dy, noise, dx, {begin, end}}, *cuda);
+  });
+}
+
+int ort_rrelu_cuda_backward_reserve(const ort_rrelu_params* params, const ort_rrelu_cuda* cuda,
+                                    const void* dy, const void* reserve, uint64_t reserve_bytes, void* dx,
+                                    uint64_t size, uint64_t begin, uint64_t end, char* message,
+                                    size_t capacity) {
+  return Guard(message, capacity, [&] {
+    CheckStruct(params);
+    CheckStruct(cuda);
+    Compute(ort_rrelu::ReserveBackwardCall{*params, dy, reserve, reserve_bytes, dx, size, {begin, end}},
+            *cuda);
+  });
+}
+
+int ort_rrelu_cuda_fault(ort_rrelu_fault* fault, char* message, size_t capacity) {
+  return Guard(message, capacity, [&] {
+    if (fault != nullptr) ort_rrelu::CheckFault(*fault);
+  });
 }

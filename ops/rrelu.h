@@ -50,7 +50,7 @@ ORT_RRELU_EXPORT const char* ort_rrelu_build_info(void);
 
 /* The functions below return 0, or 1 after writing why into `message` (at most `capacity` bytes, with the
  * final NUL). Nothing is computed then. A null array of a range that is not empty is refused, and so is one
- * whose last byte no address reaches. */
+ * whose last byte no address reaches. Where memory runs out they return 2, and say so. */
 
 /* Are dtype, training and the bounds within the operator's rules? */
 ORT_RRELU_EXPORT int ort_rrelu_check(const ort_rrelu_params* params, char* message, size_t capacity);

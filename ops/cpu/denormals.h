@@ -1,6 +1,6 @@
 // Subnormals count whatever the caller's mode: FTZ and DAZ would make 1e-40 compare as <= 0 and change
-// slopes' signs of life. ONNX Runtime's session.set_denormal_as_zero and torch.set_flush_denormal leak into
-// the threads that run us.
+// which elements take a slope. ONNX Runtime's session.set_denormal_as_zero and torch.set_flush_denormal stay
+// set in the threads that run us.
 #pragma once
 
 #include <cstdint>

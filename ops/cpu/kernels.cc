@@ -1,3 +1,5 @@
+// The CPU kernels, one source that Highway compiles for every instruction set: units of whole vectors, what
+// is done to a vector, and the three calls.
 #include "cpu/kernels.h"
 
 #include <algorithm>
@@ -18,23 +20,19 @@ HWY_BEFORE_NAMESPACE();
 namespace ort_rrelu {
 namespace HWY_NAMESPACE {
 
-// What a kernel reads and writes, from some element on; null where it does not.
+// The arrays from element i on.
 template <class T>
-struct Arrays {
-  const T* x = nullptr;  // forward: X, backward: dY
-  T* y = nullptr;        // forward: Y, backward: dX
-  const T* saved_noise = nullptr;
-  T* noise = nullptr;
-  const uint8_t* saved_reserve = nullptr;
-  uint8_t* reserve = nullptr;
-
-  Arrays From(uint64_t i) const {
-    const auto at = [i](auto* array, uint64_t per_entry) {
-      return array == nullptr ? nullptr : array + i / per_entry;
-    };
-    return {at(x, 1), at(y, 1), at(saved_noise, 1), at(noise, 1), at(saved_reserve, 8), at(reserve, 8)};
-  }
-};
+Arrays<T> From(const Arrays<T>& arrays, uint64_t i) {
+  const auto at = [i](auto* array, uint64_t per_entry) {
+    return array == nullptr ? nullptr : array + i / per_entry;
+  };
+  return {at(arrays.x, 1),
+          at(arrays.y, 1),
+          at(arrays.saved_noise, 1),
+          at(arrays.noise, 1),
+          at(arrays.saved_reserve, 8),
+          at(arrays.reserve, 8)};
+}
 
 // Elements that all kernels take at a time: what ForEachSlopes gives.
 HWY_INLINE size_t UnitSize() { return kBlock * Stream::Blocks(); }
@@ -82,7 +80,7 @@ class PaddedUnit {
 // share the kernel's code.
 template <class T, class Kernel>
 HWY_NOINLINE void ForWholeUnits(Arrays<T> arrays, uint64_t i, uint64_t units, const Kernel& kernel) {
-  for (; units > 0; --units, i += UnitSize(), arrays = arrays.From(UnitSize())) kernel(arrays, i);
+  for (; units > 0; --units, i += UnitSize(), arrays = From(arrays, UnitSize())) kernel(arrays, i);
 }
 
 // The same for the units of [begin, end). A tail has no code of its own.
@@ -90,9 +88,9 @@ template <class T, class Kernel>
 void ForEachUnit(const Arrays<T>& arrays, uint64_t begin, uint64_t end, const Kernel& kernel) {
   const uint64_t units = (end - begin) / UnitSize();
   const uint64_t tail = begin + units * UnitSize();
-  ForWholeUnits(arrays.From(begin), begin, units, kernel);
+  ForWholeUnits(From(arrays, begin), begin, units, kernel);
   if (tail == end) return;
-  PaddedUnit<T> last(arrays.From(tail), end - tail);
+  PaddedUnit<T> last(From(arrays, tail), end - tail);
   ForWholeUnits(last.Padded(), tail, 1, kernel);
   last.Write();
 }
@@ -112,7 +110,8 @@ HWY_INLINE uint64_t ReadBits(const uint8_t* reserve, size_t i) {
 
 // Y and noise of a vector of elements. Returns which of them took the slope, lane 0 lowest.
 template <class T>
-HWY_INLINE uint64_t Leak(const Arrays<T>& arrays, size_t i, WideVector<T> factor, WideVector<T> saved) {
+HWY_INLINE uint64_t ForwardVector(const Arrays<T>& arrays, size_t i, WideVector<T> factor,
+                                  WideVector<T> saved) {
   const WideTag<T> d;
   const auto x = LoadWide(arrays.x + i);
   const auto leaks = hn::Le(x, hn::Zero(d));
@@ -125,7 +124,7 @@ HWY_INLINE uint64_t Leak(const Arrays<T>& arrays, size_t i, WideVector<T> factor
 
 // dX of a vector of elements, of which `bits` took the slope.
 template <class T>
-HWY_INLINE void LeakBack(const Arrays<T>& arrays, size_t i, WideVector<T> factor, uint64_t bits) {
+HWY_INLINE void BackwardVector(const Arrays<T>& arrays, size_t i, WideVector<T> factor, uint64_t bits) {
   const auto dy = LoadWide(arrays.x + i);
   StoreRounded(hn::MaskedMulOr(dy, MaskOf(WideTag<T>(), bits), dy, factor), arrays.y + i);
 }
@@ -169,7 +168,7 @@ void Train(const ort_rrelu_params& params, const Arrays<T>& arrays, uint64_t beg
                 [](const Arrays<T>& unit, size_t i, auto slopes0, auto slopes1) ORT_RRELU_LAMBDA {
                   uint64_t bits = 0;
                   ForEachFactor<T>(slopes0, slopes1, [&](size_t j, auto factor) ORT_RRELU_LAMBDA {
-                    bits |= Leak<T>(unit, i + j, factor, factor) << j;
+                    bits |= ForwardVector<T>(unit, i + j, factor, factor) << j;
                   });
                   WriteBits(unit.reserve, i, bits);
                 });
@@ -181,7 +180,7 @@ void TrainBack(const ort_rrelu_params& params, const Arrays<T>& arrays, uint64_t
                 [](const Arrays<T>& unit, size_t i, auto slopes0, auto slopes1) ORT_RRELU_LAMBDA {
                   const uint64_t bits = ReadBits(unit.saved_reserve, i);
                   ForEachFactor<T>(slopes0, slopes1, [&](size_t j, auto factor) ORT_RRELU_LAMBDA {
-                    LeakBack<T>(unit, i + j, factor, bits >> j);
+                    BackwardVector<T>(unit, i + j, factor, bits >> j);
                   });
                 });
 }
@@ -199,7 +198,8 @@ void Evaluate(const ort_rrelu_params& params, const Arrays<T>& arrays, uint64_t 
     const auto saved = RoundTo<T>(mean);
     for (size_t i = 0; i < UnitSize(); i += StrideSize()) {
       uint64_t bits = 0;
-      for (size_t j = 0; j < StrideSize(); j += lanes) bits |= Leak<T>(unit, i + j, mean, saved) << j;
+      for (size_t j = 0; j < StrideSize(); j += lanes)
+        bits |= ForwardVector<T>(unit, i + j, mean, saved) << j;
       WriteBits(unit.reserve, i, bits);
     }
   });
@@ -212,7 +212,7 @@ void EvaluateBack(const ort_rrelu_params& params, const Arrays<T>& arrays, uint6
     const auto mean = MeanFactor<T>(params);
     for (size_t i = 0; i < UnitSize(); i += StrideSize()) {
       const uint64_t bits = ReadBits(unit.saved_reserve, i);
-      for (size_t j = 0; j < StrideSize(); j += lanes) LeakBack<T>(unit, i + j, mean, bits >> j);
+      for (size_t j = 0; j < StrideSize(); j += lanes) BackwardVector<T>(unit, i + j, mean, bits >> j);
     }
   });
 }
@@ -227,37 +227,26 @@ void MultiplyByNoise(const Arrays<T>& arrays, uint64_t begin, uint64_t end) {
   });
 }
 
-void Forward(const ForwardTask& task, uint64_t begin, uint64_t end) {
-  WithElement(task.params.dtype, [&](auto element) {
+void Forward(const ForwardCall& call, Range range) {
+  WithElement(call.params.dtype, [&](auto element) {
     using T = decltype(element);
-    Arrays<T> arrays;
-    arrays.x = static_cast<const T*>(task.x);
-    arrays.y = static_cast<T*>(task.y);
-    arrays.noise = static_cast<T*>(task.noise);
-    arrays.reserve = task.reserve;
-    (task.params.training ? Train<T> : Evaluate<T>)(task.params, arrays, begin, end);
+    const auto run = call.params.training ? Train<T> : Evaluate<T>;
+    run(call.params, ArraysOf<T>(call), range.begin, range.end);
   });
 }
 
-void Backward(const BackwardTask& task, uint64_t begin, uint64_t end) {
-  WithElement(task.params.dtype, [&](auto element) {
+void Backward(const BackwardCall& call, Range range) {
+  WithElement(call.params.dtype, [&](auto element) {
     using T = decltype(element);
-    Arrays<T> arrays;
-    arrays.x = static_cast<const T*>(task.dy);
-    arrays.y = static_cast<T*>(task.dx);
-    arrays.saved_noise = static_cast<const T*>(task.noise);
-    MultiplyByNoise<T>(arrays, begin, end);
+    MultiplyByNoise<T>(ArraysOf<T>(call), range.begin, range.end);
   });
 }
 
-void ReserveBackward(const ReserveBackwardTask& task, uint64_t begin, uint64_t end) {
-  WithElement(task.params.dtype, [&](auto element) {
+void ReserveBackward(const ReserveBackwardCall& call, Range range) {
+  WithElement(call.params.dtype, [&](auto element) {
     using T = decltype(element);
-    Arrays<T> arrays;
-    arrays.x = static_cast<const T*>(task.dy);
-    arrays.y = static_cast<T*>(task.dx);
-    arrays.saved_reserve = task.reserve;
-    (task.params.training ? TrainBack<T> : EvaluateBack<T>)(task.params, arrays, begin, end);
+    const auto run = call.params.training ? TrainBack<T> : EvaluateBack<T>;
+    run(call.params, ArraysOf<T>(call), range.begin, range.end);
   });
 }
 
@@ -275,19 +264,19 @@ HWY_EXPORT(Backward);
 HWY_EXPORT(ReserveBackward);
 HWY_EXPORT(Target);
 
-void Run(const ForwardTask& task, uint64_t begin, uint64_t end) {
+void Run(const ForwardCall& call, Range range) {
   const HonourDenormals honour;
-  HWY_DYNAMIC_DISPATCH(Forward)(task, begin, end);
+  HWY_DYNAMIC_DISPATCH(Forward)(call, range);
 }
 
-void Run(const BackwardTask& task, uint64_t begin, uint64_t end) {
+void Run(const BackwardCall& call, Range range) {
   const HonourDenormals honour;
-  HWY_DYNAMIC_DISPATCH(Backward)(task, begin, end);
+  HWY_DYNAMIC_DISPATCH(Backward)(call, range);
 }
 
-void Run(const ReserveBackwardTask& task, uint64_t begin, uint64_t end) {
+void Run(const ReserveBackwardCall& call, Range range) {
   const HonourDenormals honour;
-  HWY_DYNAMIC_DISPATCH(ReserveBackward)(task, begin, end);
+  HWY_DYNAMIC_DISPATCH(ReserveBackward)(call, range);
 }
 
 std::string InstructionSet() { return hwy::TargetName(HWY_DYNAMIC_DISPATCH(Target)()); }

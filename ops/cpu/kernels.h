@@ -2,40 +2,24 @@
 // Parameters and pointers have been checked; ranges begin at multiples of 8.
 #pragma once
 
-#include <cstdint>
 #include <string>
 
-#include "rrelu.h"
+#include "call.h"
 
 namespace ort_rrelu {
 
-struct ForwardTask {
-  ort_rrelu_params params;
-  const void* x;
-  void* y;
-  void* noise;       // may be null
-  uint8_t* reserve;  // the bits, after the header; may be null
-};
+// Elements of `range`, which is the call's or a chunk of it; the header of a reserve is not theirs.
+// Subnormals are honoured. A backward call from a reserve has the params of its header. None of this throws.
+void Run(const ForwardCall& call, Range range);
+void Run(const BackwardCall& call, Range range);
+void Run(const ReserveBackwardCall& call, Range range);
 
-struct BackwardTask {
-  ort_rrelu_params params;
-  const void* dy;
-  const void* noise;
-  void* dx;
-};
+// The whole call, on up to params.num_threads threads (0: as many as the machine has): parallel.cc.
+void RunOnThreads(const ForwardCall& call);
+void RunOnThreads(const BackwardCall& call);
+void RunOnThreads(const ReserveBackwardCall& call);
 
-struct ReserveBackwardTask {
-  ort_rrelu_params params;  // those of the reserve's header
-  const void* dy;
-  const uint8_t* reserve;  // the bits, after the header
-  void* dx;
-};
-
-// Elements [begin, end). Subnormals are honoured.
-void Run(const ForwardTask& task, uint64_t begin, uint64_t end);
-void Run(const BackwardTask& task, uint64_t begin, uint64_t end);
-void Run(const ReserveBackwardTask& task, uint64_t begin, uint64_t end);
-
+// The one in use, by Highway's name.
 std::string InstructionSet();
 
 }  // namespace ort_rrelu

@@ -1,9 +1,12 @@
-#include "cpu/parallel.h"
-
+// A call's chunks on threads of its own, which live as long as it: a pool would not survive fork(), which
+// torch's DataLoader uses.
+#include <algorithm>
 #include <atomic>
-#include <system_error>
+#include <exception>
 #include <thread>
 #include <vector>
+
+#include "cpu/kernels.h"
 
 namespace ort_rrelu {
 namespace {
@@ -17,28 +20,30 @@ uint64_t ThreadCount(Range range, int32_t num_threads) {
   return std::clamp<uint64_t>(range.Chunks() / kChunksPerThread, 1, std::max<uint64_t>(wanted, 1));
 }
 
-}  // namespace
-
-// Threads live as long as the call: a pool would not survive fork(), which torch's DataLoader uses.
-void ParallelFor(Range range, int32_t num_threads, void (*work)(const void*, uint64_t, uint64_t),
-                 const void* context) {
+template <class Call>
+void RunChunks(const Call& call) {
   std::atomic<uint64_t> next{0};
   const auto drain = [&] {
-    for (uint64_t i = next++; i < range.Chunks(); i = next++) {
-      const Range chunk = range.Chunk(i);
-      work(context, chunk.begin, chunk.end);
-    }
+    for (uint64_t i = next++; i < call.range.Chunks(); i = next++) Run(call, call.range.Chunk(i));
   };
   std::vector<std::thread> threads;
-  for (uint64_t i = 1; i < ThreadCount(range, num_threads); ++i) {
+  for (uint64_t i = 1; i < ThreadCount(call.range, call.params.num_threads); ++i) {
     try {
       threads.emplace_back(drain);
-    } catch (const std::system_error&) {
-      break;  // no more threads to be had: the ones there are do the work
+    } catch (const std::exception&) {
+      break;  // no more threads, or memory for them, to be had: the ones there are do the work
     }
   }
   drain();
   for (std::thread& thread : threads) thread.join();
 }
+
+}  // namespace
+
+void RunOnThreads(const ForwardCall& call) { RunChunks(call); }
+
+void RunOnThreads(const BackwardCall& call) { RunChunks(call); }
+
+void RunOnThreads(const ReserveBackwardCall& call) { RunChunks(call); }
 
 }  // namespace ort_rrelu

@@ -1,4 +1,4 @@
-// The random stream of philox.h and slope.h, sixteen vectors of slopes at a time.
+// The random stream of slope.h, sixteen vectors of slopes at a time.
 //
 // Philox multiplies the low halves of 64-bit lanes, one counter in each lane, so that products need no
 // masking. Four groups of counters are in flight: one alone would wait for its multiplications. Step and the

@@ -1,10 +1,14 @@
+// Driver and device, or, in a build without CUDA, what it says instead, also for the kernels.
 #include "cuda/device.h"
+
+#include "cuda/kernels.h"
+#include "error.h"
+
+#if defined(ORT_RRELU_HAS_CUDA)
 
 #include <cuda_runtime_api.h>
 
 #include <atomic>
-
-#include "cuda/status.h"
 
 #define ORT_RRELU_TEXT_OF(value) #value
 #define ORT_RRELU_TEXT(value) ORT_RRELU_TEXT_OF(value)
@@ -31,17 +35,16 @@ std::string Needs() {
          " and need driver " + kMinimumDriver + " or newer";
 }
 
-std::string LookForDriver() {
+void LookForDriver() {
   int driver = 0;
-  std::string error = ErrorOf(cudaDriverGetVersion(&driver));
-  if (!error.empty()) return error;
-  if (driver == 0) return "there is no NVIDIA driver here: " + Needs() + "; the CPU kernels work without";
+  CheckCuda(cudaDriverGetVersion(&driver));
+  if (driver == 0) Fail("there is no NVIDIA driver here: " + Needs() + "; the CPU kernels work without");
   if (driver / 1000 < CUDART_VERSION / 1000) {
-    return "the NVIDIA driver here is for CUDA " + VersionText(driver) + ": " + Needs() +
-           "; the CPU kernels work with any";
+    Fail("the NVIDIA driver here is for CUDA " + VersionText(driver) + ": " + Needs() +
+         "; the CPU kernels work with any");
   }
   int devices = 0;
-  return ErrorOf(cudaGetDeviceCount(&devices));
+  CheckCuda(cudaGetDeviceCount(&devices));
 }
 
 }  // namespace
@@ -54,27 +57,30 @@ std::string Facts() {
          "\", \"architectures\": [" ORT_RRELU_CUDA_ARCHITECTURES "], \"ptx\": " + ORT_RRELU_CUDA_PTX + "}";
 }
 
-std::string CheckDriver() {
+void CheckDriver() {
   static std::atomic<bool> found{false};  // good news is kept: every call asks
-  if (found.load(std::memory_order_relaxed)) return "";
-  const std::string error = LookForDriver();
-  if (error.empty()) found.store(true, std::memory_order_relaxed);
-  return error;
+  if (found.load(std::memory_order_relaxed)) return;
+  LookForDriver();
+  found.store(true, std::memory_order_relaxed);
 }
 
-DeviceOf::DeviceOf(const char* name, const void* address, std::string& error) {
+void CheckCuda(int status) {
+  if (status == cudaSuccess) return;
+  const auto error = static_cast<cudaError_t>(status);
+  Fail(std::string("CUDA: ") + cudaGetErrorName(error) + ": " + cudaGetErrorString(error));
+}
+
+DeviceOf::DeviceOf(const char* name, const void* address) {
   cudaPointerAttributes attributes{};
-  error = ErrorOf(cudaPointerGetAttributes(&attributes, address));
-  if (!error.empty()) return;
+  CheckCuda(cudaPointerGetAttributes(&attributes, address));
   if (attributes.type != cudaMemoryTypeDevice && attributes.type != cudaMemoryTypeManaged) {
-    error = std::string(name) + " is not the address of CUDA device memory";
-    return;
+    Fail(std::string(name) + " is not the address of CUDA device memory");
   }
   int current = 0;
-  error = ErrorOf(cudaGetDevice(&current));
-  if (!error.empty() || current == attributes.device) return;
-  error = ErrorOf(cudaSetDevice(attributes.device));
-  if (error.empty()) before_ = current;
+  CheckCuda(cudaGetDevice(&current));
+  if (current == attributes.device) return;
+  CheckCuda(cudaSetDevice(attributes.device));
+  before_ = current;
 }
 
 DeviceOf::~DeviceOf() {
@@ -82,3 +88,38 @@ DeviceOf::~DeviceOf() {
 }
 
 }  // namespace ort_rrelu::cuda
+
+#else
+
+namespace ort_rrelu::cuda {
+namespace {
+
+[[noreturn]] void FailWithoutKernels() {
+  Fail(
+      "this ort_rrelu was built without CUDA kernels: build it where nvcc of CUDA 12 or 13 is found "
+      "(pip install -C cmake.define.ORT_RRELU_CUDA=ON .)");
+}
+
+}  // namespace
+
+bool IsBuilt() { return false; }
+
+std::string Facts() { return "null"; }
+
+void CheckDriver() { FailWithoutKernels(); }
+
+void CheckCuda(int) { FailWithoutKernels(); }
+
+DeviceOf::DeviceOf(const char*, const void*) { FailWithoutKernels(); }
+
+DeviceOf::~DeviceOf() { static_cast<void>(before_); }
+
+void Launch(const ForwardCall&, const Source&, void*) { FailWithoutKernels(); }
+
+void Launch(const BackwardCall&, void*) { FailWithoutKernels(); }
+
+void Launch(const ReserveBackwardCall&, ort_rrelu_fault*, void*) { FailWithoutKernels(); }
+
+}  // namespace ort_rrelu::cuda
+
+#endif

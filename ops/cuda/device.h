@@ -1,4 +1,5 @@
-// The device that a call means, and whether the driver can run this library's kernels.
+// The device that a call means, whether the driver can run this library's kernels, and CUDA's errors. A build
+// without CUDA has all of it, and says so.
 #pragma once
 
 #include <string>
@@ -9,14 +10,17 @@ namespace ort_rrelu::cuda {
 std::string Facts();
 bool IsBuilt();
 
-// Why the kernels cannot run here, or "": no CUDA in this build, a driver that is too old, no device.
-std::string CheckDriver();
+// Throws where the kernels cannot run here: no CUDA in this build, a driver that is too old, no device.
+void CheckDriver();
+
+// Throws unless a cudaError_t is cudaSuccess. (A build without CUDA does not know that type.)
+void CheckCuda(int status);
 
 // Makes the device of an address the thread's while it lives.
 class DeviceOf {
  public:
-  // `error` becomes what went wrong, or "". An address of no device memory is an error, that has `name`.
-  DeviceOf(const char* name, const void* address, std::string& error);
+  // Throws where the address, of what is called `name`, is none of device memory.
+  DeviceOf(const char* name, const void* address);
   ~DeviceOf();
   DeviceOf(const DeviceOf&) = delete;
   DeviceOf& operator=(const DeviceOf&) = delete;

@@ -1,11 +1,12 @@
+// The device kernels and their launches.
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
 
+#include "cuda/device.h"
 #include "cuda/kernels.h"
 #include "cuda/loop.h"
-#include "cuda/saved.h"
-#include "cuda/status.h"
+#include "reserve.h"
 
 namespace ort_rrelu::cuda {
 namespace {
@@ -21,9 +22,9 @@ __device__ __forceinline__ Thread ThisThread() {
 }
 
 template <Mode kMode, class T>
-__device__ __forceinline__ void Run(const Arrays<T>& arrays, const Draw<T>& draw, const Work& work) {
-  RunTiles<kMode, OwnLane<kShare<T>>>(arrays, draw, work, ThisThread());
-  RunBlocks<kMode>(arrays, draw, work, ThisThread());
+__device__ __forceinline__ void Run(const Arrays<T>& arrays, const RunConstants<T>& run, const Work& work) {
+  RunTiles<kMode, OwnLane<kShare<T>>>(arrays, run, work, ThisThread());
+  RunBlocks<kMode>(arrays, run, work, ThisThread());
 }
 
 __device__ __forceinline__ uint64_t TakeFrom(uint64_t* counter) {
@@ -51,15 +52,15 @@ __global__ void __launch_bounds__(kThreads)
                   void* reserve, uint64_t size) {
   if (source.seed != nullptr) params.seed = *source.seed;
   params.step = StepOf(source, params.step);
-  Run<kMode>(arrays, MakeDraw<T>(params), work);
+  Run<kMode>(arrays, MakeRunConstants<T>(params), work);
   if (reserve != nullptr && work.begin == 0 && ThisThread().index == 0) {
-    StoreHeader(reserve, MakeReserveHeader(params, size));
+    WriteReserveHeader(reserve, MakeReserveHeader(params, size));
   }
 }
 
 template <class T>
 __global__ void __launch_bounds__(kThreads) MultiplyKernel(const Arrays<T> arrays, const Work work) {
-  Run<Mode::kMultiply>(arrays, Draw<T>{}, work);
+  Run<Mode::kMultiply>(arrays, RunConstants<T>{}, work);
 }
 
 template <class T>
@@ -81,117 +82,92 @@ template <class T>
 __global__ void __launch_bounds__(kThreads)
     ReserveKernel(const Arrays<T> arrays, const Work work, const void* reserve, int32_t dtype, uint64_t size,
                   ort_rrelu_fault* fault) {
-  const ReserveHeader header = LoadHeader(reserve);
+  const ReserveHeader header = ReadReserveHeader(reserve);
   if (!HeaderFits<T>(header, dtype, size) || !UnusedBitsAreZero(reserve, size)) {
     FillWithNaN(arrays.y, work);
     Raise(fault, header, dtype, size);
     return;
   }
-  const Draw<T> draw = MakeDraw<T>(ParamsOf(header, {}));
+  const RunConstants<T> run = MakeRunConstants<T>(ParamsOf(header, {}));
   if (header.training) {
-    Run<Mode::kTrainBack>(arrays, draw, work);
+    Run<Mode::kTrainBack>(arrays, run, work);
   } else {
-    Run<Mode::kEvaluateBack>(arrays, draw, work);
+    Run<Mode::kEvaluateBack>(arrays, run, work);
   }
 }
 
-// A grid that has `threads` threads, or as many as keep the device busy; *blocks is 0 where there is no work.
-std::string GridFor(uint64_t threads, uint32_t* blocks) {
+// Blocks of a grid that has `threads` threads, or as many as keep the device busy; 0 where there is no work.
+uint32_t BlocksFor(uint64_t threads) {
   int device = 0, processors = 0;
-  std::string error = ErrorOf(cudaGetDevice(&device));
-  if (error.empty()) {
-    error = ErrorOf(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device));
-  }
+  CheckCuda(cudaGetDevice(&device));
+  CheckCuda(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device));
   const uint64_t most = static_cast<uint64_t>(std::max(processors, 1)) * kBlocksPerProcessor;
-  *blocks = static_cast<uint32_t>(std::min((threads + kThreads - 1) / kThreads, most));
-  return error;
+  return static_cast<uint32_t>(std::min((threads + kThreads - 1) / kThreads, most));
 }
 
 template <class... Parameters, class... Arguments>
-std::string LaunchGrid(void (*kernel)(Parameters...), uint32_t blocks, void* stream, Arguments... arguments) {
+void LaunchGrid(void (*kernel)(Parameters...), uint32_t blocks, void* stream, Arguments... arguments) {
   // By the kernel's own parameter types: a pointer to each is what CUDA takes.
-  return [&](Parameters... parameters) {
+  [&](Parameters... parameters) {
     void* pointers[] = {const_cast<void*>(static_cast<const void*>(&parameters))...};
-    return ErrorOf(cudaLaunchKernel(reinterpret_cast<const void*>(kernel), dim3(blocks), dim3(kThreads),
-                                    pointers, 0, static_cast<cudaStream_t>(stream)));
+    CheckCuda(cudaLaunchKernel(reinterpret_cast<const void*>(kernel), dim3(blocks), dim3(kThreads), pointers,
+                               0, static_cast<cudaStream_t>(stream)));
   }(arguments...);
 }
 
 // A run counts even where there is nothing to draw for.
-std::string Take(Source& source, uint32_t blocks, void* stream) {
-  if (source.counter == nullptr || blocks == 1) return "";
+void Take(Source& source, uint32_t blocks, void* stream) {
+  if (source.counter == nullptr || blocks == 1) return;
   void* pointers[] = {&source.counter, &source.taken};
-  const std::string error = ErrorOf(cudaLaunchKernel(reinterpret_cast<const void*>(Advance), dim3(1), dim3(1),
-                                                     pointers, 0, static_cast<cudaStream_t>(stream)));
+  CheckCuda(cudaLaunchKernel(reinterpret_cast<const void*>(Advance), dim3(1), dim3(1), pointers, 0,
+                             static_cast<cudaStream_t>(stream)));
   source.step = source.taken;
   source.counter = nullptr;
-  return error;
 }
 
 template <class T>
-std::string LaunchForward(const Forward& task, Source source, void* stream) {
-  const Arrays<T> arrays = {
-      static_cast<const T*>(task.x), static_cast<T*>(task.y), nullptr, static_cast<T*>(task.noise), nullptr,
-      ReserveBits(task.reserve)};
-  const Work work = MakeWork(arrays, task.elements.begin, task.elements.end);
-  const bool writes_header = task.reserve != nullptr && work.begin == 0;
-  uint32_t blocks = 0;
-  std::string error = GridFor(std::max<uint64_t>(BusyThreads<T>(work), writes_header), &blocks);
-  if (error.empty()) error = Take(source, blocks, stream);
-  if (!error.empty() || blocks == 0) return error;
+void LaunchFor(const ForwardCall& call, Source source, void* stream) {
+  const Arrays<T> arrays = ArraysOf<T>(call);
+  const Work work = MakeWork(arrays, call.range);
+  const bool writes_header = call.reserve != nullptr && work.begin == 0;
+  const uint32_t blocks = BlocksFor(std::max<uint64_t>(BusyThreads<T>(work), writes_header));
+  Take(source, blocks, stream);
+  if (blocks == 0) return;
   const auto kernel =
-      task.params.training ? ForwardKernel<Mode::kTrain, T> : ForwardKernel<Mode::kEvaluate, T>;
-  return LaunchGrid(kernel, blocks, stream, arrays, task.params, source, work, task.reserve,
-                    task.elements.size);
+      call.params.training ? ForwardKernel<Mode::kTrain, T> : ForwardKernel<Mode::kEvaluate, T>;
+  LaunchGrid(kernel, blocks, stream, arrays, call.params, source, work, call.reserve, call.size);
 }
 
 template <class T>
-std::string LaunchBackward(const Backward& task, void* stream) {
-  const Arrays<T> arrays = {static_cast<const T*>(task.dy),
-                            static_cast<T*>(task.dx),
-                            static_cast<const T*>(task.noise),
-                            nullptr,
-                            nullptr,
-                            nullptr};
-  const Work work = MakeWork(arrays, task.elements.begin, task.elements.end);
-  uint32_t blocks = 0;
-  const std::string error = GridFor(BusyThreads<T>(work), &blocks);
-  if (!error.empty() || blocks == 0) return error;
-  return LaunchGrid(MultiplyKernel<T>, blocks, stream, arrays, work);
+void LaunchFor(const BackwardCall& call, void* stream) {
+  const Arrays<T> arrays = ArraysOf<T>(call);
+  const Work work = MakeWork(arrays, call.range);
+  const uint32_t blocks = BlocksFor(BusyThreads<T>(work));
+  if (blocks > 0) LaunchGrid(MultiplyKernel<T>, blocks, stream, arrays, work);
 }
 
 // Without elements too: the header is checked.
 template <class T>
-std::string LaunchReserveBackward(const ReserveBackward& task, void* stream) {
-  const Arrays<T> arrays = {static_cast<const T*>(task.dy),
-                            static_cast<T*>(task.dx),
-                            nullptr,
-                            nullptr,
-                            ReserveBits(task.reserve),
-                            nullptr};
-  const Work work = MakeWork(arrays, task.elements.begin, task.elements.end);
-  uint32_t blocks = 0;
-  const std::string error = GridFor(std::max<uint64_t>(BusyThreads<T>(work), 1), &blocks);
-  if (!error.empty()) return error;
-  return LaunchGrid(ReserveKernel<T>, blocks, stream, arrays, work, task.reserve, task.dtype,
-                    task.elements.size, task.fault);
+void LaunchFor(const ReserveBackwardCall& call, ort_rrelu_fault* fault, void* stream) {
+  const Arrays<T> arrays = ArraysOf<T>(call);
+  const Work work = MakeWork(arrays, call.range);
+  const uint32_t blocks = BlocksFor(std::max<uint64_t>(BusyThreads<T>(work), 1));
+  LaunchGrid(ReserveKernel<T>, blocks, stream, arrays, work, call.reserve, call.params.dtype, call.size,
+             fault);
 }
 
 }  // namespace
 
-std::string Launch(const Forward& task, const Source& source, void* stream) {
-  return WithElement(task.params.dtype,
-                     [&](auto element) { return LaunchForward<decltype(element)>(task, source, stream); });
+void Launch(const ForwardCall& call, const Source& source, void* stream) {
+  WithElement(call.params.dtype, [&](auto element) { LaunchFor<decltype(element)>(call, source, stream); });
 }
 
-std::string Launch(const Backward& task, void* stream) {
-  return WithElement(task.dtype,
-                     [&](auto element) { return LaunchBackward<decltype(element)>(task, stream); });
+void Launch(const BackwardCall& call, void* stream) {
+  WithElement(call.params.dtype, [&](auto element) { LaunchFor<decltype(element)>(call, stream); });
 }
 
-std::string Launch(const ReserveBackward& task, void* stream) {
-  return WithElement(task.dtype,
-                     [&](auto element) { return LaunchReserveBackward<decltype(element)>(task, stream); });
+void Launch(const ReserveBackwardCall& call, ort_rrelu_fault* fault, void* stream) {
+  WithElement(call.params.dtype, [&](auto element) { LaunchFor<decltype(element)>(call, fault, stream); });
 }
 
 }  // namespace ort_rrelu::cuda

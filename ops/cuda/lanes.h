@@ -4,7 +4,7 @@
 // tests/cpp/cuda_grid.cc runs a kernel's whole arithmetic without a GPU.
 #pragma once
 
-#include "philox.h"
+#include "slope.h"
 
 namespace ort_rrelu {
 

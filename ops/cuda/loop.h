@@ -8,8 +8,9 @@
 // block by block, a thread each.
 #pragma once
 
+#include "call.h"
 #include "cuda/lanes.h"
-#include "cuda/leak.h"
+#include "cuda/piece.h"
 #include "element.h"
 #include "slope.h"
 
@@ -65,21 +66,21 @@ ORT_RRELU_HD uint8_t JoinByte(const BitParts<T>& parts) {
 
 // One load. words: its part of the random block; bits: its part of the reserve's byte, read or written.
 template <Mode kMode, class T>
-ORT_RRELU_HD void LeakPiece(const Arrays<T>& arrays, const Draw<T>& draw, uint64_t i, const Piece<T>& x,
-                            const uint32_t (&words)[4 / kShare<T>], uint32_t& bits) {
+ORT_RRELU_HD void ScalePiece(const Arrays<T>& arrays, const RunConstants<T>& run, uint64_t i,
+                             const Piece<T>& x, const uint32_t (&words)[4 / kShare<T>], uint32_t& bits) {
   Words4 random{};
   for (int w = 0; w < 4 / kShare<T>; ++w) random.word[w] = words[w];
   Piece<T> y, noise;
-  uint32_t leaking = 0;
+  uint32_t leaks = 0;
   for (int e = 0; e < kPiece<T>; ++e) {
-    const Leaked<T> leaked = Leak<kMode>(draw, x.element[e], HalfWord(random, e), (bits >> e) & 1);
-    y.element[e] = leaked.y;
-    noise.element[e] = leaked.noise;
-    leaking |= static_cast<uint32_t>(leaked.leaks) << e;
+    const Scaled<T> scaled = Scale<kMode>(run, x.element[e], HalfWord(random, e), (bits >> e) & 1);
+    y.element[e] = scaled.y;
+    noise.element[e] = scaled.noise;
+    leaks |= static_cast<uint32_t>(scaled.leaks) << e;
   }
   StorePiece(y, arrays.y + i);
   if (IsForward(kMode) && arrays.noise != nullptr) StorePiece(noise, arrays.noise + i);
-  bits = leaking;
+  bits = leaks;
 }
 
 template <class T>
@@ -97,7 +98,8 @@ ORT_RRELU_HD Pieces<T> LoadPieces(const T* array, uint64_t tile, int lane) {
 }
 
 template <Mode kMode, class T, class Lanes>
-ORT_RRELU_HD void LeakTile(const Arrays<T>& arrays, const Draw<T>& draw, uint64_t tile, const Lanes& lanes) {
+ORT_RRELU_HD void ScaleTile(const Arrays<T>& arrays, const RunConstants<T>& run, uint64_t tile,
+                            const Lanes& lanes) {
   typename Lanes::template Each<Pieces<T>> x;
   lanes.ForEach([&](int lane) { x[lane] = LoadPieces(arrays.x, tile, lane); });
   for (int round = 0; round < kLoads / kShare<T>; ++round) {
@@ -105,16 +107,16 @@ ORT_RRELU_HD void LeakTile(const Arrays<T>& arrays, const Draw<T>& draw, uint64_
     typename Lanes::template Each<BitParts<T>> bits;
     lanes.ForEach([&](int lane) {
       const uint64_t block = BlockOf<T>(tile, round, lane);
-      words[lane] = SplitWords<T>(Draws(kMode) ? RandomBlock(draw.seed, draw.step, block) : Words4{});
+      words[lane] = SplitWords<T>(DrawsSlopes(kMode) ? RandomBlock(run.seed, run.step, block) : Words4{});
       bits[lane] = SplitByte<T>(ReadsBits(kMode) ? arrays.saved_reserve[block] : 0u);
     });
-    if (Draws(kMode)) lanes.Transpose(words);
+    if (DrawsSlopes(kMode)) lanes.Transpose(words);
     if (ReadsBits(kMode)) lanes.Transpose(bits);
     lanes.ForEach([&](int lane) {
       for (int j = 0; j < kShare<T>; ++j) {
         const int load = round * kShare<T> + j;
-        LeakPiece<kMode>(arrays, draw, ElementAt<T>(tile, load, lane), x[lane].load[load],
-                         words[lane].part[j], bits[lane].part[j][0]);
+        ScalePiece<kMode>(arrays, run, ElementAt<T>(tile, load, lane), x[lane].load[load],
+                          words[lane].part[j], bits[lane].part[j][0]);
       }
     });
     if (!IsForward(kMode) || arrays.reserve == nullptr) continue;
@@ -140,10 +142,11 @@ ORT_RRELU_HD void MultiplyTile(const Arrays<T>& arrays, uint64_t tile, const Lan
 
 // The elements of a block that lie before `end`.
 template <Mode kMode, class T>
-ORT_RRELU_HD void RunBlock(const Arrays<T>& arrays, const Draw<T>& draw, uint64_t block, uint64_t end) {
+ORT_RRELU_HD void RunBlock(const Arrays<T>& arrays, const RunConstants<T>& run, uint64_t block,
+                           uint64_t end) {
   const uint64_t first = block * kBlock;
   const int size = end - first < kBlock ? static_cast<int>(end - first) : kBlock;
-  const Words4 words = Draws(kMode) ? RandomBlock(draw.seed, draw.step, block) : Words4{};
+  const Words4 words = DrawsSlopes(kMode) ? RandomBlock(run.seed, run.step, block) : Words4{};
   const uint32_t saved_bits = ReadsBits(kMode) ? arrays.saved_reserve[block] : 0u;
   uint32_t bits = 0;
   for (int j = 0; j < size; ++j) {
@@ -151,10 +154,10 @@ ORT_RRELU_HD void RunBlock(const Arrays<T>& arrays, const Draw<T>& draw, uint64_
     if constexpr (kMode == Mode::kMultiply) {
       arrays.y[i] = Product(arrays.x[i], arrays.saved_noise[i]);
     } else {
-      const Leaked<T> leaked = Leak<kMode>(draw, arrays.x[i], HalfWord(words, j), (saved_bits >> j) & 1);
-      arrays.y[i] = leaked.y;
-      if (IsForward(kMode) && arrays.noise != nullptr) arrays.noise[i] = leaked.noise;
-      bits |= static_cast<uint32_t>(leaked.leaks) << j;
+      const Scaled<T> scaled = Scale<kMode>(run, arrays.x[i], HalfWord(words, j), (saved_bits >> j) & 1);
+      arrays.y[i] = scaled.y;
+      if (IsForward(kMode) && arrays.noise != nullptr) arrays.noise[i] = scaled.noise;
+      bits |= static_cast<uint32_t>(scaled.leaks) << j;
     }
   }
   if (IsForward(kMode) && arrays.reserve != nullptr) arrays.reserve[block] = static_cast<uint8_t>(bits);
@@ -176,7 +179,8 @@ bool IsAligned(const T* array) {
 }
 
 template <class T>
-Work MakeWork(const Arrays<T>& arrays, uint64_t begin, uint64_t end) {
+Work MakeWork(const Arrays<T>& arrays, Range range) {
+  const auto [begin, end] = range;
   const bool aligned =
       IsAligned(arrays.x) && IsAligned(arrays.y) && IsAligned(arrays.noise) && IsAligned(arrays.saved_noise);
   return {begin, end, aligned ? (end - begin) / kTile<T> : 0};
@@ -198,7 +202,7 @@ uint64_t BusyThreads(const Work& work) {
 }
 
 template <Mode kMode, class Lanes, class T>
-ORT_RRELU_HD void RunTiles(const Arrays<T>& arrays, const Draw<T>& draw, const Work& work,
+ORT_RRELU_HD void RunTiles(const Arrays<T>& arrays, const RunConstants<T>& run, const Work& work,
                            const Thread& thread) {
   const Lanes lanes(static_cast<int>(thread.index % kWarp));
   for (uint64_t i = thread.index / kWarp; i < work.tiles; i += thread.count / kWarp) {
@@ -206,17 +210,17 @@ ORT_RRELU_HD void RunTiles(const Arrays<T>& arrays, const Draw<T>& draw, const W
     if constexpr (kMode == Mode::kMultiply) {
       MultiplyTile(arrays, tile, lanes);
     } else {
-      LeakTile<kMode>(arrays, draw, tile, lanes);
+      ScaleTile<kMode>(arrays, run, tile, lanes);
     }
   }
 }
 
 template <Mode kMode, class T>
-ORT_RRELU_HD void RunBlocks(const Arrays<T>& arrays, const Draw<T>& draw, const Work& work,
+ORT_RRELU_HD void RunBlocks(const Arrays<T>& arrays, const RunConstants<T>& run, const Work& work,
                             const Thread& thread) {
   const uint64_t last = LastBlock(work);
   for (uint64_t i = FirstBlockAfterTiles<T>(work) + thread.index; i < last; i += thread.count) {
-    RunBlock<kMode>(arrays, draw, i, work.end);
+    RunBlock<kMode>(arrays, run, i, work.end);
   }
 }
 

@@ -1,87 +1,110 @@
-#include "ort/cuda_kernels.h"
+// The ops on CUDA as ONNX Runtime sees them. All memory is the device's, `step` and the count of runs
+// included; the host queues work on the stream of the run and waits for nothing.
+#include <cstdint>
 
-#include <stdexcept>
-
+#include "call.h"
+#include "check.h"
 #include "cuda/device.h"
 #include "cuda/kernels.h"
+#include "cuda/node_memory.h"
+#include "error.h"
+#include "ort/custom_op.h"
 #include "ort/node.h"
-#include "ort/node_inputs.h"
+#include "ort/tensors.h"
 #include "reserve.h"
+#include "schema.h"
 
 namespace ort_rrelu {
 namespace {
 
-cuda::Elements AllOf(const Tensor& tensor) { return {tensor.size, 0, tensor.size}; }
+// Making a kernel fails where the driver cannot run it.
+class CudaKernel {
+ public:
+  static constexpr const char* kProvider = "CUDAExecutionProvider";
+
+ protected:
+  CudaKernel() { cuda::CheckDriver(); }
+};
+
+class CudaRReluKernel : public CudaKernel {
+ public:
+  using Op = schema::RRelu;
+
+  explicit CudaRReluKernel(const Node& node) : params_(node.ReadRRelu().params) {}
+
+  void Compute(const Tensors& tensors) {
+    const Tensor x = tensors.Input(0);
+    void* stream = tensors.Stream();
+    ForwardCall call{params_, x.data, nullptr, nullptr, nullptr, x.size, {0, x.size}};
+    const cuda::Source source = SourceOf(tensors, stream);
+    call.y = tensors.Output(0, x.shape);
+    call.noise = tensors.Output(1, x.shape);
+    call.reserve = tensors.Output(2, {static_cast<int64_t>(ReserveBytes(x.size))});
+    cuda::Launch(call, source, stream);
+  }
+
+ private:
+  cuda::Source SourceOf(const Tensors& tensors, void* stream) {
+    cuda::Source source;
+    source.step = static_cast<const uint64_t*>(StepInput(tensors));
+    if (source.step == nullptr && params_.training) runs_.Next(stream, &source);
+    return source;
+  }
+
+  const ort_rrelu_params params_;
+  cuda::RunCounter runs_;
+};
+
+class CudaRReluGradKernel : public CudaKernel {
+ public:
+  using Op = schema::RReluGrad;
+
+  explicit CudaRReluGradKernel(const Node& node) : params_{} {
+    params_.struct_size = sizeof params_;
+    params_.dtype = node.dtype();
+  }
+
+ protected:
+  ort_rrelu_params params_;
+};
+
+class CudaNoiseGradKernel : public CudaRReluGradKernel {
+ public:
+  using CudaRReluGradKernel::CudaRReluGradKernel;
+
+  void Compute(const Tensors& tensors) {
+    const Tensor dy = tensors.Input(0);
+    const Tensor noise = tensors.Input(1);
+    CheckNoiseShape(dy, noise);
+    void* dx = tensors.Output(0, dy.shape);
+    cuda::Launch(BackwardCall{params_, dy.data, noise.data, dx, {0, dy.size}}, tensors.Stream());
+  }
+};
+
+// What the device finds wrong with a reserve fails the node's next run.
+class CudaReserveGradKernel : public CudaRReluGradKernel {
+ public:
+  using CudaRReluGradKernel::CudaRReluGradKernel;
+
+  void Compute(const Tensors& tensors) {
+    const Tensor dy = tensors.Input(0);
+    const Tensor reserve = tensors.Input(1);
+    CheckReserveShape(reserve);
+    WithPrefix("in an earlier run, whose dX is NaN, ", [&] { fault_.Check(); });
+    CheckReserveBytes(reserve.size, dy.size);
+    void* dx = tensors.Output(0, dy.shape);
+    cuda::Launch(ReserveBackwardCall{params_, dy.data, reserve.data, reserve.size, dx, dy.size, {0, dy.size}},
+                 fault_.on_device(), tensors.Stream());
+  }
+
+ private:
+  cuda::Fault fault_;
+};
 
 }  // namespace
 
-CudaKernel::CudaKernel(const KernelContext& context, const char* op)
-    : api_(context.api), label_(Node(context.api, context.info, op).Label()) {
-  Check(cuda::CheckDriver());
-}
-
-void* CudaKernel::Stream(OrtKernelContext* context) const {
-  void* stream = nullptr;
-  ort_rrelu::Check(api_.KernelContext_GetGPUComputeStream(context, &stream));
-  return stream;
-}
-
-void CudaKernel::Check(const std::string& error) const {
-  if (!error.empty()) throw std::runtime_error(label_ + ": " + error);
-}
-
-CudaRReluKernel::CudaRReluKernel(const KernelContext& context)
-    : CudaKernel(context, Op::kName), params_(ReadParams(context).params) {}
-
-cuda::Source CudaRReluKernel::SourceOf(const Tensors& tensors, void* stream) {
-  cuda::Source source;
-  source.step = static_cast<const uint64_t*>(StepInput(tensors, label_));
-  if (source.step == nullptr && params_.training) Check(runs_.Next(stream, &source));
-  return source;
-}
-
-void CudaRReluKernel::Compute(OrtKernelContext* context) {
-  const Tensors tensors(api_, context);
-  const Tensor x = tensors.Input(0);
-  void* stream = Stream(context);
-  cuda::Forward task{params_, x.data, nullptr, nullptr, nullptr, AllOf(x)};
-  const cuda::Source source = SourceOf(tensors, stream);
-  task.y = tensors.Output(0, x.shape);
-  task.noise = tensors.Output(1, x.shape);
-  task.reserve = tensors.Output(2, {static_cast<int64_t>(ReserveBytes(x.size))});
-  Check(cuda::Launch(task, source, stream));
-}
-
-CudaNoiseGradKernel::CudaNoiseGradKernel(const KernelContext& context)
-    : CudaKernel(context, Op::kName), dtype_(context.elements[schema::kT]) {}
-
-void CudaNoiseGradKernel::Compute(OrtKernelContext* context) {
-  const Tensors tensors(api_, context);
-  const Tensor dy = tensors.Input(0);
-  const Tensor noise = tensors.Input(1);
-  CheckNoiseShape(dy, noise, label_);
-  void* dx = tensors.Output(0, dy.shape);
-  Check(cuda::Launch(cuda::Backward{dtype_, dy.data, noise.data, dx, AllOf(dy)}, Stream(context)));
-}
-
-CudaReserveGradKernel::CudaReserveGradKernel(const KernelContext& context)
-    : CudaKernel(context, Op::kName), dtype_(context.elements[schema::kT]) {
-  Check(fault_.Allocate());
-}
-
-void CudaReserveGradKernel::Compute(OrtKernelContext* context) {
-  const Tensors tensors(api_, context);
-  const Tensor dy = tensors.Input(0);
-  const Tensor reserve = tensors.Input(1);
-  CheckReserveShape(reserve, label_);
-  if (const std::string earlier = fault_.Take(); !earlier.empty()) {
-    throw InvalidArgument{label_ + ": in an earlier run, whose dX is NaN, " + earlier};
-  }
-  const std::string error = CheckReserveBytes(reserve.size, dy.size);
-  if (!error.empty()) throw InvalidArgument{label_ + ": " + error};
-  void* dx = tensors.Output(0, dy.shape);
-  Check(cuda::Launch(cuda::ReserveBackward{dtype_, dy.data, reserve.data, dx, AllOf(dy), fault_.on_device()},
-                     Stream(context)));
+void AddCudaOps(std::vector<CustomOp>& ops, const OrtApi* api, int runtime, std::optional<int64_t> seed) {
+  AddOps<CudaRReluKernel, CudaNoiseGradKernel, CudaReserveGradKernel>(ops, api, runtime, seed);
 }
 
 }  // namespace ort_rrelu

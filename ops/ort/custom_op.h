@@ -1,21 +1,26 @@
-// OrtCustomOp from a kernel class and its schema. Nothing here knows what the op computes.
+// OrtCustomOp from a kernel class and its schema: nothing here knows what a kernel computes. Such a class has
+// Op, its schema; kProvider; a constructor from its Node; and Compute(tensors), one run. What the two last
+// throw gets the node's label.
 #pragma once
 
 #include <algorithm>
 #include <cstdlib>
 #include <iterator>
 #include <optional>
+#include <string>
 #include <vector>
 
-#include "ort/kernel_context.h"
-#include "ort/status.h"
-#include "ort/support.h"
+#include "error.h"
+#include "ort/node.h"
+#include "ort/runtime.h"
+#include "ort/tensors.h"
+#include "schema.h"
 
 namespace ort_rrelu {
 
 struct CustomOp : OrtCustomOp {
   const OrtApi* api;
-  Elements elements;
+  ElementTypes types;
   std::optional<int64_t> session_seed;
 };
 
@@ -23,7 +28,7 @@ inline const CustomOp& Self(const OrtCustomOp* op) { return *static_cast<const C
 
 inline ONNXTensorElementDataType ElementOf(const OrtCustomOp* op, const schema::Value& value) {
   const schema::Type& type = value.type;
-  const int element = type.variable == schema::kNoVariable ? type.element : Self(op).elements[type.variable];
+  const int element = type.variable == schema::kNoVariable ? type.element : Self(op).types[type.variable];
   return static_cast<ONNXTensorElementDataType>(element);
 }
 
@@ -63,14 +68,33 @@ inline size_t MayInplace(int** input, int** output) {
   return *input != nullptr && *output != nullptr ? 1 : 0;
 }
 
+// A kernel with what its run needs, which ONNX Runtime hands to it without its op.
+template <class Kernel>
+struct Instance {
+  const OrtApi& api;
+  const std::string prefix;  // of its errors
+  Kernel kernel;
+};
+
 template <class Kernel>
 OrtStatus* CreateKernel(const OrtCustomOp* op, const OrtApi* api, const OrtKernelInfo* info, void** kernel) {
   return Guard(*api, [&] {
-    *kernel = new Kernel(KernelContext{*Self(op).api, info, Self(op).elements, Self(op).session_seed});
+    const CustomOp& self = Self(op);
+    const Node node(*self.api, info, Kernel::Op::kName, self.types, self.session_seed);
+    const std::string prefix = node.Label() + ": ";
+    *kernel =
+        WithPrefix(prefix.c_str(), [&] { return new Instance<Kernel>{*self.api, prefix, Kernel(node)}; });
   });
 }
 
-// The kernel is handed to Compute without its op, so it travels with the API that made it.
+template <class Kernel>
+OrtStatus* Compute(void* kernel, OrtKernelContext* context) {
+  auto& self = *static_cast<Instance<Kernel>*>(kernel);
+  return Guard(self.api, [&] {
+    WithPrefix(self.prefix.c_str(), [&] { self.kernel.Compute(Tensors(self.api, context)); });
+  });
+}
+
 template <class Kernel>
 struct Callbacks {
   using Op = typename Kernel::Op;
@@ -86,21 +110,18 @@ struct Callbacks {
       return CharacteristicOf(Op::kOutputs[i]);
     };
     op.CreateKernelV2 = CreateKernel<Kernel>;
-    op.KernelDestroy = [](void* kernel) { delete static_cast<Kernel*>(kernel); };
-    op.KernelComputeV2 = [](void* kernel, OrtKernelContext* context) -> OrtStatusPtr {
-      Kernel& self = *static_cast<Kernel*>(kernel);
-      return Guard(self.api(), [&] { self.Compute(context); });
-    };
+    op.KernelDestroy = [](void* kernel) { delete static_cast<Instance<Kernel>*>(kernel); };
+    op.KernelComputeV2 = Compute<Kernel>;
   }
 };
 
 template <class Kernel>
-CustomOp MakeCustomOp(const OrtApi* api, int runtime, const Elements& elements,
+CustomOp MakeCustomOp(const OrtApi* api, int runtime, const ElementTypes& types,
                       std::optional<int64_t> session_seed) {
   CustomOp op{};
   op.version = static_cast<uint32_t>(std::min(runtime, kNewestApi));
   op.api = api;
-  op.elements = elements;
+  op.types = types;
   op.session_seed = session_seed;
   Callbacks<Kernel>::Fill(op);
   op.GetExecutionProviderType = [](const OrtCustomOp*) -> const char* { return Kernel::kProvider; };
@@ -119,5 +140,21 @@ CustomOp MakeCustomOp(const OrtApi* api, int runtime, const Elements& elements,
   if (runtime >= kOldestSafeShapeInference) op.InferOutputShapeFn = PassShapeOn;
   return op;
 }
+
+// The kernels of one provider.
+template <class RRelu, class NoiseGrad, class ReserveGrad>
+void AddOps(std::vector<CustomOp>& ops, const OrtApi* api, int runtime, std::optional<int64_t> seed) {
+  for (const int dtype : schema::kElementTypes) {
+    const ElementTypes noise = {dtype, dtype};
+    const ElementTypes reserve = {dtype, ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8};
+    ops.push_back(MakeCustomOp<RRelu>(api, runtime, noise, seed));
+    ops.push_back(MakeCustomOp<NoiseGrad>(api, runtime, noise, seed));
+    ops.push_back(MakeCustomOp<ReserveGrad>(api, runtime, reserve, seed));
+  }
+}
+
+// The second is there in a build with CUDA.
+void AddCpuOps(std::vector<CustomOp>& ops, const OrtApi* api, int runtime, std::optional<int64_t> seed);
+void AddCudaOps(std::vector<CustomOp>& ops, const OrtApi* api, int runtime, std::optional<int64_t> seed);
 
 }  // namespace ort_rrelu

@@ -1,26 +1,11 @@
+// A node's attributes as ONNX Runtime's getters give them, and the parameters that follow from them.
 #include "ort/node.h"
 
-#include <optional>
-
-#include "ort/status.h"
-#include "schema.h"
+#include "check.h"
+#include "ort/runtime.h"
+#include "seeds.h"
 
 namespace ort_rrelu {
-namespace {
-
-// The two-call protocol of ONNX Runtime's string getters: size with the final NUL, then the text.
-template <class Getter>
-std::string ReadString(Getter get) {
-  size_t size = 0;
-  Check(get(nullptr, &size));
-  std::string text(size, '\0');
-  Check(get(text.data(), &size));
-  text.resize(size > 0 ? size - 1 : 0);
-  return text;
-}
-
-}  // namespace
-
 std::string Node::FirstOutput() const {
   return ReadString(
       [&](char* text, size_t* size) { return api_.KernelInfo_GetOutputName(info_, 0, text, size); });
@@ -32,8 +17,6 @@ std::string Node::Label() const {
   const std::string op = std::string(schema::kDomain) + ":" + op_;
   return op + (name.empty() ? " node with output \"" + FirstOutput() : " node \"" + name) + "\"";
 }
-
-void Node::Refuse(const std::string& message) const { throw InvalidArgument{Label() + ": " + message}; }
 
 bool Node::Has(OrtStatus* status) const {
   if (status == nullptr) return true;
@@ -92,6 +75,31 @@ int64_t Node::Int(const char* name, int64_t default_value) const {
   if (Has(api_.KernelInfoGetAttribute_int64(info_, name, &value))) return value;
   RefuseOtherTypes(name, "INT");
   return default_value;
+}
+
+std::optional<uint64_t> Node::GivenSeed() const {
+  const int64_t seed = Int("seed", schema::RRelu::kDefaultSeed);
+  if (seed >= 0) return static_cast<uint64_t>(seed);
+  if (!session_seed_) return std::nullopt;
+  return static_cast<uint64_t>(DeriveSeed(static_cast<uint64_t>(*session_seed_), Fnv1a(FirstOutput())));
+}
+
+RReluParams Node::ReadRRelu() const {
+  using Op = schema::RRelu;
+  ort_rrelu_params params{};
+  params.struct_size = sizeof params;
+  params.dtype = dtype();
+  params.lower = Float("lower", Op::kDefaultLower);
+  params.upper = Float("upper", Op::kDefaultUpper);
+  const int64_t training = Int("training", Op::kDefaultTraining);
+  if (training != static_cast<int32_t>(training)) {
+    Refuse("training=" + std::to_string(training) + ": it must be 0 or 1");
+  }
+  params.training = static_cast<int32_t>(training);
+  const std::optional<uint64_t> seed = GivenSeed();
+  params.seed = seed ? *seed : SystemEntropy();
+  CheckParams(params);
+  return {params, !seed};
 }
 
 }  // namespace ort_rrelu

@@ -5,13 +5,15 @@
 #include <cstdlib>
 #include <map>
 #include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
-#if defined(ORT_RRELU_HAS_CUDA)
-#include "ort/cuda_kernels.h"
-#endif
+#include "error.h"
 #include "ort/custom_op.h"
-#include "ort/kernels.h"
+#include "ort/runtime.h"
+#include "schema.h"
 
 #if defined(_WIN32)
 #define ORT_RRELU_REGISTER_EXPORT __declspec(dllexport)
@@ -34,23 +36,12 @@ struct Registration {
   OrtCustomOpDomain* domain = nullptr;
 };
 
-// The kernels of one provider. ONNX Runtime takes a provider that a session does not have for what it is.
-template <class RRelu, class NoiseGrad, class ReserveGrad>
-void AddOps(std::vector<CustomOp>& ops, const OrtApi* api, int runtime, std::optional<int64_t> seed) {
-  for (const int dtype : schema::kElementTypes) {
-    const Elements noise = {dtype, dtype};
-    const Elements reserve = {dtype, ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8};
-    ops.push_back(MakeCustomOp<RRelu>(api, runtime, noise, seed));
-    ops.push_back(MakeCustomOp<NoiseGrad>(api, runtime, noise, seed));
-    ops.push_back(MakeCustomOp<ReserveGrad>(api, runtime, reserve, seed));
-  }
-}
-
+// ONNX Runtime takes a provider that a session does not have for what it is.
 std::vector<CustomOp> MakeOps(const OrtApi* api, int runtime, std::optional<int64_t> seed) {
   std::vector<CustomOp> ops;
-  AddOps<RReluKernel, NoiseGradKernel, ReserveGradKernel>(ops, api, runtime, seed);
+  AddCpuOps(ops, api, runtime, seed);
 #if defined(ORT_RRELU_HAS_CUDA)
-  AddOps<CudaRReluKernel, CudaNoiseGradKernel, CudaReserveGradKernel>(ops, api, runtime, seed);
+  AddCudaOps(ops, api, runtime, seed);
 #endif
   return ops;
 }
@@ -74,12 +65,8 @@ std::optional<std::string> ConfigEntry(const OrtApi& api, const OrtSessionOption
   int present = 0;
   Check(api.HasSessionConfigEntry(options, name, &present));
   if (!present) return std::nullopt;
-  size_t size = 0;
-  Check(api.GetSessionConfigEntry(options, name, nullptr, &size));
-  std::string value(size, '\0');
-  Check(api.GetSessionConfigEntry(options, name, value.data(), &size));
-  value.resize(size > 0 ? size - 1 : 0);
-  return value;
+  return ReadString(
+      [&](char* text, size_t* size) { return api.GetSessionConfigEntry(options, name, text, size); });
 }
 
 // strtoll would take blanks and signs before the digits, too.
@@ -89,8 +76,8 @@ std::optional<int64_t> ParseSeed(const std::optional<std::string>& text) {
   errno = 0;
   const long long seed = is_number ? std::strtoll(text->c_str(), nullptr, 10) : -1;
   if (is_number && errno == 0) return seed;
-  throw InvalidArgument{std::string("session config entry ") + kSeedEntry + "=\"" + *text +
-                        "\": it must be an integer from 0 to 2^63 - 1, in decimal digits and nothing else"};
+  Refuse(std::string("session config entry ") + kSeedEntry + "=\"" + *text +
+         "\": it must be an integer from 0 to 2^63 - 1, in decimal digits and nothing else");
 }
 
 // The minor number of "1.19.2"; a later major version has every API of this one.
@@ -108,8 +95,8 @@ void Register(const OrtApi& api, int runtime, OrtSessionOptions* options) {
   const std::optional<std::string> present = ConfigEntry(api, options, kRegisteredEntry);
   if (present && *present == wanted) return;
   if (present) {
-    throw InvalidArgument{"ort_rrelu is registered with these session options already, with seed \"" +
-                          *present + "\"; \"" + wanted + "\" needs session options of its own"};
+    Refuse("ort_rrelu is registered with these session options already, with seed \"" + *present + "\"; \"" +
+           wanted + "\" needs session options of its own");
   }
   Check(api.AddCustomOpDomain(options, Domain(&api, runtime, seed)));
   Check(api.AddSessionConfigEntry(options, kRegisteredEntry, wanted.c_str()));
@@ -121,12 +108,14 @@ void Register(const OrtApi& api, int runtime, OrtSessionOptions* options) {
 extern "C" ORT_RRELU_REGISTER_EXPORT OrtStatus* ORT_API_CALL RegisterCustomOps(OrtSessionOptions* options,
                                                                                const OrtApiBase* base) {
   using namespace ort_rrelu;
-  const int minor = RuntimeMinor(base->GetVersionString());
+  const char* version = base->GetVersionString();
+  const int minor = RuntimeMinor(version);
   if (minor < kOldestRuntime) {
-    const std::string message = std::string("ort_rrelu does not run on ONNX Runtime ") +
-                                base->GetVersionString() + ": it needs 1." + std::to_string(kOldestRuntime) +
-                                " or newer";
-    return base->GetApi(1)->CreateStatus(ORT_NOT_IMPLEMENTED, message.c_str());
+    char message[128];
+    std::snprintf(message, sizeof message,
+                  "ort_rrelu does not run on ONNX Runtime %s: it needs 1.%d or newer", version,
+                  kOldestRuntime);
+    return base->GetApi(1)->CreateStatus(ORT_NOT_IMPLEMENTED, message);
   }
   const OrtApi& api = *base->GetApi(static_cast<uint32_t>(std::min(minor, kNewestApi)));
   return Guard(api, [&] { Register(api, minor, options); });

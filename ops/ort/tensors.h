@@ -1,10 +1,13 @@
-// A kernel's inputs and outputs as pointers and shapes.
+// One run of a kernel: its inputs and outputs as pointers and shapes, what is refused of their shapes, and
+// the threads or the stream that it runs on.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
-#include "ort/status.h"
+#include "error.h"
+#include "ort/runtime.h"
 
 namespace ort_rrelu {
 
@@ -69,6 +72,13 @@ class Tensors {
     Check(api_.KernelContext_ParallelFor(context_, work, chunks, 0, data));
   }
 
+  // The CUDA stream of the run.
+  void* Stream() const {
+    void* stream = nullptr;
+    Check(api_.KernelContext_GetGPUComputeStream(context_, &stream));
+    return stream;
+  }
+
  private:
   const OrtApi& api_;
   OrtKernelContext* context_;
@@ -78,6 +88,28 @@ inline std::string ShapeText(const std::vector<int64_t>& shape) {
   std::string text;
   for (const int64_t dimension : shape) text += (text.empty() ? "" : ", ") + std::to_string(dimension);
   return "[" + text + "]";
+}
+
+// The one element of input `step` of RRelu, wherever its memory is; nullptr when the node does not have it.
+inline const void* StepInput(const Tensors& tensors) {
+  const OrtValue* value = tensors.OptionalInput(1);
+  if (value == nullptr) return nullptr;
+  const Tensor step = tensors.Describe(value);
+  if (step.size == 1) return step.data;
+  Refuse("input step has shape " + ShapeText(step.shape) + " (" + std::to_string(step.size) +
+         " elements): it must have exactly one element");
+}
+
+// Input `saved` of RReluGrad, as noise and as a reserve.
+inline void CheckNoiseShape(const Tensor& dy, const Tensor& noise) {
+  if (dy.shape == noise.shape) return;
+  Refuse("dY has shape " + ShapeText(dy.shape) + " and noise " + ShapeText(noise.shape) +
+         ": they must be the same");
+}
+
+inline void CheckReserveShape(const Tensor& reserve) {
+  if (reserve.shape.size() == 1) return;
+  Refuse("reserve has shape " + ShapeText(reserve.shape) + ": it must have one dimension");
 }
 
 }  // namespace ort_rrelu

@@ -56,8 +56,8 @@ double Rate(const F& f) {
 double ForwardRate(int32_t dtype, int32_t training) {
   const ort_rrelu_params params = {sizeof(ort_rrelu_params), dtype, 0.125f, 1.0f / 3, training, 1, 1, 2};
   std::vector<double> x(kSize, -1.0), y(kSize);
-  const ForwardTask task{params, x.data(), y.data(), nullptr, nullptr};
-  return Rate([&] { Run(task, 0, kSize); });
+  const ForwardCall call{params, x.data(), y.data(), nullptr, nullptr, kSize, {0, kSize}};
+  return Rate([&] { Run(call, call.range); });
 }
 
 void Print(const char* name, double rate, const char* end) { std::printf("\"%s\": %.3f%s", name, rate, end); }

@@ -7,11 +7,14 @@
 #include <string>
 #include <vector>
 
+#include "call.h"
+#include "check.h"
 #include "cpu/kernels.h"
 #include "cuda/loop.h"
-#include "cuda/saved.h"
 #include "elements.h"
+#include "error.h"
 #include "expect.h"
+#include "reserve.h"
 
 namespace ort_rrelu {
 namespace {
@@ -55,11 +58,11 @@ struct Grid {
 
 template <Mode kMode, class T>
 void RunGrid(const Arrays<T>& arrays, const ort_rrelu_params& params, const Work& work, Grid grid) {
-  const Draw<T> draw = MakeDraw<T>(params);
+  const RunConstants<T> run = MakeRunConstants<T>(params);
   for (uint64_t i = 0; i < grid.threads; ++i) {
     const Thread thread = {i, grid.threads};
-    if (i % kShare<T> == 0) RunTiles<kMode, AllLanes<kShare<T>>>(arrays, draw, work, thread);
-    RunBlocks<kMode>(arrays, draw, work, thread);
+    if (i % kShare<T> == 0) RunTiles<kMode, AllLanes<kShare<T>>>(arrays, run, work, thread);
+    RunBlocks<kMode>(arrays, run, work, thread);
   }
 }
 
@@ -99,29 +102,45 @@ bool Same(Shifted<E>& a, Shifted<E>& b) {
   return true;
 }
 
+struct Calls {
+  ForwardCall forward;
+  BackwardCall multiply;
+  ReserveBackwardCall back;
+};
+
+// in_place: outputs are inputs, too.
+template <class T>
+Calls CallsOf(const ort_rrelu_params& params, Shifted<T>& x, Outputs<T>& to, const Case& c, bool in_place) {
+  const uint64_t end = c.first + c.size;
+  const Range range = {c.first, end};
+  const auto source = [&](Shifted<T>& target) { return (in_place ? target : x).Zero(c.first); };
+  // Kernels take no header, so that there is room for none.
+  void* reserve = to.reserve.Zero(c.first / 8 + sizeof(ReserveHeader));
+  T* noise = to.noise.Zero(c.first);
+  return {{params, source(to.y), to.y.Zero(c.first), noise, reserve, end, range},
+          {params, source(to.dx), noise, to.dx.Zero(c.first), range},
+          {params, source(to.dx_of_reserve), reserve, ReserveBytes(end), to.dx_of_reserve.Zero(c.first), end,
+           range}};
+}
+
 template <class T>
 void RunOnCpu(const ort_rrelu_params& params, Shifted<T>& x, Outputs<T>& to, const Case& c) {
-  const uint64_t end = c.first + c.size;
-  uint8_t* reserve = to.reserve.Zero(c.first / 8);
-  Run(ForwardTask{params, x.Zero(c.first), to.y.Zero(c.first), to.noise.Zero(c.first), reserve}, c.first,
-      end);
-  Run(BackwardTask{params, x.Zero(c.first), to.noise.Zero(c.first), to.dx.Zero(c.first)}, c.first, end);
-  Run(ReserveBackwardTask{params, x.Zero(c.first), reserve, to.dx_of_reserve.Zero(c.first)}, c.first, end);
+  const Calls calls = CallsOf(params, x, to, c, false);
+  Run(calls.forward, calls.forward.range);
+  Run(calls.multiply, calls.multiply.range);
+  Run(calls.back, calls.back.range);
 }
 
 template <class T>
 void RunOnGrid(const ort_rrelu_params& params, Shifted<T>& x, Outputs<T>& to, const Case& c) {
-  const uint64_t end = c.first + c.size;
-  uint8_t* reserve = to.reserve.Zero(c.first / 8);
-  const auto source = [&](Shifted<T>& target) { return (c.in_place ? target : x).Zero(c.first); };
-  T* noise = to.noise.Zero(c.first);
-  const Arrays<T> forward = {source(to.y), to.y.Zero(c.first), nullptr, noise, nullptr, reserve};
-  const Arrays<T> multiply = {source(to.dx), to.dx.Zero(c.first), noise, nullptr, nullptr, nullptr};
-  const Arrays<T> back = {
-      source(to.dx_of_reserve), to.dx_of_reserve.Zero(c.first), nullptr, nullptr, reserve, nullptr};
-  RunEither<Mode::kTrain, Mode::kEvaluate>(forward, params, MakeWork(forward, c.first, end), c.grid);
-  RunGrid<Mode::kMultiply>(multiply, params, MakeWork(multiply, c.first, end), c.grid);
-  RunEither<Mode::kTrainBack, Mode::kEvaluateBack>(back, params, MakeWork(back, c.first, end), c.grid);
+  const Calls calls = CallsOf(params, x, to, c, c.in_place);
+  const auto forward = ArraysOf<T>(calls.forward);
+  const auto multiply = ArraysOf<T>(calls.multiply);
+  const auto back = ArraysOf<T>(calls.back);
+  const Range range = calls.forward.range;
+  RunEither<Mode::kTrain, Mode::kEvaluate>(forward, params, MakeWork(forward, range), c.grid);
+  RunGrid<Mode::kMultiply>(multiply, params, MakeWork(multiply, range), c.grid);
+  RunEither<Mode::kTrainBack, Mode::kEvaluateBack>(back, params, MakeWork(back, range), c.grid);
 }
 
 template <class T>
@@ -179,6 +198,16 @@ ReserveHeader HeaderOf(int32_t dtype, float lower, float upper) {
   return MakeReserveHeader({sizeof(ort_rrelu_params), dtype, lower, upper, 1, 0, 42, 3}, 100);
 }
 
+// What the host has to say.
+std::string SaidOf(const ReserveHeader& header, int32_t dtype) {
+  try {
+    CheckReserveHeader(header, dtype, 100);
+    return "";
+  } catch (const Error& error) {
+    return error.message;
+  }
+}
+
 // The device says yes where the host has nothing to say.
 template <class T>
 void CheckHeaders(int32_t dtype, Expectations& expect) {
@@ -204,7 +233,7 @@ void CheckHeaders(int32_t dtype, Expectations& expect) {
   altered([](ReserveHeader& h) { h.zeros[0] = 1; });
   altered([](ReserveHeader& h) { h.zeros[1] = uint64_t{1} << 63; });
   for (const ReserveHeader& header : headers) {
-    const std::string said = CheckReserveHeader(header, dtype, 100);
+    const std::string said = SaidOf(header, dtype);
     expect.That(HeaderFits<T>(header, dtype, 100) == said.empty(), "dtype ", dtype, " bounds ", header.lower,
                 " ", header.upper, ": the host says \"", said, "\"");
   }

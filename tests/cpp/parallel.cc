@@ -1,11 +1,10 @@
 // The C API with threads: the same bits with any number of them, cut anywhere, and called from many at once.
-#include "cpu/parallel.h"
-
 #include <cstring>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "call.h"
 #include "expect.h"
 #include "rrelu.h"
 

@@ -21,7 +21,7 @@ constexpr uint64_t kMargin = 16;
 constexpr float kUntouched = 7.0f;
 constexpr uint64_t kMaxSize = 600;  // more than two units of the widest vectors
 
-// What every element takes where it leaks, in the type in which it is multiplied.
+// What every element takes where x <= 0, in the type in which it is multiplied.
 template <class T>
 Wide<T> Factor(const ort_rrelu_params& params, uint64_t i) {
   if (!params.training) return static_cast<Wide<T>>(MeanSlope(params.lower, params.upper));
@@ -68,19 +68,23 @@ class Case {
 
  private:
   template <class E>
-  E* Zero(std::vector<E>& array, uint64_t per_entry = 1) {
-    return reinterpret_cast<E*>(reinterpret_cast<uintptr_t>(array.data()) - first_ / per_entry * sizeof(E));
+  E* Zero(std::vector<E>& array, uint64_t per_entry = 1, uint64_t header = 0) {
+    return reinterpret_cast<E*>(reinterpret_cast<uintptr_t>(array.data()) - first_ / per_entry * sizeof(E) -
+                                header);
   }
 
   void Run() {
     const uint64_t begin = first_ + kMargin, end = begin + size_;
     T* dy = Zero(buffers_.x);
-    ort_rrelu::Run(
-        ForwardTask{params_, dy, Zero(buffers_.y), Zero(buffers_.noise), Zero(buffers_.reserve, 8)}, begin,
-        end);
-    ort_rrelu::Run(BackwardTask{params_, dy, Zero(buffers_.noise), Zero(buffers_.dx)}, begin, end);
-    ort_rrelu::Run(ReserveBackwardTask{params_, dy, Zero(buffers_.reserve, 8), Zero(buffers_.dx_of_reserve)},
-                   begin, end);
+    const Range range = {begin, end};
+    // Kernels take no header, so that there is room for none.
+    void* reserve = Zero(buffers_.reserve, 8, sizeof(ReserveHeader));
+    ort_rrelu::Run(ForwardCall{params_, dy, Zero(buffers_.y), Zero(buffers_.noise), reserve, end, range},
+                   range);
+    ort_rrelu::Run(BackwardCall{params_, dy, Zero(buffers_.noise), Zero(buffers_.dx), range}, range);
+    ort_rrelu::Run(ReserveBackwardCall{params_, dy, reserve, ReserveBytes(end), Zero(buffers_.dx_of_reserve),
+                                       end, range},
+                   range);
   }
 
   bool Inside(uint64_t i) const { return i >= kMargin && i < kMargin + size_; }

@@ -10,33 +10,24 @@ namespace ort_rrelu {
 
 enum class Mode { kTrain, kEvaluate, kTrainBack, kEvaluateBack, kMultiply };
 
-ORT_RRELU_HD constexpr bool Draws(Mode mode) { return mode == Mode::kTrain || mode == Mode::kTrainBack; }
+ORT_RRELU_HD constexpr bool DrawsSlopes(Mode mode) {
+  return mode == Mode::kTrain || mode == Mode::kTrainBack;
+}
 ORT_RRELU_HD constexpr bool ReadsBits(Mode mode) {
   return mode == Mode::kTrainBack || mode == Mode::kEvaluateBack;
 }
 ORT_RRELU_HD constexpr bool IsForward(Mode mode) { return mode == Mode::kTrain || mode == Mode::kEvaluate; }
 
-// What a kernel reads and writes, from element 0 on; null where it does not.
-template <class T>
-struct Arrays {
-  const T* x;  // forward: X, backward: dY
-  T* y;        // forward: Y, backward: dX
-  const T* saved_noise;
-  T* noise;
-  const uint8_t* saved_reserve;
-  uint8_t* reserve;
-};
-
 // What all elements of a run share.
 template <class T>
-struct Draw {
+struct RunConstants {
   uint64_t seed, step;
   float lower, span;
   Wide<T> mean;
 };
 
 template <class T>
-ORT_RRELU_HD Draw<T> MakeDraw(const ort_rrelu_params& params) {
+ORT_RRELU_HD RunConstants<T> MakeRunConstants(const ort_rrelu_params& params) {
   return {params.seed, params.step, params.lower, params.upper - params.lower,
           static_cast<Wide<T>>(MeanSlope(params.lower, params.upper))};
 }
@@ -82,28 +73,28 @@ struct Factor {
 
 // half_word: what the stream has for the element, where the mode draws.
 template <Mode kMode, class T>
-ORT_RRELU_HD Factor<T> FactorOf(const Draw<T>& draw, uint32_t half_word) {
-  if constexpr (Draws(kMode)) {
-    const T slope = FromFloat<T>(Slope(half_word, draw.lower, draw.span));
+ORT_RRELU_HD Factor<T> FactorOf(const RunConstants<T>& run, uint32_t half_word) {
+  if constexpr (DrawsSlopes(kMode)) {
+    const T slope = FromFloat<T>(Slope(half_word, run.lower, run.span));
     return {ToWide(slope), slope};
   } else {
-    return {draw.mean, FromWide<T>(draw.mean)};
+    return {run.mean, FromWide<T>(run.mean)};
   }
 }
 
 template <class T>
-struct Leaked {
+struct Scaled {
   T y, noise;
   bool leaks;
 };
 
-// `leaks` counts where the mode reads it.
+// leaks: does the element take the slope? Given where the mode reads it, else found.
 template <Mode kMode, class T>
-ORT_RRELU_HD Leaked<T> Leak(const Draw<T>& draw, T x, uint32_t half_word, bool leaks) {
+ORT_RRELU_HD Scaled<T> Scale(const RunConstants<T>& run, T x, uint32_t half_word, bool leaks) {
   if constexpr (IsForward(kMode)) leaks = ToWide(x) <= 0;
-  const Factor<T> factor = FactorOf<kMode, T>(draw, half_word);
-  const T leaked = FromWide<T>(ToWide(x) * factor.multiplied);
-  return {leaks ? leaked : x, leaks ? factor.saved : FromFloat<T>(1.0f), leaks};
+  const Factor<T> factor = FactorOf<kMode, T>(run, half_word);
+  const T scaled = FromWide<T>(ToWide(x) * factor.multiplied);
+  return {leaks ? scaled : x, leaks ? factor.saved : FromFloat<T>(1.0f), leaks};
 }
 
 template <class T>

@@ -1,11 +1,14 @@
+// Seeds that are derived from others, and seeds of entropy.
 #if defined(_WIN32)
 #define _CRT_RAND_S  // before any header: one of them brings stdlib.h in
 #endif
 
+#include "seeds.h"
+
 #include <atomic>
 #include <stdexcept>
 
-#include "seeds.h"
+#include "slope.h"
 
 #if defined(_WIN32)
 #include <stdlib.h>
@@ -45,6 +48,23 @@ void ForgetThatOfAParent() {
 #endif
 
 }  // namespace
+
+// The last counter word ("SEED" in ASCII, low byte first) keeps derived seeds apart from slopes drawn with
+// the same key.
+int64_t DeriveSeed(uint64_t base, uint64_t index) {
+  const Words4 counter = {{static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32), 0, 0x44454553u}};
+  const Words4 words = Philox4x32(counter, MakeKey(base));
+  const uint64_t seed = words.word[0] | (static_cast<uint64_t>(words.word[1]) << 32);
+  return static_cast<int64_t>(seed & 0x7FFFFFFFFFFFFFFFu);
+}
+
+uint64_t Fnv1a(std::string_view text) {
+  uint64_t hash = 0xCBF29CE484222325u;
+  for (const char c : text) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3u;
+  }
+  return hash;
+}
 
 uint64_t SystemEntropy() {
 #if defined(_WIN32)

@@ -1,0 +1,91 @@
+// Device memory for counts of runs, and host memory that is mapped for faults.
+#include "cuda/node_memory.h"
+
+#include <cuda_runtime_api.h>
+
+#include <cstring>
+
+#include "check.h"
+#include "cuda/device.h"
+
+namespace ort_rrelu::cuda {
+namespace {
+
+constexpr uint32_t kCells = 64;  // of a page
+
+// Memory may be taken while a stream of this or another thread is being captured.
+class WhileCapturing {
+ public:
+  WhileCapturing() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+  ~WhileCapturing() { cudaThreadExchangeStreamCaptureMode(&mode_); }
+  WhileCapturing(const WhileCapturing&) = delete;
+  WhileCapturing& operator=(const WhileCapturing&) = delete;
+
+ private:
+  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
+};
+
+// On a stream of its own, which waits for no other and is not captured.
+void SetToZero(void* memory, size_t bytes) {
+  cudaStream_t stream = nullptr;
+  CheckCuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  cudaError_t status = cudaMemsetAsync(memory, 0, bytes, stream);
+  if (status == cudaSuccess) status = cudaStreamSynchronize(stream);
+  cudaStreamDestroy(stream);
+  CheckCuda(status);
+}
+
+}  // namespace
+
+void RunCounter::Free::operator()(uint64_t* page) const { cudaFree(page); }
+
+void RunCounter::Grow() {
+  const WhileCapturing allowed;
+  void* memory = nullptr;
+  CheckCuda(cudaMalloc(&memory, kCells * sizeof(uint64_t)));
+  std::unique_ptr<uint64_t, Free> page(static_cast<uint64_t*>(memory));
+  SetToZero(memory, kCells * sizeof(uint64_t));
+  pages_.push_back(std::move(page));
+  used_ = pages_.size() == 1 ? 1 : 0;  // the counter has the first cell of all
+}
+
+uint64_t* RunCounter::TakeCell() {
+  if (pages_.empty() || used_ == kCells) Grow();
+  return pages_.back().get() + used_++;
+}
+
+// Runs on one stream follow each other and may share a cell. A captured run has one of its own for good: its
+// graph may be replayed anywhere.
+uint64_t* RunCounter::CellOf(void* stream) {
+  const auto handle = static_cast<cudaStream_t>(stream);
+  cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
+  CheckCuda(cudaStreamIsCapturing(handle, &capturing));
+  if (capturing != cudaStreamCaptureStatusNone) return TakeCell();
+  unsigned long long number = 0;
+  CheckCuda(cudaStreamGetId(handle, &number));
+  const auto known = cells_.find(number);
+  if (known != cells_.end()) return known->second;
+  return cells_[number] = TakeCell();
+}
+
+void RunCounter::Next(void* stream, Source* source) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  source->taken = CellOf(stream);
+  source->counter = pages_.front().get();
+}
+
+void Fault::Free::operator()(ort_rrelu_fault* fault) const { cudaFreeHost(fault); }
+
+Fault::Fault() {
+  void* memory = nullptr;
+  CheckCuda(cudaHostAlloc(&memory, sizeof(ort_rrelu_fault), cudaHostAllocMapped));
+  std::memset(memory, 0, sizeof(ort_rrelu_fault));
+  on_host_.reset(static_cast<ort_rrelu_fault*>(memory));
+  void* mapped = nullptr;
+  CheckCuda(cudaHostGetDevicePointer(&mapped, memory, 0));
+  on_device_ = static_cast<ort_rrelu_fault*>(mapped);
+}
+
+void Fault::Check() { CheckFault(*on_host_); }
+
+}  // namespace ort_rrelu::cuda
