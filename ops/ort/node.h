@@ -15,7 +15,7 @@ namespace ort_rrelu {
 // What a kernel's type variables stand for, in the order of schema::Variable.
 using ElementTypes = std::array<int, schema::kVariables>;
 
-// Those of an RRelu node, checked, with the seed that it shall have. `fresh`: neither node nor session gave
+// Those of an RRelu node, checked, with the seed that it gets. `fresh`: neither node nor session gave
 // one, so that it is entropy of this process.
 struct RReluParams {
   ort_rrelu_params params;

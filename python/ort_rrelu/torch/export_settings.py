@@ -60,7 +60,7 @@ _current: ContextVar[Settings | None] = ContextVar("ort_rrelu_export_settings", 
 
 
 def current_settings() -> Settings | None:
-    """None where exports shall be torch's own."""
+    """None where exports stay as torch writes them."""
     return _current.get()
 
 
