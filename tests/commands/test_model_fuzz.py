@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from tests.commands.fuzz_worker import RUNTIME, VERBS
 from tests.commands.fuzzed_models import SEEDS, damaged_models
 
-_CASES = 200  # a few seconds; --cases asks for more
+_CASES = 100  # a few seconds; --cases asks for more
 _SECONDS = 120.0  # of one call on a small model, on a machine that is busy
 _SECONDS_OF_RUNTIME = 20.0  # ONNX Runtime alone may run a loop that ends never
 
