@@ -130,6 +130,7 @@ def _branch(g: Growth) -> None:
 
 
 def _loop(g: Growth) -> None:
+    """Its second state, whose last value nobody reads, is of the whole batch, of no row, or a draw."""
     x = g.value(least=1)
     node = g.one_of(
         [
@@ -138,23 +139,28 @@ def _loop(g: Growth) -> None:
             helper.make_node("Add", ["v", x.name], ["w"]),
         ]
     )
+    second = g.one_of(
+        [
+            helper.make_node("ReduceMax", ["w"], ["t"], keepdims=0),
+            helper.make_node("RandomUniformLike", ["s"], ["t"]),
+            helper.make_node("Neg", ["s"], ["t"]),
+        ]
+    )
+
+    def info(name: str, dtype: int = TensorProto.FLOAT, shape: list[int] | None = None) -> Any:
+        return helper.make_tensor_value_info(name, dtype, shape)
+
+    last = helper.make_node("Add", ["w", "s"], ["z"])
     body = helper.make_graph(
-        [helper.make_node("Identity", ["go"], ["on"]), node],
+        [helper.make_node("Identity", ["go"], ["on"]), node, second, last],
         "body",
-        [
-            helper.make_tensor_value_info("i", TensorProto.INT64, []),
-            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("v", TensorProto.FLOAT, None),
-        ],
-        [
-            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("w", TensorProto.FLOAT, None),
-        ],
+        [info("i", TensorProto.INT64, []), info("go", TensorProto.BOOL, []), info("v"), info("s", shape=[])],
+        [info("on", TensorProto.BOOL, []), info("z"), info("t", shape=[])],
     )
     times = g.ints(2)
     if g.number(0, 3) == 0:
         times = g.computed("Squeeze", [g.rows()], GROWN)
-    _opaque(g, "Loop", [times, None, x], x, math.inf, body=body)
+    _opaque(g, "Loop", [times, None, x, g.constant([])], x, math.inf, outputs=2, body=body)
 
 
 def _scan(g: Growth) -> None:

@@ -26,6 +26,17 @@ _UNKNOWN = "is not known to keep the rows"
 _CUTS = "cuts rows"
 _TWICE = "the batch twice"
 
+_STATES = "int64 times = {3}, float start = {0}"
+_STATE = (
+    "body = b (int64 i, bool go, float[n,4] v, float s) => (bool on, float[n,4] w, float t) "
+    "{ on = Identity (go) w = Add (v, s) %s }"
+)
+_TWO_STATES = (
+    "body = b (int64 i, bool go, float[n,4] v, float s, float t) "
+    "=> (bool on, float[n,4] w, float p, float q) "
+    "{ on = Identity (go) w = Add (v, s) p = Identity (t) q = ReduceSum <keepdims = 0> (v) }"
+)
+
 # Each with words of its reason.
 MIXING = [
     (Case(X, "m = ReduceMean <axes = [0]> (x) y = Sub (x, m)", opset=17), _ALONG),
@@ -145,6 +156,28 @@ MIXING = [
     (Case("bool[batch] x", f"y = If (x) <{BRANCHES % 'Neg (x)'}>"), "depends on the batch"),
     (
         Case(X, f"y = Loop (times, , x) <{LOOP % 'CumSum (v, a)'}>", "int64 times = {3}, int64 a = {0}"),
+        _ALONG,
+    ),
+    # A state of the whole batch reaches the rows in the next run of the body; nobody reads its last value.
+    *(
+        (Case(X, f"y, last = Loop (times, , x, start) <{_STATE % state}>", _STATES), why)
+        for state, why in (
+            ("t = ReduceSum <keepdims = 0> (w)", _ALONG),
+            ("p = Softmax <axis = 0> (w) t = ReduceSum <keepdims = 0> (p)", _ALONG),
+            ("n = Size (w) t = Cast <to = 1> (n)", _COUNTS),
+            ("t = RandomUniformLike (s)", "draws random numbers"),
+            ("t = ort_rrelu.RRelu <training = 1> (s)", "is in train mode"),
+        )
+    ),
+    (Case(X, f"y, one, other = Loop (times, , x, start, start) <{_TWO_STATES}>", _STATES), _ALONG),
+    (
+        Case(
+            "float[batch,4] x, float[batch,4] z",
+            "c = Transpose (z) last, y = Scan <num_scan_inputs = 1, scan_output_axes = [1], body = b "
+            "(float s, float[n] p) => (float t, float[n] w) "
+            "{ w = Add (p, s) t = ReduceMax <keepdims = 0> (p) }> (start, c)",
+            _STATES,
+        ),
         _ALONG,
     ),
     # What is not known.

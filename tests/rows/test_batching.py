@@ -197,3 +197,11 @@ def test_functions_that_a_merging_tool_renamed_are_ours(name: str) -> None:
     assert can_batch(renamed) is (name == "eval")
     (reason, *_) = [*obstacles(renamed), "none"]
     assert name == "eval" or reason.startswith('ort_rrelu:RRelu node with output "y" is in train mode')
+
+
+@pytest.mark.parametrize("model", ["net.onnx", None], ids=str)
+def test_what_is_no_model_is_refused(model: object) -> None:
+    with pytest.raises(
+        ort_rrelu.errors.InvalidTypeError, match=r"model is a .*: it must be an onnx\.ModelProto"
+    ):
+        can_batch(model)  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -89,6 +90,18 @@ def test_training_sets_rrelus_alone(name: str, tmp_path: Path) -> None:
     with patch_onnx_export(training=True):
         assert len(train_seeds(CALLS[name](net, X, tmp_path))) == 2
     assert not any(module.training for module in net.modules())
+
+
+@pytest.mark.parametrize("asked", [{"seed": 1}, {"step_input": True}], ids=str)
+def test_eval_mode_that_torch_sets_is_told(asked: dict[str, Any], tmp_path: Path) -> None:
+    net = _network().train()
+    with patch_onnx_export(**asked), pytest.warns(UserWarning, match="no effect: .*training=True"):
+        torch.onnx.export(net, (X,), tmp_path / "net.onnx", dynamo=False)
+    assert not train_seeds(onnx.load(tmp_path / "net.onnx"))
+    with patch_onnx_export(training=True, **asked), warnings.catch_warnings():
+        warnings.filterwarnings("error", message="seed and step_input")
+        torch.onnx.export(net, (X,), tmp_path / "net.onnx", dynamo=False)
+    assert len(train_seeds(onnx.load(tmp_path / "net.onnx"))) == 2
 
 
 @pytest.mark.parametrize("name", ["file", "torchscript, stream"])

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import onnx
 
+from ort_rrelu.errors import InvalidTypeError
 from ort_rrelu.graph.form import check_form
 from ort_rrelu.graph.nodes import fed_inputs
 from ort_rrelu.graph.recognition import with_our_names
@@ -26,7 +27,11 @@ def obstacles(model: onnx.ModelProto) -> Iterator[str]:
     tensor, so a model in train mode runs each request by itself. Every input and output must begin with the
     same named dimension, or requests could not be told apart; the other dimensions of the inputs must be
     fixed, or requests could not be joined.
+
+    Raises InvalidTypeError if model is not an onnx.ModelProto, InvalidValueError if it is malformed.
     """
+    if not isinstance(model, onnx.ModelProto):
+        raise InvalidTypeError(f"model is a {type(model).__name__}: it must be an onnx.ModelProto")
     check_form(model)
     model = with_our_names(model)
     inputs = fed_inputs(model)

@@ -39,7 +39,8 @@ class RReLU(torch.nn.RReLU):
     In train mode torch.vmap follows torch.nn.functional.dropout: randomness="error", the default, is refused;
     with "same" each sample has the slopes that it has alone; with "different" the samples have those of the
     samples as one tensor, the vmapped dimension in front, so that vmap(module)(x) is module(x). The call
-    takes one step. If step= is vmapped over, each sample draws alone at its step, in all three cases.
+    takes one step; with chunk_size= each chunk is a call of its own, so randomness="same" holds within a
+    chunk. If step= is vmapped over, each sample draws alone at its step, in all three cases.
 
     In train mode a DTensor must be replicated, and the module must have a seed. In eval mode any sharding
     works.

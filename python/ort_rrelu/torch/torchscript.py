@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from torch.onnx import errors
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.exporting import check_portable_opset
+from ort_rrelu.graph.check import may_train
 from ort_rrelu.graph.file import read_model, write_model
 from ort_rrelu.graph.nodes import our_nodes
 from ort_rrelu.node_attributes import NodeAttributes
@@ -51,6 +53,7 @@ def exporting(stock: Callable[..., Any]) -> Callable[..., Any]:
             if settings.portable and rrelu_modules(model):
                 check_portable_opset(kw.get("opset_version"))
             outputs, exported = _exported(stock, settings, model, args, *rest, **kw)
+        _tell_of_eval_mode(settings, model, exported)
         if settings.take is not None:
             settings.take(exported)
         else:
@@ -76,6 +79,18 @@ def _exported(
         exported = read_model(path, external_data=True)
     calls.check(len(our_nodes(exported)))
     return outputs, exported
+
+
+def _tell_of_eval_mode(settings: Settings, model: Any, exported: onnx.ModelProto) -> None:
+    """Warn where torch has set a model in train mode to eval mode, which is its default."""
+    asked = settings.seed is not None or settings.step_input
+    nodes = our_nodes(exported)
+    if asked and nodes and getattr(model, "training", False) and not any(map(may_train, nodes)):
+        warnings.warn(
+            "seed and step_input have no effect: torch.onnx.export(dynamo=False) exports in eval mode unless it "
+            "gets training=TrainingMode.PRESERVE; patch_onnx_export(training=True) sets rrelu to train mode",
+            stacklevel=3,
+        )
 
 
 def _write(model: onnx.ModelProto, f: Any) -> None:

@@ -51,17 +51,17 @@ def _either(one: Value, other: Value) -> Value:
     return Value(one.type, one.rows)
 
 
-def _kept(before: Sequence[Value], after: Sequence[Value]) -> list[Value]:
-    """What a body passes on to its next run, which must be what it began with."""
-    kept = []
+def _outputs(before: Sequence[Value], after: Sequence[Value], stacked: list[Value]) -> list[Value]:
+    """What a Loop or Scan gives: the states, which must be what they began with, and what is stacked.
+
+    A state that mixes rows reaches everything in the body from its second run on, read afterwards or not.
+    """
+    if causes := tuple(dict.fromkeys(cause for state in after for cause in state.causes)):
+        return [Value(onnx.TypeProto(), causes=causes)] * (len(after) + len(stacked))
     for old, new in zip(before, after, strict=True):
-        if new.causes:
-            kept.append(new)
-        elif new.sized or new.rows != old.rows or new.shape != old.shape:
+        if new.sized or new.rows != old.rows or new.shape != old.shape:
             raise MixingError("has a body that passes the batch on differently than it got it")
-        else:
-            kept.append(Value(new.type, new.rows))
-    return kept
+    return [Value(new.type, new.rows) for new in after] + stacked
 
 
 def _states(values: Sequence[Value | None]) -> list[Value]:
@@ -84,8 +84,8 @@ def loop(follow: _Follow, node: onnx.NodeProto, inputs: Sequence[Value | None]) 
     going_on = Value(helper.make_tensor_type_proto(onnx.TensorProto.BOOL, []))
     condition, *after = follow(body, [count, going_on, *states])
     _same_for_all(condition)
-    kept = _kept(states, after[: len(states)])
-    return kept + [_stacked(value, 0) for value in after[len(states) :]]
+    stacked = [_stacked(value, 0) for value in after[len(states) :]]
+    return _outputs(states, after[: len(states)], stacked)
 
 
 def scan(follow: _Follow, node: onnx.NodeProto, inputs: Sequence[Value | None]) -> list[Value]:
@@ -102,9 +102,8 @@ def scan(follow: _Follow, node: onnx.NodeProto, inputs: Sequence[Value | None]) 
     states = _states(inputs[:first])
     parts = [_part(value, axis) for value, axis in zip(_states(inputs[first:]), axes, strict=True)]
     after = follow(body, [*states, *parts])
-    return _kept(states, after[:first]) + [
-        _stacked(value, axis) for value, axis in zip(after[first:], places, strict=True)
-    ]
+    stacked = [_stacked(value, axis) for value, axis in zip(after[first:], places, strict=True)]
+    return _outputs(states, after[:first], stacked)
 
 
 def _part(value: Value, axis: int) -> Value:
