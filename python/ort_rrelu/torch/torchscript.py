@@ -87,8 +87,8 @@ def _tell_of_eval_mode(settings: Settings, model: Any, exported: onnx.ModelProto
     nodes = our_nodes(exported)
     if asked and nodes and getattr(model, "training", False) and not any(map(may_train, nodes)):
         warnings.warn(
-            "seed and step_input have no effect: torch.onnx.export(dynamo=False) exports in eval mode unless it "
-            "gets training=TrainingMode.PRESERVE; patch_onnx_export(training=True) sets rrelu to train mode",
+            "seed and step_input have no effect: torch.onnx.export(dynamo=False) exports in eval mode unless "
+            "it gets training=TrainingMode.PRESERVE; patch_onnx_export(training=True) sets rrelu to train mode",
             stacklevel=3,
         )
 
