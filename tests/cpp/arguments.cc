@@ -102,7 +102,7 @@ void ExpectSame(const Call& call, bool is_valid, const char* name, const Case& c
   } catch (const Error& e) {
     error = e.message;
   }
-  expect.That(error.empty() == is_valid, name, " ", c.Text(), ": ", error);
+  if (error.empty() != is_valid) expect.That(false, name, " ", c.Text(), ": ", error);
   ++(is_valid ? valid : refused);
 }
 
@@ -119,6 +119,9 @@ void CheckRules(const Case& c, Expectations& expect) {
              "backward from a reserve", c, expect);
 }
 
+// One type of each size, which is all that these rules see of a type.
+constexpr int32_t kTypes[] = {ORT_RRELU_FLOAT16, ORT_RRELU_FLOAT, ORT_RRELU_DOUBLE};
+
 // Numbers around which sums and products of bytes start again at 0.
 std::vector<uint64_t> Numbers() {
   std::vector<uint64_t> numbers = {0, 8, 20, kMost, kMost - 7};
@@ -132,7 +135,7 @@ std::vector<uint64_t> Numbers() {
 void CheckNumbers(Expectations& expect) {
   const std::vector<uint64_t> numbers = Numbers();
   const uint64_t apart[] = {uint64_t{1} << 40, uint64_t{1} << 44, uint64_t{1} << 46, uint64_t{3} << 44};
-  for (const int dtype : schema::kElementTypes) {
+  for (const int32_t dtype : kTypes) {
     for (const uint64_t size : numbers) {
       for (const uint64_t begin : numbers) {
         for (const uint64_t end : numbers) {
@@ -148,8 +151,8 @@ void CheckNumbers(Expectations& expect) {
 void CheckAddresses(Expectations& expect) {
   const uint64_t places[] = {0,          4096,       4096 + 4,    4096 + 66,   4096 + 160, 8192,
                              kMost - 15, kMost - 67, kMost - 159, kMost - 160, kMost};
-  for (const auto& [begin, end] : std::vector<Range>{{0, 20}, {0, 8}, {8, 16}, {8, 8}, {16, 20}}) {
-    for (const int dtype : schema::kElementTypes) {
+  for (const auto& [begin, end] : std::vector<Range>{{0, 20}, {8, 16}, {8, 8}}) {
+    for (const int32_t dtype : kTypes) {
       for (const uint64_t x : places) {
         for (const uint64_t y : places) {
           for (const uint64_t noise : places) {

@@ -88,8 +88,7 @@ def _tell_of_eval_mode(settings: Settings, model: Any, exported: onnx.ModelProto
     if asked and nodes and getattr(model, "training", False) and not any(map(may_train, nodes)):
         warnings.warn(
             "seed and step_input have no effect: torch.onnx.export(dynamo=False) exports in eval mode unless "
-            "it gets training=TrainingMode.PRESERVE. In a block of patch_onnx_export(training=True) rrelu is in "
-            "train mode",
+            "it gets training=TrainingMode.PRESERVE; patch_onnx_export(training=True) is for rrelu alone",
             stacklevel=3,
         )
 
