@@ -6,12 +6,15 @@ import sys
 from typing import Any
 
 from tritonclient.grpc import service_pb2
+from tritonclient.grpc.service_pb2_grpc import (
+    add_GRPCInferenceServiceServicer_to_server as add_GRPCInferenceServiceServicer_to_server,
+)
 
 from ort_rrelu.serving.http_protocol import metadata
 from ort_rrelu.serving.model import ServedModel
 
 # Ray Serve pickles messages on their way to a replica. Their classes name the module that they were generated
-# as, which is not where tritonclient has it. Serve's proxy gets here by importing add_..._to_server.
+# as, which is not where tritonclient has it. Serve's proxy gets here by importing add_..._to_server, which is there for it.
 sys.modules.setdefault("grpc_service_pb2", service_pb2)
 
 
