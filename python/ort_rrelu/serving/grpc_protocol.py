@@ -14,7 +14,7 @@ from ort_rrelu.serving.http_protocol import metadata
 from ort_rrelu.serving.model import ServedModel
 
 # Ray Serve pickles messages on their way to a replica. Their classes name the module that they were generated
-# as, which is not where tritonclient has it. Serve's proxy gets here by importing add_..._to_server from here.
+# as, which is not where tritonclient has it. Serve's proxy gets here by importing add_..._to_server.
 sys.modules.setdefault("grpc_service_pb2", service_pb2)
 
 
