@@ -259,6 +259,18 @@ def test_weights_that_cannot_be_carried(
     assert _listing(tmp_path) == before
 
 
+@pytest.mark.parametrize("key", ["offset", "length"])
+def test_a_place_of_weights_that_is_no_number_is_refused(key: str, tmp_path: Path) -> None:
+    model = _weights_elsewhere(tmp_path / "here", "net.data")
+    model.graph.initializer[0].external_data.add(key=key, value="net.data")
+    before = _listing(tmp_path)
+    with pytest.raises(
+        ort_rrelu.errors.InvalidValueError, match=r"tensor 'w': .* must be integers: .*'net\.data'"
+    ):
+        write_model(model, tmp_path / "made.onnx", weights_from=tmp_path / "here")
+    assert _listing(tmp_path) == before
+
+
 def test_model_does_not_go_where_its_weights_are(tmp_path: Path) -> None:
     model = _weights_elsewhere(tmp_path, "a/net.data")
     before = _listing(tmp_path)

@@ -130,12 +130,12 @@ def weight_files(model: onnx.ModelProto, folder: Path) -> dict[str, Path]:
     """The files with weights of a model in `folder`: location, as the model has it -> path.
 
     Raises:
-        InvalidValueError: a location is absolute or leads out of the folder.
+        InvalidValueError: a location is absolute or leads out of the folder; offset or length is no integer.
         ModelFileError: there is no such file.
     """
     files: dict[str, Path] = {}
     for tensor in filter(onnx.external_data_helper.uses_external_data, all_tensors(model)):
-        location = onnx.external_data_helper.ExternalDataInfo(tensor).location
+        location = _location(tensor)
         place = PurePath(location)
         if not location or place.is_absolute() or ".." in place.parts:
             raise InvalidValueError(
@@ -145,3 +145,13 @@ def weight_files(model: onnx.ModelProto, folder: Path) -> dict[str, Path]:
             raise ModelFileError(f"tensor {tensor.name!r}: there is no file {folder / place} with its data")
         files[location] = folder / place
     return files
+
+
+def _location(tensor: onnx.TensorProto) -> str:
+    """The file that has its data, as the model says."""
+    try:
+        return str(onnx.external_data_helper.ExternalDataInfo(tensor).location)
+    except ValueError as error:
+        raise InvalidValueError(
+            f"tensor {tensor.name!r}: offset and length of its data in another file must be integers: {error}"
+        ) from None
