@@ -11,10 +11,9 @@ from ort_rrelu.arguments import check_switch
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.graph.calls import calls
 from ort_rrelu.graph.check import check_model, may_train
-from ort_rrelu.graph.embedding import is_portable
+from ort_rrelu.graph.embedding import embed_functions, is_portable
 from ort_rrelu.graph.file import new_model
 from ort_rrelu.graph.nodes import function_nodes, is_rrelu, key_of, label, name_of, our_nodes, set_attribute
-from ort_rrelu.graph.portable import portable
 from ort_rrelu.graph.step_input import step_inputs, wire_step
 from ort_rrelu.graph.unread_steps import remove_spare_steps
 from ort_rrelu.node_attributes import NodeSeeds
@@ -75,7 +74,7 @@ def _give_steps(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
         return
     for name in step_inputs(model)[:1]:
         wire_step(model, name)
-    model.CopyFrom(portable(model))
+    embed_functions(model)
 
 
 def seed(model: onnx.ModelProto | str | os.PathLike[str], seed: int) -> onnx.ModelProto:

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.graph.check import check_model, may_train
-from ort_rrelu.graph.embedding import is_portable
+from ort_rrelu.graph.embedding import embed_functions, is_portable
 from ort_rrelu.graph.file import new_model
 from ort_rrelu.graph.nodes import (
     Names,
@@ -23,7 +23,6 @@ from ort_rrelu.graph.nodes import (
     subgraphs,
     value_names,
 )
-from ort_rrelu.graph.portable import portable
 
 _STEP = "step"
 _LOOPS = {"Loop", "Scan"}
@@ -75,7 +74,7 @@ def wire_step(model: onnx.ModelProto, name: str = _STEP) -> None:
         model.graph.input.append(helper.make_tensor_value_info(name, TensorProto.INT64, []))
     _wire(model.graph, name, Names(model))
     if is_portable(model):  # its function may have no step yet
-        model.CopyFrom(portable(model))
+        embed_functions(model)
 
 
 def step_inputs(model: onnx.ModelProto) -> list[str]:
