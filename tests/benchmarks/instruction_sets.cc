@@ -54,7 +54,7 @@ double Rate(const F& f) {
 }
 
 double ForwardRate(int32_t dtype, int32_t training) {
-  const ort_rrelu_params params = {sizeof(ort_rrelu_params), dtype, 0.125f, 1.0f / 3, training, 1, 1, 2};
+  const ort_rrelu_params params = {sizeof(ort_rrelu_params), dtype, 0.125f, 1.0f / 3, training, 1, 1, 2, nullptr, 0};
   std::vector<double> x(kSize, -1.0), y(kSize);
   const ForwardCall call{params, x.data(), y.data(), nullptr, nullptr, kSize, {0, kSize}};
   return Rate([&] { Run(call, call.range); });
