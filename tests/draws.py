@@ -25,7 +25,7 @@ class Draw:
     upper: float = schema.UPPER
     training: bool = True
     seed: int = 42
-    step: int | Array = 3  # or one for each row
+    step: Any = 3  # an integer, or an array with one for each row
 
     @property
     def arguments(self) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class RReluFunction(Protocol):
         training: bool = ...,
         *,
         seed: int | None = ...,
-        step: int | Array = ...,
+        step: ArrayLike = ...,
         return_noise: Literal[False] = ...,
         return_reserve: Literal[False] = ...,
         out: Array | None = ...,
@@ -43,7 +43,7 @@ class RReluFunction(Protocol):
         training: bool = ...,
         *,
         seed: int | None = ...,
-        step: int | Array = ...,
+        step: ArrayLike = ...,
         return_noise: Literal[True],
         return_reserve: Literal[False] = ...,
         out: Array | None = ...,
@@ -58,7 +58,7 @@ class RReluFunction(Protocol):
         training: bool = ...,
         *,
         seed: int | None = ...,
-        step: int | Array = ...,
+        step: ArrayLike = ...,
         return_noise: Literal[False] = ...,
         return_reserve: Literal[True],
         out: Array | None = ...,
@@ -73,7 +73,7 @@ class RReluFunction(Protocol):
         training: bool = ...,
         *,
         seed: int | None = ...,
-        step: int | Array = ...,
+        step: ArrayLike = ...,
         return_noise: Literal[True],
         return_reserve: Literal[True],
         out: Array | None = ...,
@@ -148,7 +148,7 @@ def as_step(step: int) -> int:
     return _as_int64(step, "step", negative=True) & (2**64 - 1)
 
 
-def as_steps(step: int | Array, shape: tuple[int, ...], name: str = "step") -> tuple[int, Array | None]:
+def as_steps(step: ArrayLike, shape: tuple[int, ...], name: str = "step") -> tuple[int, Array | None]:
     """The step of all of x; or 0, and those of its rows as an int64 array of two elements or more."""
     array = np.asarray(step)
     if array.ndim == 0:

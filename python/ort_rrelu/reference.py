@@ -117,7 +117,7 @@ def rrelu(
     training: bool = False,
     *,
     seed: int | None = None,
-    step: int | Array = 0,
+    step: ArrayLike = 0,
     return_noise: bool = False,
     return_reserve: bool = False,
     out: Array | None = None,

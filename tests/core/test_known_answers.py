@@ -146,12 +146,11 @@ def test_slope_of_a_row(row: tuple[list[str], list[str]]) -> None:
     begin = index // 8 * 8
     x = np.zeros(min(8, whole - begin), np.float32)
     y, noise = np.empty_like(x), np.empty_like(x)
-    addresses = [(array.ctypes.data - begin * x.itemsize) % 2**64 for array in (x, y, noise)]
-    library.forward(params, *addresses, begin, begin + x.size, size=whole)
+    from_, to, saved = ((array.ctypes.data - begin * x.itemsize) % 2**64 for array in (x, y, noise))
+    library.forward(params, from_, to, saved, begin, begin + x.size, size=whole)
     assert f"{noise[index % 8].view(np.uint32):08x}" == row[1][0]
     if whole < _REACHABLE:
-        bounds = {"lower": _float(lower), "upper": _float(upper)}
-        slopes = reference.slopes(whole, **bounds, seed=int(row[0][0]), steps=steps)
+        slopes = reference.slopes(whole, params.lower, params.upper, seed=params.seed, steps=steps)
         assert f"{slopes[index].view(np.uint32):08x}" == row[1][0]
 
 

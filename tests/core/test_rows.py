@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import itertools
 import re
 from collections.abc import Callable
@@ -10,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
 import ort_rrelu
-from ort_rrelu import evaluator, library, reference, schema
+from ort_rrelu import evaluator, graph, library, reference, schema
 from tests.bits import assert_same_bits
 from tests.draws import Draw, assert_same_outputs, by_numpy, by_onnx_runtime, by_reference
 from tests.onnx_models import DTYPES, FLOAT, Array, grad_model, rrelu_model, run, session
@@ -24,6 +26,19 @@ _CASES = 60
 # Around blocks, units of every instruction set, and two of them.
 _ROW_SIZES = [0, 1, 2, 7, 8, 9, 10, 16, 24, 37, 64, 100, 128, 255, 256, 264, 500, 512, 513, 1024, 1100]
 _KERNELS = [by_numpy, by_onnx_runtime]
+_STANDARD: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
+    "portable": graph.portable,
+    "lowered": functools.partial(graph.lower, exact=True),
+}
+
+
+@functools.cache
+def _standard_session(kind: str, dtype: int) -> onnxruntime.InferenceSession:
+    """Of standard operators alone, in train mode."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 4
+    model = _STANDARD[kind](rrelu_model(dtype, with_step=True, training=1, seed=42))
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
 
 
 def _steps(generator: np.random.Generator, rows: int) -> NDArray[np.int64]:
@@ -41,7 +56,7 @@ def _tensor(generator: np.random.Generator, dtype: int) -> Array:
 
 def _in_pieces(x: Array, draw: Draw, cuts: list[int]) -> tuple[Array, Array, Array]:
     """Through the C API: x, reserve and steps at odd addresses of bytes, and one call for each piece."""
-    steps = np.empty(draw.step.nbytes + 1, np.uint8)[1:]  # type: ignore[union-attr]
+    steps = np.empty(draw.step.nbytes + 1, np.uint8)[1:]
     steps[:] = np.asarray(draw.step).view(np.uint8)
     rows = steps.size // 8
     params = library.Params(
@@ -80,7 +95,7 @@ def test_a_row_alone_is_the_row_among_others(request: pytest.FixtureRequest) -> 
         for kernel in _KERNELS:
             assert_same_outputs(kernel(x, draw), expected)
         for row in generator.permutation(len(x))[:3] if len(x) > 1 else []:
-            alone = by_reference(x[row : row + 1], Draw(training=draw.training, step=int(draw.step[row])))  # type: ignore[index]
+            alone = by_reference(x[row : row + 1], Draw(training=draw.training, step=int(draw.step[row])))
             assert_same_bits(expected.y[row], alone.y[0])
             assert_same_bits(expected.noise[row], alone.noise[0])
         if len(x) > 1:
@@ -92,6 +107,31 @@ def test_a_row_alone_is_the_row_among_others(request: pytest.FixtureRequest) -> 
             assert_same_bits(_gradient_in_pieces(dy, pieces[2], cuts), gradient)
             if draw.training:
                 assert_same_bits(reference.rrelu_grad(dy, expected.noise), gradient)
+
+
+@pytest.mark.parametrize("kind", _STANDARD)
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: DTYPES[dtype].name)
+def test_standard_operators(dtype: int, kind: str) -> None:
+    generator = np.random.default_rng(10)
+    for shape in [(0, 5), (1, 37), (3, 0), (5,), (4, 10), (16, 8, 8), (7, 513), (2, 8, 8, 3), (70, 1)]:
+        x = generator.normal(size=shape).astype(DTYPES[dtype])
+        draw = Draw(step=_steps(generator, len(x)))
+        expected = by_reference(x, draw)
+        for actual, output in zip(run(_standard_session(kind, dtype), x, draw.step), expected, strict=False):
+            assert_same_bits(actual, output)
+
+
+@pytest.mark.parametrize("kind", _STANDARD)
+@pytest.mark.parametrize(
+    ("shape", "step"),
+    [((4, 10), (2,)), ((4, 10), (8,)), ((4, 10), (0,)), ((1, 10), (5,)), ((0, 5), (2,)), ((), (2,))],
+    ids=str,
+)
+def test_standard_operators_refuse_other_numbers_of_steps(
+    kind: str, shape: tuple[int, ...], step: tuple[int, ...]
+) -> None:
+    with pytest.raises(Exception, match="Reshape"):
+        run(_standard_session(kind, FLOAT), np.ones(shape, np.float32), np.zeros(step, np.int64))
 
 
 @pytest.mark.parametrize("shape", [(3, 100_003), (2, 2**17), (30_000, 10), (70_000, 4)], ids=str)
@@ -135,8 +175,8 @@ def test_blocks_beyond_32_bits(extra: int, size: int) -> None:
         begin, end = begin // 8 * 8, end if end == 2 * row else end // 8 * 8
         x, noise = np.full(end - begin, -1, np.float32), np.empty(end - begin, np.float32)
         # Addresses of element 0, which need not exist.
-        addresses = [(array.ctypes.data - 4 * begin) % 2**64 for array in (x, x, noise)]
-        library.forward(params, *addresses, begin, end, size=2 * row)
+        to, saved = ((array.ctypes.data - 4 * begin) % 2**64 for array in (x, noise))
+        library.forward(params, to, to, saved, begin, end, size=2 * row)
         expected = [_slope(i % row, int(steps[i // row])) for i in range(begin, end)]
         assert_same_bits(noise, np.array(expected))
 
@@ -211,7 +251,7 @@ def test_steps_of_smaller_types() -> None:
     x = np.full((3, 5), -1, np.float32)
     expected = ort_rrelu.rrelu(x, training=True, seed=1, step=np.array([1, -2, 3]))
     assert_same_bits(ort_rrelu.rrelu(x, training=True, seed=1, step=np.array([1, -2, 3], np.int8)), expected)
-    assert_same_bits(ort_rrelu.rrelu(x, training=True, seed=1, step=[1, -2, 3]), expected)  # type: ignore[arg-type]
+    assert_same_bits(ort_rrelu.rrelu(x, training=True, seed=1, step=[1, -2, 3]), expected)
 
 
 def _with(reserve: Array, **fields: int) -> Array:
@@ -275,7 +315,7 @@ def test_evaluator() -> None:
     x, steps = generator.normal(size=(5, 12)).astype(np.float32), _steps(generator, 5)
     model = rrelu_model(outputs=("y", "noise", "reserve"), with_step=True, training=1, seed=42)
     outputs = ReferenceEvaluator(model, new_ops=evaluator.OPS).run(None, {"x": x, "step": steps})
-    assert_same_outputs(outputs, by_reference(x, Draw(step=steps)))
+    assert_same_outputs(list(outputs), by_reference(x, Draw(step=steps)))
 
 
 class _OldParams(ctypes.Structure):
