@@ -314,8 +314,8 @@ def test_evaluator() -> None:
     generator = np.random.default_rng(9)
     x, steps = generator.normal(size=(5, 12)).astype(np.float32), _steps(generator, 5)
     model = rrelu_model(outputs=("y", "noise", "reserve"), with_step=True, training=1, seed=42)
-    outputs = ReferenceEvaluator(model, new_ops=evaluator.OPS).run(None, {"x": x, "step": steps})
-    assert_same_outputs(list(outputs), by_reference(x, Draw(step=steps)))
+    outputs: Any = ReferenceEvaluator(model, new_ops=evaluator.OPS).run(None, {"x": x, "step": steps})
+    assert_same_outputs(outputs, by_reference(x, Draw(step=steps)))
 
 
 class _OldParams(ctypes.Structure):
