@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 
 #include "reserve.h"
 #include "rrelu.h"
@@ -22,6 +23,18 @@ struct Range {
     return {first, std::min(first + kChunk, end)};
   }
 };
+
+// Rows of X with steps of their own, each of which is drawn as a tensor alone; none where one step draws all.
+struct RowSteps {
+  const void* steps;  // at any address
+  uint64_t count;
+  uint64_t size;  // elements of a row
+};
+
+inline RowSteps RowStepsOf(const ort_rrelu_params& params, uint64_t size) {
+  const uint64_t count = OwnSteps(params.rows);
+  return {params.steps, count, count == 0 ? size : size / count};
+}
 
 // Arrays begin at element 0 of a tensor of `size` elements, of which a call takes a range.
 struct ForwardCall {
@@ -43,7 +56,7 @@ struct BackwardCall {
 };
 
 struct ReserveBackwardCall {
-  ort_rrelu_params params;  // dtype and num_threads count; the reserve's header has the rest
+  ort_rrelu_params params;  // dtype and num_threads count; the reserve has the rest
   const void* dy;
   const void* reserve;
   uint64_t reserve_bytes;
@@ -51,6 +64,21 @@ struct ReserveBackwardCall {
   uint64_t size;
   Range range;
 };
+
+// What comes before the bits of a reserve, whole: header and steps.
+inline void WriteReserveStart(const ForwardCall& call) {
+  WriteReserveHeader(call.reserve, MakeReserveHeader(call.params, call.size));
+  if (const RowSteps rows = RowStepsOf(call.params, call.size); rows.count > 0) {
+    std::memcpy(static_cast<uint8_t*>(call.reserve) + sizeof(ReserveHeader), rows.steps,
+                rows.count * sizeof(uint64_t));
+  }
+}
+
+// The parameters of the forward call, of a reserve that has been checked.
+inline void ReadReserveStart(ReserveBackwardCall& call) {
+  call.params = ParamsOf(ReadReserveHeader(call.reserve), call.params);
+  call.params.steps = ReserveSteps(call.reserve);
+}
 
 // What a kernel reads and writes, from element 0 on; null where it does not.
 template <class T>
@@ -69,7 +97,7 @@ Arrays<T> ArraysOf(const ForwardCall& call) {
   arrays.x = static_cast<const T*>(call.x);
   arrays.y = static_cast<T*>(call.y);
   arrays.noise = static_cast<T*>(call.noise);
-  arrays.reserve = ReserveBits(call.reserve);
+  arrays.reserve = ReserveBits(call.reserve, call.params.rows);
   return arrays;
 }
 
@@ -87,7 +115,7 @@ Arrays<T> ArraysOf(const ReserveBackwardCall& call) {
   Arrays<T> arrays;
   arrays.x = static_cast<const T*>(call.dy);
   arrays.y = static_cast<T*>(call.dx);
-  arrays.saved_reserve = ReserveBits(call.reserve);
+  arrays.saved_reserve = ReserveBits(call.reserve, RowsOfReserve(call.reserve_bytes, call.size));
   return arrays;
 }
 

@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <cmath>
+#include <cstddef>
 #include <cstdio>
 #include <cstring>
 #include <initializer_list>
@@ -68,6 +69,12 @@ void CheckByteCount(Range range, int32_t dtype) {
          std::to_string(UINTPTR_MAX / size) + ", where addresses end");
 }
 
+void CheckRows(uint64_t rows, uint64_t size) {
+  if (rows == 0 || (rows <= kMostRows && size % rows == 0)) return;
+  Refuse("params.rows=" + std::to_string(rows) + ": rows must divide the " + std::to_string(size) +
+         " elements, and be at most 2^60");
+}
+
 // Addresses.
 
 // The part of an argument that a call may touch. Its range has passed CheckByteCount. Element 0 may lie
@@ -86,12 +93,17 @@ Part PartOf(const char* name, const void* data, Range range, int32_t dtype) {
   return {name, data, range.begin * size, (range.end - range.begin) * size};
 }
 
-// What backward reads, and what forward writes: the bits of a range, and the header in the first.
-Part WholeReserve(const void* data, uint64_t size) { return {"reserve", data, 0, ReserveBytes(size)}; }
+// What backward reads, and what forward writes: the bits of a range, and header and steps in the first.
+Part WholeReserve(const void* data, uint64_t bytes) { return {"reserve", data, 0, bytes}; }
 
-Part PartOfReserve(const void* data, Range range) {
-  const uint64_t offset = range.begin == 0 ? 0 : ReserveBytes(range.begin);
-  return {"reserve", data, offset, ReserveBytes(range.end) - offset};
+Part PartOfReserve(const ForwardCall& call) {
+  const uint64_t rows = call.params.rows;
+  const uint64_t offset = call.range.begin == 0 ? 0 : ReserveBytes(call.range.begin, rows);
+  return {"reserve", call.reserve, offset, ReserveBytes(call.range.end, rows) - offset};
+}
+
+Part StepsOf(const ForwardCall& call) {
+  return {"params.steps", call.params.steps, 0, call.params.rows * sizeof(uint64_t)};
 }
 
 void CheckAddress(const Part& part) {
@@ -153,6 +165,11 @@ std::string Hex(uint32_t value) {
   return text;
 }
 
+[[noreturn]] void RefuseRows(const ReserveHeader& header) {
+  Refuse("reserve has another length than the " + std::to_string(header.rows) +
+         " steps of rows of its header ask for");
+}
+
 std::string DtypeText(uint32_t dtype) {
   const char* name = DtypeName(static_cast<int32_t>(dtype));
   return name != nullptr ? name : std::to_string(dtype);
@@ -160,11 +177,17 @@ std::string DtypeText(uint32_t dtype) {
 
 }  // namespace
 
-void CheckStruct(const ort_rrelu_params* params) {
+ort_rrelu_params ReadStruct(const ort_rrelu_params* params) {
   if (params == nullptr) Refuse("params is null");
-  if (params->struct_size == sizeof(ort_rrelu_params)) return;
+  if (params->struct_size == sizeof(ort_rrelu_params)) return *params;
+  constexpr uint32_t kWithoutRows = offsetof(ort_rrelu_params, steps);
+  if (params->struct_size == kWithoutRows) {
+    ort_rrelu_params completed{};
+    std::memcpy(&completed, params, kWithoutRows);
+    return completed;
+  }
   Refuse("params.struct_size=" + std::to_string(params->struct_size) + ": this library expects " +
-         std::to_string(sizeof(ort_rrelu_params)));
+         std::to_string(sizeof(ort_rrelu_params)) + ", or " + std::to_string(kWithoutRows) + " without rows");
 }
 
 void CheckStruct(const ort_rrelu_cuda* cuda) {
@@ -197,10 +220,11 @@ void CheckCall(const ForwardCall& call) {
   CheckParams(call.params);
   CheckRange(call.range, call.size);
   CheckByteCount(call.range, dtype);
+  CheckRows(call.params.rows, call.size);
   const Part x = PartOf("x", call.x, call.range, dtype);
   const Part y = PartOf("y", call.y, call.range, dtype);
   const Part noise = PartOf("noise", call.noise, call.range, dtype);
-  const Part reserve = PartOfReserve(call.reserve, call.range);
+  const Part reserve = PartOfReserve(call);
   CheckPresent(x);
   CheckPresent(y);
   CheckOptional(noise);
@@ -211,6 +235,12 @@ void CheckCall(const ForwardCall& call) {
   CheckApart(reserve, x);
   CheckApart(reserve, y);
   CheckApart(reserve, noise);
+  if (call.params.rows == 0) return;
+  const Part steps = StepsOf(call);
+  CheckPresent(steps);
+  CheckApart(y, steps);
+  CheckApart(noise, steps);
+  CheckApart(reserve, steps);
 }
 
 void CheckCall(const BackwardCall& call) {
@@ -235,13 +265,16 @@ void CheckCall(const ReserveBackwardCall& call) {
   CheckByteCount(call.range, dtype);
   const Part dy = PartOf("dy", call.dy, call.range, dtype);
   const Part dx = PartOf("dx", call.dx, call.range, dtype);
-  const Part reserve = WholeReserve(call.reserve, call.size);
+  const Part reserve = WholeReserve(call.reserve, ReserveBytes(call.size));
   CheckPresent(dy);
   CheckPresent(reserve);
   CheckPresent(dx);
   CheckSameOrApart(dx, dy);
   CheckApart(dx, reserve);
   CheckReserveBytes(call.reserve_bytes, call.size);
+  const Part with_steps = WholeReserve(call.reserve, call.reserve_bytes);
+  CheckAddress(with_steps);
+  CheckApart(dx, with_steps);
 }
 
 void CheckAligned(const ForwardCall& call) {
@@ -257,19 +290,24 @@ void CheckAligned(const ReserveBackwardCall& call) {
 }
 
 void CheckReserveBytes(uint64_t bytes, uint64_t size) {
-  if (bytes == ReserveBytes(size)) return;
-  Refuse("reserve has " + std::to_string(bytes) + " bytes: it must have " +
-         std::to_string(ReserveBytes(size)) + " for " + std::to_string(size) + " elements");
+  const uint64_t least = ReserveBytes(size);
+  if (bytes == least) return;
+  if (bytes > least && (bytes - least) % sizeof(uint64_t) == 0) {
+    const uint64_t rows = RowsOfReserve(bytes, size);
+    if (rows >= 2 && rows <= kMostRows && size % rows == 0) return;
+  }
+  Refuse("reserve has " + std::to_string(bytes) + " bytes: it must have " + std::to_string(least) + " for " +
+         std::to_string(size) + " elements, and 8 more for each row that has a step of its own");
 }
 
-void CheckReserveHeader(const ReserveHeader& header, int32_t dtype, uint64_t size) {
+void CheckReserveHeader(const ReserveHeader& header, int32_t dtype, uint64_t size, uint64_t rows) {
   if (header.magic != kReserveMagic) {
     Refuse("reserve begins with " + Hex(header.magic) + ": it must be what RRelu wrote, which begins with " +
            Hex(kReserveMagic));
   }
-  if (header.version != kReserveVersion) {
-    Refuse("reserve has version " + std::to_string(header.version) + ": this library reads version " +
-           std::to_string(kReserveVersion));
+  if (header.version != kReserveVersion && header.version != kReserveRowsVersion) {
+    Refuse("reserve has version " + std::to_string(header.version) + ": this library reads versions " +
+           std::to_string(kReserveVersion) + " and " + std::to_string(kReserveRowsVersion));
   }
   if (header.dtype != static_cast<uint32_t>(dtype)) {
     Refuse("reserve is of type " + DtypeText(header.dtype) + ": it must be " + DtypeName(dtype));
@@ -277,23 +315,35 @@ void CheckReserveHeader(const ReserveHeader& header, int32_t dtype, uint64_t siz
   if (header.size != size) {
     Refuse("reserve is of " + std::to_string(header.size) + " elements: it must be " + std::to_string(size));
   }
-  if (header.zeros[0] != 0 || header.zeros[1] != 0) {
+  const bool has_rows = header.version == kReserveRowsVersion;
+  if ((header.rows != 0 && !has_rows) || header.zero != 0) {
     Refuse("reserve has bytes other than 0 at the end of its header: they must be 0");
   }
+  if (has_rows && header.step != 0) {
+    Refuse("reserve has step " + std::to_string(header.step) + " beside steps of rows: it must be 0");
+  }
+  if (has_rows && (header.rows < 2 || size % header.rows != 0)) {
+    Refuse("reserve is of " + std::to_string(header.rows) + " rows: they must be 2 or more, and divide the " +
+           std::to_string(size) + " elements");
+  }
+  if (header.rows != rows) RefuseRows(header);
   WithPrefix("in the reserve, ", [&] { CheckParams(ParamsOf(header, {})); });
 }
 
 void CheckReserve(const void* reserve, uint64_t bytes, int32_t dtype, uint64_t size) {
   CheckReserveBytes(bytes, size);
-  CheckReserveHeader(ReadReserveHeader(reserve), dtype, size);
-  if (!UnusedBitsAreZero(reserve, size)) Refuse(kUnusedBits);
+  const uint64_t rows = RowsOfReserve(bytes, size);
+  CheckReserveHeader(ReadReserveHeader(reserve), dtype, size, rows);
+  if (!UnusedBitsAreZero(reserve, size, rows)) Refuse(kUnusedBits);
 }
 
 void CheckFault(ort_rrelu_fault& fault) {
   if (*static_cast<volatile uint32_t*>(&fault.raised) == 0) return;
   const ort_rrelu_fault found = fault;
   std::memset(&fault, 0, sizeof fault);
-  CheckReserveHeader(ReadReserveHeader(found.header), found.dtype, found.size);
+  const ReserveHeader header = ReadReserveHeader(found.header);
+  CheckReserveHeader(header, found.dtype, found.size, header.rows);
+  if (found.raised == kRowsFault) RefuseRows(header);
   Refuse(kUnusedBits);
 }
 

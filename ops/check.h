@@ -11,8 +11,9 @@
 
 namespace ort_rrelu {
 
-// The structs are there, and of the size that this library knows.
-void CheckStruct(const ort_rrelu_params* params);
+// The structs are there, and of a size that this library knows. Parameters as they were before there were
+// rows are read as such without any.
+ort_rrelu_params ReadStruct(const ort_rrelu_params* params);
 void CheckStruct(const ort_rrelu_cuda* cuda);
 
 // dtype, training and the bounds.
@@ -30,8 +31,9 @@ void CheckAligned(const ReserveBackwardCall& call);
 
 // A reserve for `size` elements of dtype: what can be said of it without looking into it, then the header's
 // fields, then all of it.
+// rows: those that the length says.
 void CheckReserveBytes(uint64_t bytes, uint64_t size);
-void CheckReserveHeader(const ReserveHeader& header, int32_t dtype, uint64_t size);
+void CheckReserveHeader(const ReserveHeader& header, int32_t dtype, uint64_t size, uint64_t rows);
 void CheckReserve(const void* reserve, uint64_t bytes, int32_t dtype, uint64_t size);
 
 // One that only the device has looked at: throws what it found wrong, once for each fault that was raised.

@@ -36,11 +36,10 @@ int Guard(char* message, size_t capacity, const F& f) noexcept {
 
 // On the CPU. The parameters' struct has been checked, and nothing else.
 
-void Compute(const ForwardCall& call) {
+void Compute(ForwardCall& call) {
   CheckCall(call);
-  if (call.reserve != nullptr && call.range.begin == 0) {
-    WriteReserveHeader(call.reserve, MakeReserveHeader(call.params, call.size));
-  }
+  if (call.params.rows == 1) call.params.step = ReadStep(call.params.steps, 0);
+  if (call.reserve != nullptr && call.range.begin == 0) WriteReserveStart(call);
   RunOnThreads(call);
 }
 
@@ -49,10 +48,10 @@ void Compute(const BackwardCall& call) {
   RunOnThreads(call);
 }
 
-void Compute(ReserveBackwardCall call) {
+void Compute(ReserveBackwardCall& call) {
   CheckCall(call);
   CheckReserve(call.reserve, call.reserve_bytes, call.params.dtype, call.size);
-  call.params = ParamsOf(ReadReserveHeader(call.reserve), call.params);
+  ReadReserveStart(call);
   RunOnThreads(call);
 }
 
@@ -70,7 +69,9 @@ void LaunchOn(const char* name, const void* array, uint64_t begin, uint64_t elem
 void Compute(const ForwardCall& call, const ort_rrelu_cuda& cuda) {
   CheckCall(call);
   CheckAligned(call);
-  const auto launch = [&] { cuda::Launch(call, {cuda.seed, cuda.step}, cuda.stream); };
+  const void* step = call.params.rows == 0 ? cuda.step : call.params.rows == 1 ? call.params.steps : nullptr;
+  const cuda::Source source{cuda.seed, static_cast<const uint64_t*>(step)};
+  const auto launch = [&] { cuda::Launch(call, source, cuda.stream); };
   if (call.range.begin != call.range.end) {
     LaunchOn("x", call.x, call.range.begin, SizeOf(call.params.dtype), launch);
   } else if (call.reserve != nullptr) {
@@ -98,40 +99,41 @@ void Compute(const ReserveBackwardCall& call, const ort_rrelu_cuda& cuda) {
 using ort_rrelu::CheckStruct;
 using ort_rrelu::Compute;
 using ort_rrelu::Guard;
+using ort_rrelu::ReadStruct;
 
 int32_t ort_rrelu_abi(void) { return ORT_RRELU_ABI; }
 
 int ort_rrelu_check(const ort_rrelu_params* params, char* message, size_t capacity) {
-  return Guard(message, capacity, [&] {
-    CheckStruct(params);
-    ort_rrelu::CheckParams(*params);
-  });
+  return Guard(message, capacity, [&] { ort_rrelu::CheckParams(ReadStruct(params)); });
 }
 
 uint64_t ort_rrelu_reserve_bytes(uint64_t size) { return ort_rrelu::ReserveBytes(size); }
 
+uint64_t ort_rrelu_reserve_bytes_of_rows(uint64_t size, uint64_t rows) {
+  return rows > ort_rrelu::kMostRows ? UINT64_MAX : ort_rrelu::ReserveBytes(size, rows);
+}
+
 int ort_rrelu_forward(const ort_rrelu_params* params, const void* x, void* y, void* noise, void* reserve,
                       uint64_t size, uint64_t begin, uint64_t end, char* message, size_t capacity) {
   return Guard(message, capacity, [&] {
-    CheckStruct(params);
-    Compute(ort_rrelu::ForwardCall{*params, x, y, noise, reserve, size, {begin, end}});
+    ort_rrelu::ForwardCall call{ReadStruct(params), x, y, noise, reserve, size, {begin, end}};
+    Compute(call);
   });
 }
 
 int ort_rrelu_backward(const ort_rrelu_params* params, const void* dy, const void* noise, void* dx,
                        uint64_t begin, uint64_t end, char* message, size_t capacity) {
-  return Guard(message, capacity, [&] {
-    CheckStruct(params);
-    Compute(ort_rrelu::BackwardCall{*params, dy, noise, dx, {begin, end}});
-  });
+  return Guard(message, capacity,
+               [&] { Compute(ort_rrelu::BackwardCall{ReadStruct(params), dy, noise, dx, {begin, end}}); });
 }
 
 int ort_rrelu_backward_reserve(const ort_rrelu_params* params, const void* dy, const void* reserve,
                                uint64_t reserve_bytes, void* dx, uint64_t size, uint64_t begin, uint64_t end,
                                char* message, size_t capacity) {
   return Guard(message, capacity, [&] {
-    CheckStruct(params);
-    Compute(ort_rrelu::ReserveBackwardCall{*params, dy, reserve, reserve_bytes, dx, size, {begin, end}});
+    ort_rrelu::ReserveBackwardCall call{ReadStruct(params), dy, reserve, reserve_bytes, dx, size,
+                                        {begin, end}};
+    Compute(call);
   });
 }
 
@@ -139,9 +141,8 @@ int ort_rrelu_cuda_forward(const ort_rrelu_params* params, const ort_rrelu_cuda*
                            void* noise, void* reserve, uint64_t size, uint64_t begin, uint64_t end,
                            char* message, size_t capacity) {
   return Guard(message, capacity, [&] {
-    CheckStruct(params);
     CheckStruct(cuda);
-    Compute(ort_rrelu::ForwardCall{*params, x, y, noise, reserve, size, {begin, end}}, *cuda);
+    Compute(ort_rrelu::ForwardCall{ReadStruct(params), x, y, noise, reserve, size, {begin, end}}, *cuda);
   });
 }
 
@@ -149,9 +150,8 @@ int ort_rrelu_cuda_backward(const ort_rrelu_params* params, const ort_rrelu_cuda
                             const void* noise, void* dx, uint64_t begin, uint64_t end, char* message,
                             size_t capacity) {
   return Guard(message, capacity, [&] {
-    CheckStruct(params);
     CheckStruct(cuda);
-    Compute(ort_rrelu::BackwardCall{*params, dy, noise, dx, {begin, end}}, *cuda);
+    Compute(ort_rrelu::BackwardCall{ReadStruct(params), dy, noise, dx, {begin, end}}, *cuda);
   });
 }
 
@@ -160,10 +160,11 @@ int ort_rrelu_cuda_backward_reserve(const ort_rrelu_params* params, const ort_rr
                                     uint64_t size, uint64_t begin, uint64_t end, char* message,
                                     size_t capacity) {
   return Guard(message, capacity, [&] {
-    CheckStruct(params);
     CheckStruct(cuda);
-    Compute(ort_rrelu::ReserveBackwardCall{*params, dy, reserve, reserve_bytes, dx, size, {begin, end}},
-            *cuda);
+    Compute(
+        ort_rrelu::ReserveBackwardCall{
+            ReadStruct(params), dy, reserve, reserve_bytes, dx, size, {begin, end}},
+        *cuda);
   });
 }
 

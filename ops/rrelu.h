@@ -33,14 +33,16 @@ extern "C" {
 #define ORT_RRELU_BFLOAT16 16
 
 typedef struct ort_rrelu_params {
-  uint32_t struct_size; /* sizeof(ort_rrelu_params) */
+  uint32_t struct_size; /* sizeof(ort_rrelu_params), or what it was before `steps` was there: 40 */
   int32_t dtype;        /* ORT_RRELU_FLOAT, ... */
   float lower;
   float upper;
   int32_t training;
   int32_t num_threads; /* 0: as many as the machine has; never changes a result */
   uint64_t seed;
-  uint64_t step;
+  uint64_t step;     /* of one draw of all of X, which `rows` of 0 means */
+  const void* steps; /* int64_t[rows], at any address; on CUDA of device memory, read when the work runs */
+  uint64_t rows; /* rows of X, which divide its size: each is drawn as a tensor alone, at a step of its own */
 } ort_rrelu_params;
 
 ORT_RRELU_EXPORT int32_t ort_rrelu_abi(void);
@@ -55,13 +57,18 @@ ORT_RRELU_EXPORT const char* ort_rrelu_build_info(void);
 /* Are dtype, training and the bounds within the operator's rules? */
 ORT_RRELU_EXPORT int ort_rrelu_check(const ort_rrelu_params* params, char* message, size_t capacity);
 
-/* Bytes of the `reserve` of a tensor of `size` elements. */
+/* Bytes of the `reserve` of a tensor of `size` elements, with one step. */
 ORT_RRELU_EXPORT uint64_t ort_rrelu_reserve_bytes(uint64_t size);
+
+/* The same with a step for each of `rows` rows; 0 and 1 rows have one step. 2^64 - 1 where there are too
+ * many. */
+ORT_RRELU_EXPORT uint64_t ort_rrelu_reserve_bytes_of_rows(uint64_t size, uint64_t rows);
 
 /* y[i] = x[i] * noise[i] for begin <= i < end, of a tensor of `size` elements; the pointers are those of
  * element 0, `begin` is a multiple of 8, `end` is one too or is `size`. `noise` and `reserve` may be null,
- * `y` may be `x`; any other overlap is refused. `reserve` has ort_rrelu_reserve_bytes(size) bytes: its header
- * is written by the call whose range begins at 0, its bits by the calls that their elements belong to. */
+ * `y` may be `x`; any other overlap is refused. `reserve` has ort_rrelu_reserve_bytes_of_rows(size, rows)
+ * bytes: its header and steps are written by the call whose range begins at 0, its bits by the calls that
+ * their elements belong to. */
 ORT_RRELU_EXPORT int ort_rrelu_forward(const ort_rrelu_params* params, const void* x, void* y, void* noise,
                                        void* reserve, uint64_t size, uint64_t begin, uint64_t end,
                                        char* message, size_t capacity);
@@ -98,7 +105,7 @@ typedef struct ort_rrelu_cuda {
   uint32_t zero;          /* 0 */
   void* stream;           /* cudaStream_t; null: the default stream */
   const uint64_t* seed;   /* device memory, read when the work runs; null: params.seed */
-  const uint64_t* step;   /* the same; null: params.step */
+  const uint64_t* step;   /* the same, where params.rows is 0; null: params.step */
   ort_rrelu_fault* fault; /* its address on the device; may be null */
 } ort_rrelu_cuda;
 

@@ -25,7 +25,7 @@ class Draw:
     upper: float = schema.UPPER
     training: bool = True
     seed: int = 42
-    step: int = 3
+    step: Any = 3  # an integer, or an array with one for each row
 
     @property
     def arguments(self) -> dict[str, Any]:

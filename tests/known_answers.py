@@ -23,6 +23,10 @@ _HEADER = """\
 # fnv1a <UTF-8 text without spaces, may be empty> -> <64-bit hash>
 # reserve <dtype> <training> <lower, float bits> <upper, float bits> <seed> <step> <elements of X, float bits>
 #   -> <bytes>
+# row_slope <seed> <rows> <steps> <size of X> <lower, float bits> <upper, float bits> <element>
+#   -> <slope, float bits>
+# row_reserve <dtype> <training> <lower, float bits> <upper, float bits> <seed> <rows> <steps>
+#   <elements of X, float bits> -> <bytes>
 #
 # Words, bits, hashes and bytes are hexadecimal; seeds, steps, elements and indices decimal, steps signed.
 """
@@ -130,6 +134,54 @@ def _reserve_rows() -> Iterator[str]:
         yield " ".join([start, *map(_bits, x), "->", answer])
 
 
+_ROW_STEPS = [5, -1, 2**40 + 3, -1]
+
+
+def row_slope(seed: int, steps: Sequence[int], size: int, bounds: tuple[float, float], element: int) -> float:
+    row, place = divmod(element, size // len(steps))
+    return slope(seed, steps[row], *bounds, place)
+
+
+def _row_slope_rows() -> Iterator[str]:
+    _, lower, upper = _BOUNDS[0]
+    # Of 1, 10 and 16 elements, and one in which block numbers leave 32 bits.
+    places = {1: [0], 10: [0, 7, 8, 9], 16: [0, 8, 15], 2**35 + 5: [2**35 - 1, 2**35, 2**35 + 4]}
+    for size, elements in places.items():
+        for row, place in itertools.product(range(len(_ROW_STEPS)), elements):
+            element = row * size + place
+            whole = size * len(_ROW_STEPS)
+            value = row_slope(42, _ROW_STEPS, whole, (lower, upper), element)
+            start = f"row_slope 42 {len(_ROW_STEPS)} {' '.join(map(str, _ROW_STEPS))} {whole}"
+            yield f"{start} {_bits(lower)} {_bits(upper)} {element} -> {_bits(value)}"
+
+
+def row_reserve(
+    dtype: str,
+    training: int,
+    lower: float,
+    upper: float,
+    seed: int,
+    steps: Sequence[int],
+    x: Sequence[float],
+) -> bytes:
+    numbers = (_DTYPES[dtype], training, lower, upper, seed, 0, len(x), len(steps))
+    header = b"rrel" + struct.pack("<3I2f4Q8x", 2, *numbers)
+    bits = sum((value <= 0) << i for i, value in enumerate(x))
+    return header + struct.pack(f"<{len(steps)}q", *steps) + bits.to_bytes((len(x) + 7) // 8, "little")
+
+
+def _row_reserve_rows() -> Iterator[str]:
+    _, lower, upper = _BOUNDS[0]
+    for dtype, training, rows, size in [
+        *((dtype, 1, 4, 12) for dtype in _DTYPES),
+        *(("float", 0, 4, 12), ("float", 1, 3, 0), ("float", 1, 2, 2)),
+    ]:
+        x, steps = _X[:size], _ROW_STEPS[:rows]
+        answer = row_reserve(dtype, training, lower, upper, 42, steps, x).hex()
+        start = f"row_reserve {dtype} {training} {_bits(lower)} {_bits(upper)} 42 {rows}"
+        yield " ".join([start, *map(str, steps), *map(_bits, x), "->", answer])
+
+
 def _words(words: tuple[int, ...]) -> str:
     return " ".join(f"{word:08x}" for word in words)
 
@@ -165,6 +217,7 @@ def table() -> str:
     lines += [f"fnv1a {text} -> {answer}" for text, answer in _PUBLISHED_FNV1A.items()]
     lines += [f"fnv1a {text} -> {fnv1a(text):016x}" for text in ("y", "/block/act/RRelu_output_0", "größe")]
     lines += _reserve_rows()
+    lines += ["# a step for each row", *_row_slope_rows(), *_row_reserve_rows()]
     return _HEADER + "\n".join(lines) + "\n"
 
 

@@ -166,6 +166,6 @@ def run(of: onnxruntime.InferenceSession, *arrays: Array) -> list[Array]:
     return [o if o.dtype == np.uint8 else o.astype(arrays[0].dtype) for o in outputs]
 
 
-def step_of(step: int) -> Array:
-    """A step as the operator takes it."""
-    return np.array([step], np.int64)
+def step_of(step: int | Array) -> Array:
+    """A step, or one for each row, as the operator takes it."""
+    return np.atleast_1d(np.asarray(step, np.int64))

@@ -13,6 +13,7 @@
 #define HWY_TARGET_INCLUDE "cpu/kernels.cc"
 #include "hwy/foreach_target.h"
 #include "cpu/lanes-inl.h"
+#include "cpu/rows-inl.h"
 #include "cpu/stream-inl.h"
 // clang-format on
 
@@ -72,7 +73,8 @@ class PaddedUnit {
 
   const Arrays<T> arrays_;
   const size_t size_;
-  T x_[kMaxUnit] = {}, y_[kMaxUnit], saved_noise_[kMaxUnit] = {}, noise_[kMaxUnit];
+  // At a cache line, wherever the stack is: no vector straddles two.
+  alignas(64) T x_[kMaxUnit] = {}, y_[kMaxUnit], saved_noise_[kMaxUnit] = {}, noise_[kMaxUnit];
   uint8_t saved_reserve_[kMaxUnit / 8] = {}, reserve_[kMaxUnit / 8];
 };
 
@@ -145,7 +147,19 @@ HWY_INLINE void ForEachFactor(hn::Vec<FloatTag> slopes0, hn::Vec<FloatTag> slope
   }
 }
 
-// kernel(arrays of a unit, i, slopes of its elements from i on) for [begin, end), two vectors at a time.
+// kernel(arrays of a unit, i, slopes of its elements from i on) for [begin, end), two vectors at a time. Of
+// one high block word.
+template <class T, class Kernel>
+HWY_INLINE void ForEachSlopesOf(const Stream& stream, const ort_rrelu_params& params, const Arrays<T>& arrays,
+                                uint64_t begin, uint64_t end, const Kernel& kernel) {
+  ForEachUnit(arrays, begin, end, [&](const Arrays<T>& unit, uint64_t first) ORT_RRELU_LAMBDA {
+    stream.ForEachSlopes(first / kBlock, params.lower, params.upper,
+                         [&](size_t i, auto slopes0, auto slopes1)
+                             ORT_RRELU_LAMBDA { kernel(unit, i, slopes0, slopes1); });
+  });
+}
+
+// The same of one step.
 template <class T, class Kernel>
 void ForEachSlopes(const ort_rrelu_params& params, const Arrays<T>& arrays, uint64_t begin, uint64_t end,
                    const Kernel& kernel) {
@@ -153,36 +167,73 @@ void ForEachSlopes(const ort_rrelu_params& params, const Arrays<T>& arrays, uint
   while (begin < end) {
     const uint64_t last = std::min(end, (begin / kOneHighWord + 1) * kOneHighWord);
     const Stream stream(params.seed, params.step, static_cast<uint32_t>(begin / kOneHighWord));
-    ForEachUnit(arrays, begin, last, [&](const Arrays<T>& unit, uint64_t first) ORT_RRELU_LAMBDA {
-      stream.ForEachSlopes(first / kBlock, params.lower, params.upper,
-                           [&](size_t i, auto slopes0, auto slopes1)
-                               ORT_RRELU_LAMBDA { kernel(unit, i, slopes0, slopes1); });
-    });
+    ForEachSlopesOf(stream, params, arrays, begin, last, kernel);
     begin = last;
   }
 }
 
+// The same of half words that have been drawn; those of element `begin` come first.
+template <class T, class Kernel>
+void ForEachSlopesOf(const uint16_t* drawn, const ort_rrelu_params& params, const Arrays<T>& arrays,
+                     uint64_t begin, uint64_t end, const Kernel& kernel) {
+  const Stream::Slopes slopes{params.lower, params.upper - params.lower};
+  ForEachUnit(arrays, begin, end, [&](const Arrays<T>& unit, uint64_t first) ORT_RRELU_LAMBDA {
+    for (size_t i = 0; i < UnitSize(); i += StrideSize()) {
+      const auto half_words = hn::LoadU(HalfWordTag(), drawn + (first - begin) + i);
+      kernel(unit, i, slopes.Of(hn::PromoteLowerTo(WordTag(), half_words)),
+             slopes.Of(hn::PromoteUpperTo(WordTag(), half_words)));
+    }
+  });
+}
+
+// The same of rows with steps of their own.
+template <class T, class Kernel>
+void ForEachSlopesOf(const RowSteps& rows, const ort_rrelu_params& params, const Arrays<T>& arrays,
+                     uint64_t begin, uint64_t end, const Kernel& kernel) {
+  if (begin == end) return;
+  RowWords words(params.seed, rows, begin, end);
+  for (uint64_t size; begin < end; begin += size) {
+    size = words.SizeOfOneStream();
+    if (size > 0) {
+      const uint64_t place = words.ElementOfRow();
+      ForEachSlopesOf(words.OneStream(), params, From(arrays, begin - place), place, place + size, kernel);
+      words.Skip(size);
+    } else {
+      const uint16_t* const drawn = words.Next(&size);
+      ForEachSlopesOf(drawn, params, arrays, begin, begin + size, kernel);
+    }
+  }
+}
+
+template <class T>
+auto TrainKernel() {
+  return [](const Arrays<T>& unit, size_t i, auto slopes0, auto slopes1) ORT_RRELU_LAMBDA {
+    uint64_t bits = 0;
+    ForEachFactor<T>(slopes0, slopes1, [&](size_t j, auto factor) ORT_RRELU_LAMBDA {
+      bits |= ForwardVector<T>(unit, i + j, factor, factor) << j;
+    });
+    WriteBits(unit.reserve, i, bits);
+  };
+}
+
 template <class T>
 void Train(const ort_rrelu_params& params, const Arrays<T>& arrays, uint64_t begin, uint64_t end) {
-  ForEachSlopes(params, arrays, begin, end,
-                [](const Arrays<T>& unit, size_t i, auto slopes0, auto slopes1) ORT_RRELU_LAMBDA {
-                  uint64_t bits = 0;
-                  ForEachFactor<T>(slopes0, slopes1, [&](size_t j, auto factor) ORT_RRELU_LAMBDA {
-                    bits |= ForwardVector<T>(unit, i + j, factor, factor) << j;
-                  });
-                  WriteBits(unit.reserve, i, bits);
-                });
+  ForEachSlopes(params, arrays, begin, end, TrainKernel<T>());
+}
+
+template <class T>
+auto TrainBackKernel() {
+  return [](const Arrays<T>& unit, size_t i, auto slopes0, auto slopes1) ORT_RRELU_LAMBDA {
+    const uint64_t bits = ReadBits(unit.saved_reserve, i);
+    ForEachFactor<T>(slopes0, slopes1, [&](size_t j, auto factor) ORT_RRELU_LAMBDA {
+      BackwardVector<T>(unit, i + j, factor, bits >> j);
+    });
+  };
 }
 
 template <class T>
 void TrainBack(const ort_rrelu_params& params, const Arrays<T>& arrays, uint64_t begin, uint64_t end) {
-  ForEachSlopes(params, arrays, begin, end,
-                [](const Arrays<T>& unit, size_t i, auto slopes0, auto slopes1) ORT_RRELU_LAMBDA {
-                  const uint64_t bits = ReadBits(unit.saved_reserve, i);
-                  ForEachFactor<T>(slopes0, slopes1, [&](size_t j, auto factor) ORT_RRELU_LAMBDA {
-                    BackwardVector<T>(unit, i + j, factor, bits >> j);
-                  });
-                });
+  ForEachSlopes(params, arrays, begin, end, TrainBackKernel<T>());
 }
 
 template <class T>
@@ -250,6 +301,23 @@ void ReserveBackward(const ReserveBackwardCall& call, Range range) {
   });
 }
 
+// In train mode, of rows with steps of their own.
+void ForwardRows(const ForwardCall& call, Range range) {
+  WithElement(call.params.dtype, [&](auto element) {
+    using T = decltype(element);
+    ForEachSlopesOf(RowStepsOf(call.params, call.size), call.params, ArraysOf<T>(call), range.begin,
+                    range.end, TrainKernel<T>());
+  });
+}
+
+void ReserveBackwardRows(const ReserveBackwardCall& call, Range range) {
+  WithElement(call.params.dtype, [&](auto element) {
+    using T = decltype(element);
+    ForEachSlopesOf(RowStepsOf(call.params, call.size), call.params, ArraysOf<T>(call), range.begin,
+                    range.end, TrainBackKernel<T>());
+  });
+}
+
 int64_t Target() { return HWY_TARGET; }
 
 }  // namespace HWY_NAMESPACE
@@ -262,10 +330,16 @@ namespace ort_rrelu {
 HWY_EXPORT(Forward);
 HWY_EXPORT(Backward);
 HWY_EXPORT(ReserveBackward);
+HWY_EXPORT(ForwardRows);
+HWY_EXPORT(ReserveBackwardRows);
 HWY_EXPORT(Target);
+
+// Chosen here, so that what one step runs is none the slower for rows.
+static bool DrawsRows(const ort_rrelu_params& params) { return params.rows > 1 && params.training != 0; }
 
 void Run(const ForwardCall& call, Range range) {
   const HonourDenormals honour;
+  if (DrawsRows(call.params)) return HWY_DYNAMIC_DISPATCH(ForwardRows)(call, range);
   HWY_DYNAMIC_DISPATCH(Forward)(call, range);
 }
 
@@ -276,6 +350,7 @@ void Run(const BackwardCall& call, Range range) {
 
 void Run(const ReserveBackwardCall& call, Range range) {
   const HonourDenormals honour;
+  if (DrawsRows(call.params)) return HWY_DYNAMIC_DISPATCH(ReserveBackwardRows)(call, range);
   HWY_DYNAMIC_DISPATCH(ReserveBackward)(call, range);
 }
 

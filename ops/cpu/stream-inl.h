@@ -63,6 +63,11 @@ class Stream {
         key.word[i] += kPhiloxWeyl[i];
       }
     }
+    Begin(step, block_high);
+  }
+
+  // Another step and high block word.
+  HWY_INLINE void Begin(uint64_t step, uint32_t block_high) {
     const uint64_t step_product = (step & kLow) * kPhiloxMultiplier[1];
     const uint64_t word0 = (step_product >> 32) ^ block_high ^ key_[0][0];
     word1_ = step_product & kLow;
@@ -103,16 +108,35 @@ class Stream {
       word1 = product1;  // their low halves: nothing reads the high ones
       word3 = product0;
     }
-    const Counters4 words01 = Each(Pair, word0, word1);
-    const Counters4 words23 = Each(Pair, word2, word3);
-    OfGroup<0>(words01, words23, body);
-    OfGroup<1>(words01, words23, body);
-    OfGroup<2>(words01, words23, body);
-    OfGroup<3>(words01, words23, body);
+    ForEachOf(word0, word1, word2, word3, body);
   }
 
- private:
-  static constexpr uint64_t kLow = 0xFFFFFFFFu;
+  // The same for a block and a step of each lane, whatever step this stream is of. Lanes are in the order of
+  // Counter4.
+  template <class Body>
+  HWY_INLINE void ForEachWords(Counters4 blocks, Counters4 steps, const Body& body) const {
+    const auto high = [](Counters value) ORT_RRELU_LAMBDA { return hn::ShiftRight<32>(value); };
+    Counters4 word0 = blocks, word1 = Each(high, blocks), word2 = steps, word3 = Each(high, steps);
+    HWY_UNROLL(10)
+    for (int round = 0; round < kPhiloxRounds; ++round) {
+      const Counters4 product0 = Products<0>(word0);
+      const Counters4 product1 = Products<1>(word2);
+      word0 = Mix(product1, word1, key_[round][0]);
+      word2 = Mix(product0, word3, key_[round][1]);
+      word1 = product1;
+      word3 = product0;
+    }
+    ForEachOf(word0, word1, word2, word3, body);
+  }
+
+  // The blocks from `block` on. Even lanes hold the first half of a group's blocks, odd ones the second: the
+  // lower and the upper interleave of their words are then in element order.
+  static HWY_INLINE Counters4 Counter4(uint64_t block) {
+    const uint64_t lanes = hn::Lanes(CounterTag());
+    const Counters first = Counter(block);
+    return hn::Create4(CounterTag(), first, hn::Add(first, SetCounters(lanes)),
+                       hn::Add(first, SetCounters(2 * lanes)), hn::Add(first, SetCounters(3 * lanes)));
+  }
 
   struct Slopes {
     float lower, span;
@@ -126,7 +150,21 @@ class Stream {
     }
   };
 
-  // Lanes interleave within 128 bits, a block; see Counter().
+ private:
+  static constexpr uint64_t kLow = 0xFFFFFFFFu;
+
+  template <class Body>
+  static HWY_INLINE void ForEachOf(Counters4 word0, Counters4 word1, Counters4 word2, Counters4 word3,
+                                   const Body& body) {
+    const Counters4 words01 = Each(Pair, word0, word1);
+    const Counters4 words23 = Each(Pair, word2, word3);
+    OfGroup<0>(words01, words23, body);
+    OfGroup<1>(words01, words23, body);
+    OfGroup<2>(words01, words23, body);
+    OfGroup<3>(words01, words23, body);
+  }
+
+  // Lanes interleave within 128 bits, a block; see Counter4().
   template <size_t kGroup, class Body>
   static HWY_INLINE void OfGroup(const Counters4& words01, const Counters4& words23, const Body& body) {
     const size_t half = 2 * hn::Lanes(FloatTag());
@@ -135,8 +173,6 @@ class Stream {
     body((2 * kGroup + 1) * half, hn::InterleaveUpper(CounterTag(), first, second));
   }
 
-  // Even lanes hold the first half of a group's blocks, odd ones the second: the lower and the upper
-  // interleave of their words are then in element order.
   static HWY_INLINE Counters Counter(uint64_t block) {
     const CounterTag d;
     const auto lane = hn::Iota(d, 0);
@@ -144,13 +180,6 @@ class Stream {
     const auto place = hn::ShiftRight<1>(lane);
     const auto second_half = hn::Set(d, uint64_t{hn::Lanes(d) / 2});
     return hn::Add(hn::Set(d, block), hn::Add(place, hn::And(hn::Sub(hn::Zero(d), odd), second_half)));
-  }
-
-  static HWY_INLINE Counters4 Counter4(uint64_t block) {
-    const uint64_t lanes = hn::Lanes(CounterTag());
-    const Counters first = Counter(block);
-    return hn::Create4(CounterTag(), first, hn::Add(first, SetCounters(lanes)),
-                       hn::Add(first, SetCounters(2 * lanes)), hn::Add(first, SetCounters(3 * lanes)));
   }
 
   static HWY_INLINE Counters Pair(Counters low, Counters high) {

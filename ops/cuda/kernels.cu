@@ -21,10 +21,10 @@ __device__ __forceinline__ Thread ThisThread() {
           static_cast<uint64_t>(gridDim.x) * kThreads};
 }
 
-template <Mode kMode, class T>
+template <Mode kMode, Layout kLayout = Layout::kOneStep, class T>
 __device__ __forceinline__ void Run(const Arrays<T>& arrays, const RunConstants<T>& run, const Work& work) {
-  RunTiles<kMode, OwnLane<kShare<T>>>(arrays, run, work, ThisThread());
-  RunBlocks<kMode>(arrays, run, work, ThisThread());
+  RunTiles<kMode, OwnLane<kShare<T>>, kLayout>(arrays, run, work, ThisThread());
+  RunBlocks<kMode, kLayout>(arrays, run, work, ThisThread());
 }
 
 __device__ __forceinline__ uint64_t TakeFrom(uint64_t* counter) {
@@ -43,19 +43,26 @@ __device__ __forceinline__ uint64_t StepOf(const Source& source, uint64_t otherw
     __syncthreads();
     return step;
   }
-  return source.step != nullptr ? *source.step : otherwise;
+  return source.step != nullptr ? ReadStep(source.step, 0) : otherwise;
 }
 
-template <Mode kMode, class T>
+// Header and steps, by as many threads as there are.
+__device__ void WriteStart(void* reserve, const ort_rrelu_params& params, uint64_t size,
+                           const RowSteps& rows) {
+  if (ThisThread().index == 0) WriteReserveHeader(reserve, MakeReserveHeader(params, size));
+  for (uint64_t i = ThisThread().index; i < rows.count; i += ThisThread().count) {
+    WriteReserveStep(reserve, i, ReadStep(rows.steps, i));
+  }
+}
+
+template <Mode kMode, Layout kLayout, class T>
 __global__ void __launch_bounds__(kThreads)
     ForwardKernel(const Arrays<T> arrays, ort_rrelu_params params, const Source source, const Work work,
-                  void* reserve, uint64_t size) {
+                  void* reserve, uint64_t size, const RowLayout layout) {
   if (source.seed != nullptr) params.seed = *source.seed;
   params.step = StepOf(source, params.step);
-  Run<kMode>(arrays, MakeRunConstants<T>(params), work);
-  if (reserve != nullptr && work.begin == 0 && ThisThread().index == 0) {
-    WriteReserveHeader(reserve, MakeReserveHeader(params, size));
-  }
+  Run<kMode, kLayout>(arrays, MakeRunConstants<T>(params, layout), work);
+  if (reserve != nullptr && work.begin == 0) WriteStart(reserve, params, size, layout.rows);
 }
 
 template <class T>
@@ -69,28 +76,30 @@ __device__ void FillWithNaN(T* array, const Work& work) {
   for (uint64_t i = work.begin + ThisThread().index; i < work.end; i += ThisThread().count) array[i] = nan;
 }
 
-__device__ void Raise(ort_rrelu_fault* fault, const ReserveHeader& header, int32_t dtype, uint64_t size) {
+__device__ void Raise(ort_rrelu_fault* fault, const ReserveHeader& header, int32_t dtype, uint64_t size,
+                      uint64_t rows) {
   if (fault == nullptr || ThisThread().index != 0) return;
   memcpy(fault->header, &header, sizeof header);
   fault->dtype = dtype;
   fault->size = size;
   __threadfence_system();
-  *const_cast<volatile uint32_t*>(&fault->raised) = 1;
+  *const_cast<volatile uint32_t*>(&fault->raised) = header.rows == rows ? kFault : kRowsFault;
 }
 
-template <class T>
+template <Layout kLayout, class T>
 __global__ void __launch_bounds__(kThreads)
     ReserveKernel(const Arrays<T> arrays, const Work work, const void* reserve, int32_t dtype, uint64_t size,
-                  ort_rrelu_fault* fault) {
+                  ort_rrelu_fault* fault, const RowLayout layout) {
   const ReserveHeader header = ReadReserveHeader(reserve);
-  if (!HeaderFits<T>(header, dtype, size) || !UnusedBitsAreZero(reserve, size)) {
+  const uint64_t rows = layout.rows.count;
+  if (!HeaderFits<T>(header, dtype, size, rows) || !UnusedBitsAreZero(reserve, size, rows)) {
     FillWithNaN(arrays.y, work);
-    Raise(fault, header, dtype, size);
+    Raise(fault, header, dtype, size, rows);
     return;
   }
-  const RunConstants<T> run = MakeRunConstants<T>(ParamsOf(header, {}));
+  const RunConstants<T> run = MakeRunConstants<T>(ParamsOf(header, {}), layout);
   if (header.training) {
-    Run<Mode::kTrainBack>(arrays, run, work);
+    Run<Mode::kTrainBack, kLayout>(arrays, run, work);
   } else {
     Run<Mode::kEvaluateBack>(arrays, run, work);
   }
@@ -133,9 +142,12 @@ void LaunchFor(const ForwardCall& call, Source source, void* stream) {
   const uint32_t blocks = BlocksFor(std::max<uint64_t>(BusyThreads<T>(work), writes_header));
   Take(source, blocks, stream);
   if (blocks == 0) return;
-  const auto kernel =
-      call.params.training ? ForwardKernel<Mode::kTrain, T> : ForwardKernel<Mode::kEvaluate, T>;
-  LaunchGrid(kernel, blocks, stream, arrays, call.params, source, work, call.reserve, call.size);
+  const RowLayout layout = MakeRowLayout(call.params, call.size);
+  const auto launch = [&](auto kernel) {
+    LaunchGrid(kernel, blocks, stream, arrays, call.params, source, work, call.reserve, call.size, layout);
+  };
+  if (!call.params.training) return launch(ForwardKernel<Mode::kEvaluate, Layout::kOneStep, T>);
+  WithLayout(layout.rows, [&](auto kind) { launch(ForwardKernel<Mode::kTrain, decltype(kind)::value, T>); });
 }
 
 template <class T>
@@ -152,8 +164,14 @@ void LaunchFor(const ReserveBackwardCall& call, ort_rrelu_fault* fault, void* st
   const Arrays<T> arrays = ArraysOf<T>(call);
   const Work work = MakeWork(arrays, call.range);
   const uint32_t blocks = BlocksFor(std::max<uint64_t>(BusyThreads<T>(work), 1));
-  LaunchGrid(ReserveKernel<T>, blocks, stream, arrays, work, call.reserve, call.params.dtype, call.size,
-             fault);
+  ort_rrelu_params params = call.params;
+  params.rows = RowsOfReserve(call.reserve_bytes, call.size);
+  params.steps = ReserveSteps(call.reserve);
+  const RowLayout layout = MakeRowLayout(params, call.size);
+  WithLayout(layout.rows, [&](auto kind) {
+    LaunchGrid(ReserveKernel<decltype(kind)::value, T>, blocks, stream, arrays, work, call.reserve,
+               call.params.dtype, call.size, fault, layout);
+  });
 }
 
 }  // namespace

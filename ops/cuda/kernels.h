@@ -13,7 +13,7 @@ namespace ort_rrelu::cuda {
 // moves on by one.
 struct Source {
   const uint64_t* seed = nullptr;  // null: params.seed
-  const uint64_t* step = nullptr;  // null: params.step
+  const uint64_t* step = nullptr;  // null: params.step; rows of params have steps of their own
   uint64_t* counter = nullptr;     // goes before step
   uint64_t* taken = nullptr;       // with a counter: where the run's step is kept while it lasts
 };

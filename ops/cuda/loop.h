@@ -97,7 +97,7 @@ ORT_RRELU_HD Pieces<T> LoadPieces(const T* array, uint64_t tile, int lane) {
   return pieces;
 }
 
-template <Mode kMode, class T, class Lanes>
+template <Mode kMode, Layout kLayout, class T, class Lanes>
 ORT_RRELU_HD void ScaleTile(const Arrays<T>& arrays, const RunConstants<T>& run, uint64_t tile,
                             const Lanes& lanes) {
   typename Lanes::template Each<Pieces<T>> x;
@@ -107,7 +107,8 @@ ORT_RRELU_HD void ScaleTile(const Arrays<T>& arrays, const RunConstants<T>& run,
     typename Lanes::template Each<BitParts<T>> bits;
     lanes.ForEach([&](int lane) {
       const uint64_t block = BlockOf<T>(tile, round, lane);
-      words[lane] = SplitWords<T>(DrawsSlopes(kMode) ? RandomBlock(run.seed, run.step, block) : Words4{});
+      words[lane] = SplitWords<T>(DrawsSlopes(kMode) ? WordsOf<kLayout>(run.seed, run.step, run.layout, block)
+                                                     : Words4{});
       bits[lane] = SplitByte<T>(ReadsBits(kMode) ? arrays.saved_reserve[block] : 0u);
     });
     if (DrawsSlopes(kMode)) lanes.Transpose(words);
@@ -141,12 +142,13 @@ ORT_RRELU_HD void MultiplyTile(const Arrays<T>& arrays, uint64_t tile, const Lan
 }
 
 // The elements of a block that lie before `end`.
-template <Mode kMode, class T>
+template <Mode kMode, Layout kLayout, class T>
 ORT_RRELU_HD void RunBlock(const Arrays<T>& arrays, const RunConstants<T>& run, uint64_t block,
                            uint64_t end) {
   const uint64_t first = block * kBlock;
   const int size = end - first < kBlock ? static_cast<int>(end - first) : kBlock;
-  const Words4 words = DrawsSlopes(kMode) ? RandomBlock(run.seed, run.step, block) : Words4{};
+  const Words4 words =
+      DrawsSlopes(kMode) ? WordsOf<kLayout>(run.seed, run.step, run.layout, block) : Words4{};
   const uint32_t saved_bits = ReadsBits(kMode) ? arrays.saved_reserve[block] : 0u;
   uint32_t bits = 0;
   for (int j = 0; j < size; ++j) {
@@ -201,7 +203,7 @@ uint64_t BusyThreads(const Work& work) {
   return in_tiles > in_blocks ? in_tiles : in_blocks;
 }
 
-template <Mode kMode, class Lanes, class T>
+template <Mode kMode, class Lanes, Layout kLayout = Layout::kOneStep, class T>
 ORT_RRELU_HD void RunTiles(const Arrays<T>& arrays, const RunConstants<T>& run, const Work& work,
                            const Thread& thread) {
   const Lanes lanes(static_cast<int>(thread.index % kWarp));
@@ -210,17 +212,17 @@ ORT_RRELU_HD void RunTiles(const Arrays<T>& arrays, const RunConstants<T>& run, 
     if constexpr (kMode == Mode::kMultiply) {
       MultiplyTile(arrays, tile, lanes);
     } else {
-      ScaleTile<kMode>(arrays, run, tile, lanes);
+      ScaleTile<kMode, kLayout>(arrays, run, tile, lanes);
     }
   }
 }
 
-template <Mode kMode, class T>
+template <Mode kMode, Layout kLayout = Layout::kOneStep, class T>
 ORT_RRELU_HD void RunBlocks(const Arrays<T>& arrays, const RunConstants<T>& run, const Work& work,
                             const Thread& thread) {
   const uint64_t last = LastBlock(work);
   for (uint64_t i = FirstBlockAfterTiles<T>(work) + thread.index; i < last; i += thread.count) {
-    RunBlock<kMode>(arrays, run, i, work.end);
+    RunBlock<kMode, kLayout>(arrays, run, i, work.end);
   }
 }
 

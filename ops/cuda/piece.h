@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "cuda/rows.h"
 #include "element.h"
 #include "slope.h"
 
@@ -24,12 +25,17 @@ struct RunConstants {
   uint64_t seed, step;
   float lower, span;
   Wide<T> mean;
+  RowLayout layout;
 };
 
 template <class T>
-ORT_RRELU_HD RunConstants<T> MakeRunConstants(const ort_rrelu_params& params) {
-  return {params.seed, params.step, params.lower, params.upper - params.lower,
-          static_cast<Wide<T>>(MeanSlope(params.lower, params.upper))};
+ORT_RRELU_HD RunConstants<T> MakeRunConstants(const ort_rrelu_params& params, const RowLayout& layout) {
+  return {params.seed,
+          params.step,
+          params.lower,
+          params.upper - params.lower,
+          static_cast<Wide<T>>(MeanSlope(params.lower, params.upper)),
+          layout};
 }
 
 template <class T>

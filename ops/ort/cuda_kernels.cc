@@ -36,18 +36,23 @@ class CudaRReluKernel : public CudaKernel {
     const Tensor x = tensors.Input(0);
     void* stream = tensors.Stream();
     ForwardCall call{params_, x.data, nullptr, nullptr, nullptr, x.size, {0, x.size}};
-    const cuda::Source source = SourceOf(tensors, stream);
+    const Steps steps = StepInput(tensors, x);
+    if (steps.count > 1) {
+      call.params.steps = steps.data;
+      call.params.rows = steps.count;
+    }
     call.y = tensors.Output(0, x.shape);
     call.noise = tensors.Output(1, x.shape);
-    call.reserve = tensors.Output(2, {static_cast<int64_t>(ReserveBytes(x.size))});
-    cuda::Launch(call, source, stream);
+    call.reserve = tensors.Output(2, {static_cast<int64_t>(ReserveBytes(x.size, call.params.rows))});
+    cuda::Launch(call, SourceOf(steps, stream), stream);
   }
 
  private:
-  cuda::Source SourceOf(const Tensors& tensors, void* stream) {
+  // Of one step, or of no row: params have the steps of more.
+  cuda::Source SourceOf(const Steps& steps, void* stream) {
     cuda::Source source;
-    source.step = static_cast<const uint64_t*>(StepInput(tensors));
-    if (source.step == nullptr && params_.training) runs_.Next(stream, &source);
+    if (steps.count == 1) source.step = static_cast<const uint64_t*>(steps.data);
+    if (!steps.given && params_.training) runs_.Next(stream, &source);
     return source;
   }
 

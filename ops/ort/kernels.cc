@@ -38,13 +38,11 @@ class RReluKernel {
     const Tensor x = tensors.Input(0);
     ForwardCall call{node_.params, x.data, nullptr, nullptr, nullptr, x.size, {0, x.size}};
     call.params.seed = Seed();
-    call.params.step = Step(tensors);
+    SetSteps(StepInput(tensors, x), call.params);
     call.y = tensors.Output(0, x.shape);
     call.noise = tensors.Output(1, x.shape);
-    call.reserve = tensors.Output(2, {static_cast<int64_t>(ReserveBytes(x.size))});
-    if (call.reserve != nullptr) {
-      WriteReserveHeader(call.reserve, MakeReserveHeader(call.params, call.size));
-    }
+    call.reserve = tensors.Output(2, {static_cast<int64_t>(ReserveBytes(x.size, call.params.rows))});
+    if (call.reserve != nullptr) WriteReserveStart(call);
     RunOn(tensors, call);
   }
 
@@ -53,11 +51,15 @@ class RReluKernel {
   uint64_t Seed() const { return node_.fresh ? node_.params.seed ^ ProcessEntropy() : node_.params.seed; }
 
   // A node without `step` counts its own runs, each Compute once.
-  uint64_t Step(const Tensors& tensors) {
-    if (const void* step = StepInput(tensors)) {
-      return static_cast<uint64_t>(*static_cast<const int64_t*>(step));
+  void SetSteps(const Steps& input, ort_rrelu_params& params) {
+    if (!input.given) {
+      params.step = params.training ? runs_.fetch_add(1, std::memory_order_relaxed) : 0;
+    } else if (input.count == 1) {
+      params.step = ReadStep(input.data, 0);
+    } else {
+      params.steps = input.data;
+      params.rows = input.count;
     }
-    return node_.params.training ? runs_.fetch_add(1, std::memory_order_relaxed) : 0;
   }
 
   const RReluParams node_;
@@ -100,10 +102,10 @@ class ReserveGradKernel : public RReluGradKernel {
     const Tensor reserve = tensors.Input(1);
     CheckReserveShape(reserve);
     CheckReserve(reserve.data, reserve.size, params_.dtype, dy.size);
-    const ort_rrelu_params params = ParamsOf(ReadReserveHeader(reserve.data), params_);
     void* dx = tensors.Output(0, dy.shape);
-    RunOn(tensors,
-          ReserveBackwardCall{params, dy.data, reserve.data, reserve.size, dx, dy.size, {0, dy.size}});
+    ReserveBackwardCall call{params_, dy.data, reserve.data, reserve.size, dx, dy.size, {0, dy.size}};
+    ReadReserveStart(call);
+    RunOn(tensors, call);
   }
 };
 

@@ -90,14 +90,23 @@ inline std::string ShapeText(const std::vector<int64_t>& shape) {
   return "[" + text + "]";
 }
 
-// The one element of input `step` of RRelu, wherever its memory is; nullptr when the node does not have it.
-inline const void* StepInput(const Tensors& tensors) {
+// Input `step` of RRelu, wherever its memory is: one element, or one for each row of X.
+struct Steps {
+  bool given = false;
+  const void* data = nullptr;
+  size_t count = 0;
+};
+
+inline Steps StepInput(const Tensors& tensors, const Tensor& x) {
   const OrtValue* value = tensors.OptionalInput(1);
-  if (value == nullptr) return nullptr;
+  if (value == nullptr) return {};
   const Tensor step = tensors.Describe(value);
-  if (step.size == 1) return step.data;
-  Refuse("input step has shape " + ShapeText(step.shape) + " (" + std::to_string(step.size) +
-         " elements): it must have exactly one element");
+  const bool of_rows = step.shape.size() == 1 && !x.shape.empty() && step.shape[0] == x.shape[0];
+  if (step.size == 1 || of_rows) return {true, step.data, step.size};
+  const std::string rows =
+      x.shape.empty() ? "" : ", or shape [" + std::to_string(x.shape[0]) + "], one for each row";
+  Refuse("input step has shape " + ShapeText(step.shape) + ": for X of shape " + ShapeText(x.shape) +
+         " it must have one element" + rows);
 }
 
 // Input `saved` of RReluGrad, as noise and as a reserve.

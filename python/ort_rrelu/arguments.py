@@ -28,7 +28,7 @@ class RReluFunction(Protocol):
         training: bool = ...,
         *,
         seed: int | None = ...,
-        step: int = ...,
+        step: ArrayLike = ...,
         return_noise: Literal[False] = ...,
         return_reserve: Literal[False] = ...,
         out: Array | None = ...,
@@ -43,7 +43,7 @@ class RReluFunction(Protocol):
         training: bool = ...,
         *,
         seed: int | None = ...,
-        step: int = ...,
+        step: ArrayLike = ...,
         return_noise: Literal[True],
         return_reserve: Literal[False] = ...,
         out: Array | None = ...,
@@ -58,7 +58,7 @@ class RReluFunction(Protocol):
         training: bool = ...,
         *,
         seed: int | None = ...,
-        step: int = ...,
+        step: ArrayLike = ...,
         return_noise: Literal[False] = ...,
         return_reserve: Literal[True],
         out: Array | None = ...,
@@ -73,7 +73,7 @@ class RReluFunction(Protocol):
         training: bool = ...,
         *,
         seed: int | None = ...,
-        step: int = ...,
+        step: ArrayLike = ...,
         return_noise: Literal[True],
         return_reserve: Literal[True],
         out: Array | None = ...,
@@ -146,6 +146,26 @@ def as_seed(seed: int | None) -> int:
 def as_step(step: int) -> int:
     """The 64 bits of a step, as the counter takes them; every int64 is allowed."""
     return _as_int64(step, "step", negative=True) & (2**64 - 1)
+
+
+def as_steps(step: ArrayLike, shape: tuple[int, ...], name: str = "step") -> tuple[int, Array | None]:
+    """The step of all of x; or 0, and those of its rows as an int64 array of two elements or more."""
+    array = np.asarray(step)
+    if array.ndim == 0:
+        return _as_int64(cast("int", step), name, negative=True), None
+    if not np.issubdtype(array.dtype, np.integer) or not np.can_cast(array.dtype, np.int64):
+        raise InvalidTypeError(
+            f"{name} is of type {array.dtype}: it must be an integer, or an array of int64"
+        )
+    if array.size != 1 and (not shape or array.shape != shape[:1]):
+        rows = f", or shape [{shape[0]}], one for each row" if shape else ""
+        raise InvalidValueError(
+            f"{name} has shape {list(array.shape)}: for x of shape {list(shape)} it must have one element"
+            f"{rows}"
+        )
+    if array.size < 2:
+        return int(array.reshape(-1)[0]) if array.size else 0, None
+    return 0, np.ascontiguousarray(array, np.int64)
 
 
 def not_one_int64(step: Any) -> InvalidValueError:

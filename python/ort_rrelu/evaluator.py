@@ -10,7 +10,6 @@ from onnx.reference.op_run import OpRun
 
 from ort_rrelu import reference, schema
 from ort_rrelu.arguments import Array, as_seed
-from ort_rrelu.errors import InvalidValueError
 
 
 class RRelu(OpRun):
@@ -43,11 +42,7 @@ class RRelu(OpRun):
         training: int = 0,
         seed: int = -1,
     ) -> tuple[Array, ...]:
-        if step is not None and step.size != 1:
-            raise InvalidValueError(
-                f"input step has shape {list(step.shape)}: it must have exactly one element"
-            )
-        draw = int(step.reshape(())) if step is not None else next(self._runs) if training else 0
+        draw: int | Array = step if step is not None else next(self._runs) if training else 0
         outputs = reference.rrelu(
             x,
             lower,

@@ -6,7 +6,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ort_rrelu import library, schema
-from ort_rrelu.arguments import Array, as_gradient, as_input, as_output, as_params, as_rrelu_function
+from ort_rrelu.arguments import (
+    Array,
+    as_gradient,
+    as_input,
+    as_output,
+    as_params,
+    as_rrelu_function,
+    as_steps,
+)
 
 
 @as_rrelu_function
@@ -17,7 +25,7 @@ def rrelu(
     training: bool = False,
     *,
     seed: int | None = None,
-    step: int = 0,
+    step: ArrayLike = 0,
     return_noise: bool = False,
     return_reserve: bool = False,
     out: Array | None = None,
@@ -33,7 +41,8 @@ def rrelu(
         training: True draws slopes, False uses their mean.
         seed: 0 .. 2^63 - 1; None takes fresh entropy from the operating system.
         step: the number of the draw, any int64: the same seed, step, bounds and index give the same slope
-            here, in torch and in ONNX Runtime.
+            here, in torch and in ONNX Runtime. Or an array of int64 of shape [x.shape[0]], one for each row:
+            row n then has the slopes of rrelu(x[n:n+1], step=step[n]), whatever stands beside it.
         return_noise: also return the factor of each element, for rrelu_grad.
         return_reserve: also return what rrelu_grad needs in one bit an element, an array of uint8: the draw,
             and the signs of x. rrelu_grad draws the slopes again.
@@ -47,13 +56,16 @@ def rrelu(
         InvalidTypeError (a TypeError), InvalidValueError (a ValueError): the message names the argument.
     """
     array = as_input(x, "x")
-    params = as_params(array.dtype, lower, upper, training, seed, step)
+    number, steps = as_steps(step, array.shape)
+    params = as_params(array.dtype, lower, upper, training, seed, number)
+    if steps is not None:
+        params = params._replace(steps=steps.ctypes.data, rows=steps.size)
     y = as_output(out, array)
     # An `out` that is strided, not aligned, or overlaps x by halves cannot be written in one pass.
     direct = y.flags.carray and (y.ctypes.data == array.ctypes.data or not np.may_share_memory(y, array))
     target = y if direct else np.empty_like(array)
     noise = np.empty_like(array) if return_noise else None
-    reserve = np.empty(library.reserve_bytes(array.size), np.uint8) if return_reserve else None
+    reserve = np.empty(library.reserve_bytes(array.size, params.rows), np.uint8) if return_reserve else None
     library.forward(
         params,
         array.ctypes.data,

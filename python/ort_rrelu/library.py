@@ -65,7 +65,11 @@ def _installed(name: str) -> str:
 
 
 class Params(NamedTuple):
-    """One draw: how, and with which slopes. seed and step wrap to 64 bits as the kernels' counters do."""
+    """One draw: how, and with which slopes. seed and step wrap to 64 bits as the kernels' counters do.
+
+    rows of 0 draws all of x as one tensor, at `step`. Otherwise each row is drawn as a tensor alone, at a
+    step of its own: `steps` is the address of as many int64, which must live as long as the call.
+    """
 
     dtype: int
     lower: float = schema.LOWER
@@ -74,6 +78,8 @@ class Params(NamedTuple):
     seed: int = 0
     step: int = 0
     num_threads: int = 0
+    steps: int | None = None
+    rows: int = 0
 
 
 class _CParams(ctypes.Structure):
@@ -86,6 +92,8 @@ class _CParams(ctypes.Structure):
         ("num_threads", ctypes.c_int32),
         ("seed", ctypes.c_uint64),
         ("step", ctypes.c_uint64),
+        ("steps", ctypes.c_void_p),
+        ("rows", ctypes.c_uint64),
     )
 
 
@@ -118,7 +126,7 @@ _PARAMS = ctypes.POINTER(_CParams)
 _CUDA = ctypes.POINTER(_CCudaCall)
 _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "ort_rrelu_check": (_PARAMS, *_MESSAGE),
-    "ort_rrelu_reserve_bytes": (_SIZE,),
+    "ort_rrelu_reserve_bytes_of_rows": (_SIZE, _SIZE),
     "ort_rrelu_forward": (_PARAMS, _DATA, _DATA, _DATA, _DATA, _SIZE, *_RANGE, *_MESSAGE),
     "ort_rrelu_backward": (_PARAMS, _DATA, _DATA, _DATA, *_RANGE, *_MESSAGE),
     "ort_rrelu_backward_reserve": (_PARAMS, _DATA, _DATA, _SIZE, _DATA, _SIZE, *_RANGE, *_MESSAGE),
@@ -147,7 +155,7 @@ def _load() -> ctypes.CDLL:
     for name, argument_types in _SIGNATURES.items():
         getattr(library, name).argtypes = argument_types
     library.ort_rrelu_build_info.restype = ctypes.c_char_p
-    library.ort_rrelu_reserve_bytes.restype = _SIZE
+    library.ort_rrelu_reserve_bytes_of_rows.restype = _SIZE
     return library
 
 
@@ -199,6 +207,8 @@ def _c_params(params: Params) -> _CParams:
         _int32("num_threads", params.num_threads),
         params.seed,
         params.step,
+        params.steps,
+        params.rows,
     )
 
 
@@ -221,9 +231,10 @@ def check(params: Params) -> None:
     _call("ort_rrelu_check", params)
 
 
-def reserve_bytes(size: int) -> int:
-    """Bytes of the reserve of a tensor of `size` elements."""
-    return int(_load().ort_rrelu_reserve_bytes(_fitting("size", size, 0, 2**64 - 1)))
+def reserve_bytes(size: int, rows: int = 0) -> int:
+    """Bytes of the reserve of a tensor of `size` elements, of which `rows` rows have steps of their own."""
+    sizes = _fitting("size", size, 0, _LARGEST), _fitting("rows", rows, 0, _LARGEST)
+    return int(_load().ort_rrelu_reserve_bytes_of_rows(*sizes))
 
 
 def forward(
@@ -240,7 +251,7 @@ def forward(
     """Elements [begin, end) of y (and noise, and reserve) from x, on addresses of element 0.
 
     begin is a multiple of 8; so is end, unless it is the tensor's size, which it is when none is given. The
-    call whose range begins at 0 writes the header of the reserve.
+    call whose range begins at 0 writes the header of the reserve, and the steps of rows.
     """
     number = end if size is None else size
     arrays = {"x": x, "y": y, "noise": noise, "reserve": reserve}

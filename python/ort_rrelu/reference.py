@@ -12,7 +12,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ort_rrelu import library, reserve, schema
-from ort_rrelu.arguments import Array, as_gradient, as_input, as_output, as_params, as_rrelu_function
+from ort_rrelu.arguments import (
+    Array,
+    as_gradient,
+    as_input,
+    as_output,
+    as_params,
+    as_rrelu_function,
+    as_steps,
+)
 
 _LOW32 = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
@@ -57,16 +65,27 @@ def fnv1a(text: str) -> int:
 
 
 def slopes(
-    size: int, lower: float = schema.LOWER, upper: float = schema.UPPER, *, seed: int, step: int = 0
+    size: int,
+    lower: float = schema.LOWER,
+    upper: float = schema.UPPER,
+    *,
+    seed: int,
+    step: int = 0,
+    steps: Array | None = None,
 ) -> Array:
-    """The float32 slopes of elements 0 .. size - 1, before their conversion to the tensor's dtype."""
-    step &= 2**64 - 1
-    blocks = np.arange(-(-size // _BLOCK), dtype=np.uint64)
-    counter = np.empty((len(blocks), 4), dtype=np.uint64)
-    counter[:, 0], counter[:, 1] = blocks & _LOW32, blocks >> _32
-    counter[:, 2], counter[:, 3] = step & 0xFFFFFFFF, step >> 32
+    """The float32 slopes of elements 0 .. size - 1, before their conversion to the tensor's dtype.
+
+    steps: int64, one for each of as many rows, in the place of `step`: each row is drawn as a tensor alone.
+    """
+    rows = np.array([step & 2**64 - 1], np.uint64) if steps is None else steps.astype(np.uint64)
+    row_size = size // len(rows)
+    blocks = np.arange(-(-row_size // _BLOCK), dtype=np.uint64)
+    counter = np.empty((len(rows), len(blocks), 4), dtype=np.uint64)
+    counter[..., 0], counter[..., 1] = blocks & _LOW32, blocks >> _32
+    counter[..., 2], counter[..., 3] = rows[:, None] & _LOW32, rows[:, None] >> _32
     words = philox(counter, seed)
-    half_words = np.stack([words & 0xFFFF, words >> 16], axis=-1).reshape(-1)[:size]
+    drawn = np.stack([words & 0xFFFF, words >> 16], axis=-1).reshape(len(rows), len(blocks) * _BLOCK)
+    half_words = drawn[:, :row_size].reshape(-1)
     u = (2 * half_words + 1).astype(np.float32) * np.float32(2.0**-17)
     span = np.float32(upper) - np.float32(lower)
     return np.asarray(np.float32(lower) + u * span, dtype=np.float32)
@@ -82,11 +101,11 @@ def _mean_slope(lower: float, upper: float, dtype: np.dtype[Any]) -> Array:
     return np.asarray(mean if dtype == np.float64 else np.float32(mean))
 
 
-def _factors(params: library.Params, array: Array) -> Array:
+def _factors(params: library.Params, steps: Array | None, array: Array) -> Array:
     """What an element of `array` is multiplied by where its x <= 0; in eval mode one for all."""
     if not params.training:
         return _mean_slope(params.lower, params.upper, array.dtype)
-    drawn = slopes(array.size, params.lower, params.upper, seed=params.seed, step=params.step)
+    drawn = slopes(array.size, params.lower, params.upper, seed=params.seed, step=params.step, steps=steps)
     return _wide(drawn.reshape(array.shape).astype(array.dtype))
 
 
@@ -98,21 +117,22 @@ def rrelu(
     training: bool = False,
     *,
     seed: int | None = None,
-    step: int = 0,
+    step: ArrayLike = 0,
     return_noise: bool = False,
     return_reserve: bool = False,
     out: Array | None = None,
 ) -> Array | tuple[Array, ...]:
     """`ort_rrelu.rrelu` in plain NumPy; see there."""
     array = as_input(x, "x")
-    params = as_params(array.dtype, lower, upper, training, seed, step)
+    number, steps = as_steps(step, array.shape)
+    params = as_params(array.dtype, lower, upper, training, seed, number)
     y = as_output(out, array)
     with np.errstate(all="ignore"):  # infinities, NaN and subnormals follow IEEE, silently
         leaks = array <= 0
-        factor = _factors(params, array)
+        factor = _factors(params, steps, array)
         noise = np.where(leaks, factor.astype(array.dtype), array.dtype.type(1))
         y[...] = np.where(leaks, (_wide(array) * factor).astype(array.dtype), array)
-    saved = [noise] * return_noise + [reserve.pack(params, leaks)] * return_reserve
+    saved = [noise] * return_noise + [reserve.pack(params, steps, leaks)] * return_reserve
     return (y, *saved) if saved else y
 
 
@@ -122,6 +142,6 @@ def rrelu_grad(dy: ArrayLike, saved: ArrayLike) -> Array:
     with np.errstate(all="ignore"):
         if kept.dtype != np.uint8:
             return np.asarray((_wide(gradient) * _wide(kept)).astype(gradient.dtype))
-        params, leaks = reserve.unpack(kept, schema.DTYPES[gradient.dtype], gradient.size)
-        leaked = (_wide(gradient) * _factors(params, gradient)).astype(gradient.dtype)
+        params, steps, leaks = reserve.unpack(kept, schema.DTYPES[gradient.dtype], gradient.size)
+        leaked = (_wide(gradient) * _factors(params, steps, gradient)).astype(gradient.dtype)
         return np.where(leaks.reshape(gradient.shape), leaked, gradient)

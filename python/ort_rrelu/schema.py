@@ -23,6 +23,7 @@ DOMAIN: str = _SPEC["domain"]
 VERSION: int = _SPEC["version"]
 RRELU, RRELU_GRAD = _SPEC["ops"]
 _RESERVE = [value["name"] for value in _SPEC["ops"][RRELU]["outputs"]].index("reserve")
+_STEP = [value["name"] for value in _SPEC["ops"][RRELU]["inputs"]].index("step")
 _VARIABLES = {"T": "The element types.", "S": "T for noise, uint8 for a reserve."}
 
 # NumPy's dtype for each element type -> ONNX's TensorProto.DataType, which the C API numbers alike.
@@ -82,13 +83,24 @@ def _constraints(spec: dict[str, Any]) -> list[tuple[str, list[str], str]]:
     ]
 
 
-def _reserve_type(x: onnx.TypeProto) -> onnx.TypeProto:
-    """uint8, in one dimension, whose size is known where every dimension of x is."""
-    dimensions = x.tensor_type.shape.dim
-    known = x.tensor_type.HasField("shape") and all(d.HasField("dim_value") for d in dimensions)
-    size = math.prod(d.dim_value for d in dimensions) if known else None
-    # A size that no tensor has, which a malformed model may declare, is as good as none.
-    length = None if size is None or not 0 <= size < 2**63 else reserve_bytes(size)
+def _size(value: onnx.TypeProto) -> int | None:
+    """The number of elements, where every dimension is known."""
+    dimensions = value.tensor_type.shape.dim
+    if not value.tensor_type.HasField("shape") or not all(d.HasField("dim_value") for d in dimensions):
+        return None
+    # One that no tensor has, which a malformed model may declare, is as good as none.
+    size = math.prod(d.dim_value for d in dimensions)
+    return size if 0 <= size < 2**63 else None
+
+
+def _reserve_type(context: Any, x: onnx.TypeProto) -> onnx.TypeProto:
+    """uint8, in one dimension, whose size is known where x's shape and the number of steps are."""
+    size = _size(x)
+    steps: int | None = 1
+    if context.get_num_inputs() > _STEP:
+        step = context.get_input_type(_STEP)
+        steps = None if step is None else _size(step)
+    length = None if size is None or steps is None else reserve_bytes(size, steps)
     return onnx.helper.make_tensor_type_proto(onnx.TensorProto.UINT8, [length])
 
 
@@ -98,7 +110,7 @@ def _pass_types_on(context: Any) -> None:
     if not context.get_num_inputs() or (value := context.get_input_type(0)) is None:
         return
     for index in range(context.get_num_outputs()):
-        context.set_output_type(index, _reserve_type(value) if index == _RESERVE else value)
+        context.set_output_type(index, _reserve_type(context, value) if index == _RESERVE else value)
 
 
 def _schema(name: str) -> OpSchema:
@@ -145,7 +157,8 @@ def _deregister(name: str) -> None:
 _register()
 
 
-# A reserve is this header, then bit i % 8 of byte i / 8 = (x[i] <= 0); ops/reserve.h says it for the kernels.
+# A reserve is this header, the steps of rows that have some of their own, then bit i % 8 of byte i / 8 =
+# (x[i] <= 0); ops/reserve.h says it for the kernels.
 RESERVE_HEADER = np.dtype(
     [
         ("magic", "<u4"),
@@ -157,13 +170,16 @@ RESERVE_HEADER = np.dtype(
         ("seed", "<u8"),
         ("step", "<u8"),
         ("size", "<u8"),  # elements
-        ("zeros", "<u8", (2,)),
+        ("rows", "<u8"),  # with steps of their own: 0 in version 1, 2 or more in version 2
+        ("zero", "<u8"),
     ]
 )
 RESERVE_MAGIC = int.from_bytes(b"rrel", "little")
 RESERVE_VERSION = 1
+RESERVE_ROWS_VERSION = 2  # with steps of rows
 
 
-def reserve_bytes(size: int) -> int:
-    """Bytes of the reserve of a tensor of `size` elements."""
-    return RESERVE_HEADER.itemsize + -(-size // 8)
+def reserve_bytes(size: int, rows: int = 0) -> int:
+    """Bytes of the reserve of a tensor of `size` elements, of which `rows` rows have steps of their own."""
+    steps = rows if rows > 1 else 0  # one row is drawn as all of x is
+    return RESERVE_HEADER.itemsize + 8 * steps + -(-size // 8)

@@ -104,6 +104,18 @@ def _backward_and_dtypes(t: Time) -> Iterator[Ratio]:
             )
 
 
+# Elements of a row with a step of its own -> its rate over that of one step.
+_ROWS = {65_536: 0.97, 4_096: 0.97, 512: 0.9, 64: 0.75, 100: 0.7, 10: 0.45}
+
+
+def _rows(results: Results, widest: str) -> Iterator[Ratio]:
+    for size, wanted in _ROWS.items():
+        value = results.instruction_sets[widest][f"rows of {size}"]
+        yield Ratio(
+            f"train, a step for each row of {size:,} elements: speed over one step", value, ">=", wanted
+        )
+
+
 def _instruction_sets(results: Results) -> Iterator[Ratio]:
     rates = results.instruction_sets
     for name, wider in rates.items():
@@ -150,6 +162,7 @@ def ratios(results: Results) -> list[Ratio]:
     return [
         *_forward(t, widest),
         *_backward_and_dtypes(t),
+        *_rows(results, widest),
         *_instruction_sets(results),
         *_networks(results),
         *_training(results),

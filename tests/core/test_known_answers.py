@@ -37,7 +37,15 @@ def test_table_is_what_python_integers_say() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "least"),
-    [("philox4x32-10", 3), ("slope", 80), ("derived_seed", 12), ("fnv1a", 6), ("reserve", 12)],
+    [
+        ("philox4x32-10", 3),
+        ("slope", 80),
+        ("derived_seed", 12),
+        ("fnv1a", 6),
+        ("reserve", 12),
+        ("row_slope", 40),
+        ("row_reserve", 7),
+    ],
 )
 def test_table_is_read_in_full(kind: str, least: int) -> None:
     assert len(known_answers.rows(kind)) >= least
@@ -121,3 +129,37 @@ def test_reserve_is_read(rrelu_grad: Callable[..., Any], row: tuple[list[str], l
     _, noise = reference.rrelu(x, return_noise=True, **draw)
     reserve = np.frombuffer(bytes.fromhex(row[1][0]), np.uint8)
     assert_same_bits(rrelu_grad(np.ones_like(x), reserve), noise)
+
+
+def _steps(words: list[str]) -> tuple[Array, list[str]]:
+    """Those that begin with their number, and the words after them."""
+    count = int(words[0])
+    return np.array(words[1 : count + 1]).astype(np.int64), words[count + 1 :]
+
+
+@pytest.mark.parametrize("row", known_answers.rows("row_slope"), ids=_ids)
+def test_slope_of_a_row(row: tuple[list[str], list[str]]) -> None:
+    steps, (size, lower, upper, element) = _steps(row[0][1:])
+    params = library.Params(FLOAT, _float(lower), _float(upper), True, int(row[0][0]))
+    params = params._replace(steps=steps.ctypes.data, rows=steps.size)
+    index, whole = int(element), int(size)
+    begin = index // 8 * 8
+    x = np.zeros(min(8, whole - begin), np.float32)
+    y, noise = np.empty_like(x), np.empty_like(x)
+    from_, to, saved = ((array.ctypes.data - begin * x.itemsize) % 2**64 for array in (x, y, noise))
+    library.forward(params, from_, to, saved, begin, begin + x.size, size=whole)
+    assert f"{noise[index % 8].view(np.uint32):08x}" == row[1][0]
+    if whole < _REACHABLE:
+        slopes = reference.slopes(whole, params.lower, params.upper, seed=params.seed, steps=steps)
+        assert f"{slopes[index].view(np.uint32):08x}" == row[1][0]
+
+
+@pytest.mark.parametrize("rrelu", [ort_rrelu.rrelu, reference.rrelu], ids=["kernel", "reference"])
+@pytest.mark.parametrize("row", known_answers.rows("row_reserve"), ids=_ids)
+def test_reserve_of_rows(rrelu: Callable[..., Any], row: tuple[list[str], list[str]]) -> None:
+    dtype, training, lower, upper, seed, *rest = row[0]
+    steps, x = _steps(rest)
+    array = np.array([_float(bits) for bits in x], _ELEMENT_TYPES[dtype]).reshape(len(steps), -1)
+    bounds = {"lower": _float(lower), "upper": _float(upper), "seed": int(seed)}
+    _, reserve = rrelu(array, training=int(training), step=steps, return_reserve=True, **bounds)
+    assert reserve.tobytes().hex() == row[1][0]

@@ -47,6 +47,7 @@ def test_exports_nothing_but_its_interface() -> None:
         "ort_rrelu_cuda_forward",
         "ort_rrelu_forward",
         "ort_rrelu_reserve_bytes",
+        "ort_rrelu_reserve_bytes_of_rows",
     }
 
 

@@ -68,6 +68,18 @@ def test_eval_nodes_get_the_step_that_train_nodes_have() -> None:
     assert_same_bits(_run(model, _X, np.array(_STEP))[0], expected)
 
 
+def test_eval_nodes_get_no_steps_of_the_rows_of_another_x() -> None:
+    model = ort_rrelu.graph.portable(parsed(
+        f"net (float[4,6] x, int64[n] step) => (float[4,6] y) {{ e = {_EVAL} (x) f = Flatten <axis = 0> (e) "
+        f"g = {_EVAL} (f) s = Shape (x) a = Reshape (g, s) y = {_TRAIN} (a, step) }}"
+    ))  # fmt: skip
+    steps = np.array([3, 5, -7, 3])
+    x = np.asarray(reference.rrelu(reference.rrelu(_X, 0.1, 0.5), 0.1, 0.5))
+    expected = np.asarray(reference.rrelu(x, 0.1, 0.5, True, seed=_SEED, step=steps))
+    assert_same_bits(_run(model, _X, steps)[0], expected)
+    assert_same_bits(run(session(model), _X, steps)[0], expected)
+
+
 def test_eval_nodes_get_a_constant_where_the_step_is_no_input() -> None:
     model = ort_rrelu.graph.portable(parsed(
         f"net (float[4,6] x) => (float[4,6] y) <int64 k = {{{_STEP}}}>"

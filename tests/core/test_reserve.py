@@ -169,17 +169,18 @@ def _with_byte(place: int, value: int) -> Array:
 
 
 _NOT_ZERO = "reserve has bytes other than 0 at the end of its header: they must be 0"
+_MORE = ", and 8 more for each row that has a step of its own"
 _UNUSED = "reserve has bits other than 0 after its last element: they must be 0"
 _REFUSED: dict[str, tuple[Array, str]] = {
-    "empty": (_reserve()[:0], "reserve has 0 bytes: it must have 66 for 12 elements"),
-    "header alone": (_reserve()[:64], "reserve has 64 bytes: it must have 66 for 12 elements"),
-    "too short": (_reserve()[:-1], "reserve has 65 bytes: it must have 66 for 12 elements"),
-    "too long": (_reserve(size=17), "reserve has 67 bytes: it must have 66 for 12 elements"),
+    "empty": (_reserve()[:0], f"reserve has 0 bytes: it must have 66 for 12 elements{_MORE}"),
+    "header alone": (_reserve()[:64], f"reserve has 64 bytes: it must have 66 for 12 elements{_MORE}"),
+    "too short": (_reserve()[:-1], f"reserve has 65 bytes: it must have 66 for 12 elements{_MORE}"),
+    "too long": (_reserve(size=17), f"reserve has 67 bytes: it must have 66 for 12 elements{_MORE}"),
     "magic": (
         _with_field("magic", 7),
         "reserve begins with 0x00000007: it must be what RRelu wrote, which begins with 0x6c657272",
     ),
-    "version": (_with_field("version", 2), "reserve has version 2: this library reads version 1"),
+    "version": (_with_field("version", 3), "reserve has version 3: this library reads versions 1 and 2"),
     "dtype": (_reserve(size=12, dtype=11), "reserve is of type double: it must be float"),
     "unknown dtype": (_with_field("dtype", 2**32 - 1), "reserve is of type 4294967295: it must be float"),
     "size": (_reserve(size=11), "reserve is of 11 elements: it must be 12"),

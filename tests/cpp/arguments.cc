@@ -87,7 +87,7 @@ bool ReserveBackwardIsValid(const Case& c) {
 }
 
 ort_rrelu_params Params(int32_t dtype) {
-  return {sizeof(ort_rrelu_params), dtype, 0.125f, 0.25f, 1, 1, 42, 7};
+  return {sizeof(ort_rrelu_params), dtype, 0.125f, 0.25f, 1, 1, 42, 7, nullptr, 0};
 }
 
 void* At(uint64_t address) { return reinterpret_cast<void*>(static_cast<uintptr_t>(address)); }

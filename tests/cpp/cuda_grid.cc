@@ -1,6 +1,7 @@
 // The device kernels' loops on the host, over a simulated grid, against the CPU kernels, to the last bit: all
 // types, modes and outputs, whole tiles and what is left, arrays that are not aligned, in place, and block
 // numbers beyond 32 bits. No GPU and no CUDA compiler is needed.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -56,19 +57,24 @@ struct Grid {
   uint64_t threads;
 };
 
-template <Mode kMode, class T>
-void RunGrid(const Arrays<T>& arrays, const ort_rrelu_params& params, const Work& work, Grid grid) {
-  const RunConstants<T> run = MakeRunConstants<T>(params);
+template <Mode kMode, Layout kLayout = Layout::kOneStep, class T>
+void RunGrid(const Arrays<T>& arrays, const ort_rrelu_params& params, const RowLayout& layout,
+             const Work& work, Grid grid) {
+  const RunConstants<T> run = MakeRunConstants<T>(params, layout);
   for (uint64_t i = 0; i < grid.threads; ++i) {
     const Thread thread = {i, grid.threads};
-    if (i % kShare<T> == 0) RunTiles<kMode, AllLanes<kShare<T>>>(arrays, run, work, thread);
-    RunBlocks<kMode>(arrays, run, work, thread);
+    if (i % kShare<T> == 0) RunTiles<kMode, AllLanes<kShare<T>>, kLayout>(arrays, run, work, thread);
+    RunBlocks<kMode, kLayout>(arrays, run, work, thread);
   }
 }
 
 template <Mode kTrain, Mode kEvaluate, class T>
-void RunEither(const Arrays<T>& arrays, const ort_rrelu_params& params, const Work& work, Grid grid) {
-  (params.training ? RunGrid<kTrain, T> : RunGrid<kEvaluate, T>)(arrays, params, work, grid);
+void RunEither(const Arrays<T>& arrays, const ort_rrelu_params& params, uint64_t size, const Work& work,
+               Grid grid) {
+  const RowLayout layout = MakeRowLayout(params, size);
+  if (!params.training) return RunGrid<kEvaluate>(arrays, params, layout, work, grid);
+  WithLayout(layout.rows,
+             [&](auto kind) { RunGrid<kTrain, decltype(kind)::value>(arrays, params, layout, work, grid); });
 }
 
 struct Case {
@@ -76,6 +82,7 @@ struct Case {
   uint64_t shift;        // of an array in bytes
   bool in_place;
   Grid grid;
+  uint64_t rows = 0;  // of all elements before the end
 };
 
 template <class T>
@@ -88,7 +95,7 @@ struct Outputs {
         noise(x.size(), c.shift),
         dx(x, c.shift),
         dx_of_reserve(x, c.shift),
-        reserve(x.size() / 8 + 1, c.shift) {
+        reserve(ReserveBytes(x.size(), c.rows), c.shift) {
     if (c.in_place) return;
     for (Shifted<T>* array : {&y, &dx, &dx_of_reserve}) *array = Shifted<T>(x.size(), c.shift);
   }
@@ -114,13 +121,12 @@ Calls CallsOf(const ort_rrelu_params& params, Shifted<T>& x, Outputs<T>& to, con
   const uint64_t end = c.first + c.size;
   const Range range = {c.first, end};
   const auto source = [&](Shifted<T>& target) { return (in_place ? target : x).Zero(c.first); };
-  // Kernels take no header, so that there is room for none.
-  void* reserve = to.reserve.Zero(c.first / 8 + sizeof(ReserveHeader));
+  void* reserve = to.reserve.Zero(c.first / 8);
   T* noise = to.noise.Zero(c.first);
   return {{params, source(to.y), to.y.Zero(c.first), noise, reserve, end, range},
           {params, source(to.dx), noise, to.dx.Zero(c.first), range},
-          {params, source(to.dx_of_reserve), reserve, ReserveBytes(end), to.dx_of_reserve.Zero(c.first), end,
-           range}};
+          {params, source(to.dx_of_reserve), reserve, ReserveBytes(end, c.rows),
+           to.dx_of_reserve.Zero(c.first), end, range}};
 }
 
 template <class T>
@@ -138,9 +144,10 @@ void RunOnGrid(const ort_rrelu_params& params, Shifted<T>& x, Outputs<T>& to, co
   const auto multiply = ArraysOf<T>(calls.multiply);
   const auto back = ArraysOf<T>(calls.back);
   const Range range = calls.forward.range;
-  RunEither<Mode::kTrain, Mode::kEvaluate>(forward, params, MakeWork(forward, range), c.grid);
-  RunGrid<Mode::kMultiply>(multiply, params, MakeWork(multiply, range), c.grid);
-  RunEither<Mode::kTrainBack, Mode::kEvaluateBack>(back, params, MakeWork(back, range), c.grid);
+  const uint64_t size = calls.forward.size;
+  RunEither<Mode::kTrain, Mode::kEvaluate>(forward, params, size, MakeWork(forward, range), c.grid);
+  RunGrid<Mode::kMultiply>(multiply, params, RowLayout{}, MakeWork(multiply, range), c.grid);
+  RunEither<Mode::kTrainBack, Mode::kEvaluateBack>(back, params, size, MakeWork(back, range), c.grid);
 }
 
 template <class T>
@@ -153,7 +160,7 @@ void Check(const ort_rrelu_params& params, const Case& c, Expectations& expect) 
   const auto same = [&](const char* what, bool equal) {
     expect.That(equal, what, " differs: dtype ", params.dtype, " training ", params.training, " first ",
                 c.first, " size ", c.size, " shift ", c.shift, " in place ", c.in_place, " threads ",
-                c.grid.threads);
+                c.grid.threads, " rows ", c.rows);
   };
   same("y", Same(got.y, wanted.y));
   same("noise", Same(got.noise, wanted.noise));
@@ -178,8 +185,8 @@ constexpr Grid kGrids[] = {{kWarp}, {3 * kWarp}, {64 * kWarp}};
 
 template <class T>
 void CheckType(int32_t dtype, Expectations& expect) {
-  ort_rrelu_params params = {sizeof(ort_rrelu_params), dtype, 0.125f, 1.0f / 3, 0, 1, 0x123456789ABCDEF0u,
-                             0xFEDCBA9876543210u};
+  ort_rrelu_params params = {sizeof(ort_rrelu_params), dtype,   0.125f, 1.0f / 3, 0, 1, 0x123456789ABCDEF0u,
+                             0xFEDCBA9876543210u,      nullptr, 0};
   for (const int32_t training : {0, 1}) {
     params.training = training;
     for (const uint64_t size : Sizes<T>()) {
@@ -194,14 +201,51 @@ void CheckType(int32_t dtype, Expectations& expect) {
   }
 }
 
+// Rows whose sizes are and are no multiples of 8, shorter than a block and longer than a tile; steps at any
+// address; ranges that begin far away, in the last rows.
+template <class T>
+void CheckRows(int32_t dtype, Expectations& expect) {
+  std::vector<uint64_t> values(3000);
+  for (uint64_t i = 0; i < values.size(); ++i) values[i] = i * 0x9E3779B97F4A7C15u;
+  for (const uint64_t row : {1, 3, 7, 8, 10, 13, 16, 64, 100, 513, 1024, 1500}) {
+    const uint64_t rows = std::max<uint64_t>(2, std::min<uint64_t>(values.size() - 1, 3000 / row));
+    const uint64_t size = rows * row, first = size > 1200 ? (size - 1100) / 8 * 8 : 0;
+    for (const uint64_t shift : kShifts<T>) {
+      std::vector<uint8_t> bytes(values.size() * 8 + 1);
+      std::memcpy(bytes.data() + (shift != 0), values.data(), values.size() * 8);
+      const ort_rrelu_params params = {sizeof(ort_rrelu_params),    dtype, 0.125f, 1.0f / 3, 1, 1, 42, 0,
+                                       bytes.data() + (shift != 0), rows};
+      for (const Grid grid : {kGrids[0], kGrids[2]}) {
+        Check<T>(params, {0, size, shift, false, grid, rows}, expect);
+        Check<T>(params, {first, size - first, shift, true, grid, rows}, expect);
+      }
+    }
+  }
+}
+
+// Block numbers of two rows that leave 32 bits: the end of the second.
+template <class T>
+void CheckFarRows(int32_t dtype, Expectations& expect) {
+  const int64_t steps[] = {-5, int64_t{1} << 40};
+  for (const uint64_t extra : {0, 8, 5, 1001}) {
+    const ort_rrelu_params params = {
+        sizeof(ort_rrelu_params), dtype, 0.125f, 1.0f / 3, 1, 1, 42, 0, steps, 2};
+    const uint64_t size = 2 * (kHighWord + extra);
+    for (const uint64_t before : {264, 4096}) {
+      const uint64_t first = (size - before) / 8 * 8;
+      Check<T>(params, {first, size - first, 0, false, kGrids[1], 2}, expect);
+    }
+  }
+}
+
 ReserveHeader HeaderOf(int32_t dtype, float lower, float upper) {
-  return MakeReserveHeader({sizeof(ort_rrelu_params), dtype, lower, upper, 1, 0, 42, 3}, 100);
+  return MakeReserveHeader({sizeof(ort_rrelu_params), dtype, lower, upper, 1, 0, 42, 3, nullptr, 0}, 100);
 }
 
 // What the host has to say.
-std::string SaidOf(const ReserveHeader& header, int32_t dtype) {
+std::string SaidOf(const ReserveHeader& header, int32_t dtype, uint64_t rows) {
   try {
-    CheckReserveHeader(header, dtype, 100);
+    CheckReserveHeader(header, dtype, 100, rows);
     return "";
   } catch (const Error& error) {
     return error.message;
@@ -230,12 +274,25 @@ void CheckHeaders(int32_t dtype, Expectations& expect) {
   altered([](ReserveHeader& h) { h.training = 2; });
   altered([](ReserveHeader& h) { h.training = 0xFFFFFFFFu; });
   altered([](ReserveHeader& h) { h.size += 8; });
-  altered([](ReserveHeader& h) { h.zeros[0] = 1; });
-  altered([](ReserveHeader& h) { h.zeros[1] = uint64_t{1} << 63; });
+  altered([](ReserveHeader& h) { h.rows = 1; });
+  altered([](ReserveHeader& h) { h.zero = uint64_t{1} << 63; });
+  for (const uint32_t version : {1, 2, 3}) {
+    for (const uint64_t rows : {0, 1, 2, 4, 7}) {
+      for (const uint64_t step : {0, 3}) {
+        altered([=](ReserveHeader& h) {
+          h.version = version;
+          h.rows = rows;
+          h.step = step;
+        });
+      }
+    }
+  }
   for (const ReserveHeader& header : headers) {
-    const std::string said = SaidOf(header, dtype);
-    expect.That(HeaderFits<T>(header, dtype, 100) == said.empty(), "dtype ", dtype, " bounds ", header.lower,
-                " ", header.upper, ": the host says \"", said, "\"");
+    for (const uint64_t rows : {0, 2, 4}) {  // what lengths that have been checked can say
+      const std::string said = SaidOf(header, dtype, rows);
+      expect.That(HeaderFits<T>(header, dtype, 100, rows) == said.empty(), "dtype ", dtype, " bounds ",
+                  header.lower, " ", header.upper, " rows ", rows, ": the host says \"", said, "\"");
+    }
   }
 }
 
@@ -249,6 +306,12 @@ int main() {
   CheckType<double>(ORT_RRELU_DOUBLE, expect);
   CheckType<Half>(ORT_RRELU_FLOAT16, expect);
   CheckType<BFloat16>(ORT_RRELU_BFLOAT16, expect);
+  CheckRows<float>(ORT_RRELU_FLOAT, expect);
+  CheckRows<double>(ORT_RRELU_DOUBLE, expect);
+  CheckRows<Half>(ORT_RRELU_FLOAT16, expect);
+  CheckRows<BFloat16>(ORT_RRELU_BFLOAT16, expect);
+  CheckFarRows<float>(ORT_RRELU_FLOAT, expect);
+  CheckFarRows<Half>(ORT_RRELU_FLOAT16, expect);
   CheckHeaders<float>(ORT_RRELU_FLOAT, expect);
   CheckHeaders<double>(ORT_RRELU_DOUBLE, expect);
   CheckHeaders<Half>(ORT_RRELU_FLOAT16, expect);

@@ -1,5 +1,7 @@
 // Philox, slopes, derived seeds, hashes and reserves against tests/known_answers.txt, whose header names the
 // columns.
+#include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <fstream>
 #include <functional>
@@ -79,7 +81,7 @@ std::string ReserveText(const ort_rrelu_params& params, const Words& x) {
   std::vector<T> elements;
   for (const std::string& bits : x) elements.push_back(FromFloat<T>(FloatOf(bits)));
   std::vector<T> y(elements.size());
-  std::vector<uint8_t> reserve(ort_rrelu_reserve_bytes(x.size()), 0xFF);
+  std::vector<uint8_t> reserve(ort_rrelu_reserve_bytes_of_rows(x.size(), params.rows), 0xFF);
   char error[256];
   if (ort_rrelu_forward(&params, elements.data(), y.data(), nullptr, reserve.data(), x.size(), 0, x.size(),
                         error, sizeof error)) {
@@ -104,9 +106,63 @@ std::string ReserveAnswer(const Words& in) {
   });
 }
 
+// The steps that begin at word `at`, after their number.
+std::vector<int64_t> StepsAt(const Words& in, size_t at) {
+  std::vector<int64_t> steps;
+  for (size_t i = 1; i <= Unsigned(in.at(at)); ++i)
+    steps.push_back(static_cast<int64_t>(Signed(in.at(at + i))));
+  return steps;
+}
+
+// By the kernel: the slope is the noise of a 0.
+std::string RowSlopeAnswer(const Words& in) {
+  const std::vector<int64_t> steps = StepsAt(in, 1);
+  const size_t rest = 2 + steps.size();
+  ort_rrelu_params params{};
+  params.struct_size = sizeof params;
+  params.dtype = ORT_RRELU_FLOAT;
+  params.training = 1;
+  params.seed = Unsigned(in.at(0));
+  params.steps = steps.data();
+  params.rows = steps.size();
+  params.lower = FloatOf(in.at(rest + 1));
+  params.upper = FloatOf(in.at(rest + 2));
+  const uint64_t size = Unsigned(in.at(rest)), element = Unsigned(in.at(rest + 3));
+  const uint64_t begin = element / 8 * 8, end = std::min(begin + 8, size);
+  float x[8] = {}, y[8], noise[8];
+  const auto zero = [begin](float* array) {  // where element 0 would be
+    return reinterpret_cast<float*>(reinterpret_cast<uintptr_t>(array) - begin * sizeof(float));
+  };
+  char error[256];
+  if (ort_rrelu_forward(&params, zero(x), zero(y), zero(noise), nullptr, size, begin, end, error,
+                        sizeof error)) {
+    return error;
+  }
+  return BitsOf(noise[element - begin]);
+}
+
+std::string RowReserveAnswer(const Words& in) {
+  const std::vector<int64_t> steps = StepsAt(in, 5);
+  ort_rrelu_params params{};
+  params.struct_size = sizeof params;
+  params.dtype = DtypeOf(in.at(0));
+  params.training = std::stoi(in.at(1));
+  params.lower = FloatOf(in.at(2));
+  params.upper = FloatOf(in.at(3));
+  params.seed = Unsigned(in.at(4));
+  params.steps = steps.data();
+  params.rows = steps.size();
+  return WithElement(params.dtype, [&](auto element) {
+    const auto x = in.begin() + 6 + static_cast<std::ptrdiff_t>(steps.size());
+    return ReserveText<decltype(element)>(params, Words(x, in.end()));
+  });
+}
+
 const std::map<std::string, std::function<std::string(const Words&)>> kAnswers = {
-    {"philox4x32-10", PhiloxAnswer}, {"slope", SlopeAnswer},     {"derived_seed", DerivedSeedAnswer},
-    {"fnv1a", Fnv1aAnswer},          {"reserve", ReserveAnswer},
+    {"philox4x32-10", PhiloxAnswer},     {"slope", SlopeAnswer},
+    {"derived_seed", DerivedSeedAnswer}, {"fnv1a", Fnv1aAnswer},
+    {"reserve", ReserveAnswer},          {"row_slope", RowSlopeAnswer},
+    {"row_reserve", RowReserveAnswer},
 };
 
 void CheckLine(const std::string& line, Expectations& expect) {

@@ -39,7 +39,7 @@ std::vector<float> Input() {
 }
 
 ort_rrelu_params Params(int32_t num_threads) {
-  return {sizeof(ort_rrelu_params), ORT_RRELU_FLOAT, 0.125f, 0.25f, 1, num_threads, 42, 7};
+  return {sizeof(ort_rrelu_params), ORT_RRELU_FLOAT, 0.125f, 0.25f, 1, num_threads, 42, 7, nullptr, 0};
 }
 
 // In two calls, cut at `cut`.

@@ -1,7 +1,9 @@
 // Every instruction set of this machine against slope.h and element.h, element by element: all types, modes
-// and outputs, all sizes up to a few vectors, beginnings anywhere, and block numbers beyond 32 bits.
+// and outputs, all sizes up to a few vectors, beginnings anywhere, rows with steps of their own, and block
+// numbers beyond 32 bits.
 #include "hwy/targets.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -21,11 +23,16 @@ constexpr uint64_t kMargin = 16;
 constexpr float kUntouched = 7.0f;
 constexpr uint64_t kMaxSize = 600;  // more than two units of the widest vectors
 
-// What every element takes where x <= 0, in the type in which it is multiplied.
+// What every element takes where x <= 0, in the type in which it is multiplied; `size` is the tensor's.
 template <class T>
-Wide<T> Factor(const ort_rrelu_params& params, uint64_t i) {
+Wide<T> Factor(const ort_rrelu_params& params, uint64_t size, uint64_t i) {
   if (!params.training) return static_cast<Wide<T>>(MeanSlope(params.lower, params.upper));
-  const Words4 words = RandomBlock(params.seed, params.step, i / kBlock);
+  uint64_t step = params.step;
+  if (params.rows > 0) {
+    step = ReadStep(params.steps, i / (size / params.rows));
+    i %= size / params.rows;
+  }
+  const Words4 words = RandomBlock(params.seed, step, i / kBlock);
   const float span = params.upper - params.lower;
   return ToWide(FromFloat<T>(Slope(HalfWord(words, static_cast<int>(i % kBlock)), params.lower, span)));
 }
@@ -77,13 +84,13 @@ class Case {
     const uint64_t begin = first_ + kMargin, end = begin + size_;
     T* dy = Zero(buffers_.x);
     const Range range = {begin, end};
-    // Kernels take no header, so that there is room for none.
-    void* reserve = Zero(buffers_.reserve, 8, sizeof(ReserveHeader));
+    // Kernels take no header and no steps, so that there is room for none.
+    void* reserve = Zero(buffers_.reserve, 8, BitsOffset(params_.rows));
     ort_rrelu::Run(ForwardCall{params_, dy, Zero(buffers_.y), Zero(buffers_.noise), reserve, end, range},
                    range);
     ort_rrelu::Run(BackwardCall{params_, dy, Zero(buffers_.noise), Zero(buffers_.dx), range}, range);
-    ort_rrelu::Run(ReserveBackwardCall{params_, dy, reserve, ReserveBytes(end), Zero(buffers_.dx_of_reserve),
-                                       end, range},
+    ort_rrelu::Run(ReserveBackwardCall{params_, dy, reserve, ReserveBytes(end, params_.rows),
+                                       Zero(buffers_.dx_of_reserve), end, range},
                    range);
   }
 
@@ -99,10 +106,10 @@ class Case {
     const T untouched = FromFloat<T>(kUntouched);
     const T x = buffers_.x[i];
     const bool leaks = ToWide(x) <= 0;
-    const Wide<T> factor = Factor<T>(params_, first_ + i);
+    const bool inside = Inside(i);
+    const Wide<T> factor = inside ? Factor<T>(params_, first_ + kMargin + size_, first_ + i) : 1;
     const T leaked = FromWide<T>(ToWide(x) * factor);
     const T noise = leaks ? FromWide<T>(factor) : FromFloat<T>(1.0f);
-    const bool inside = Inside(i);
     Expect("y", i, buffers_.y[i], !inside ? untouched : leaks ? leaked : x);
     Expect("noise", i, buffers_.noise[i], inside ? noise : untouched);
     Expect("dx", i, buffers_.dx[i], inside ? FromWide<T>(ToWide(x) * ToWide(noise)) : untouched);
@@ -136,6 +143,35 @@ void CheckElementType(ort_rrelu_params params, Expectations& expect) {
   }
 }
 
+// Rows shorter than a block, of units and of about as many elements, and longer; the last ones of a tensor
+// that are touched begin in the middle of a row.
+template <class T>
+void CheckRows(ort_rrelu_params params, Expectations& expect) {
+  std::vector<int64_t> steps(300);
+  for (size_t i = 0; i < steps.size(); ++i) steps[i] = static_cast<int64_t>(i * 0x9E3779B97F4A7C15u);
+  std::vector<uint8_t> bytes(steps.size() * sizeof steps[0] + 1);  // at an odd address
+  std::memcpy(bytes.data() + 1, steps.data(), steps.size() * sizeof steps[0]);
+  params.steps = bytes.data() + 1;
+  params.training = 1;
+  for (const uint64_t row :
+       {1, 3, 7, 8, 9, 16, 24, 37, 64, 65, 72, 128, 200, 256, 257, 264, 512, 520, 1000}) {
+    for (const uint64_t least : {40, 300, 1100}) {
+      params.rows = std::min<uint64_t>(std::max<uint64_t>(2, least / row + 1), steps.size());
+      const uint64_t size = params.rows * row;
+      if (size <= kMargin) continue;
+      Case<T>(params, 0, size - kMargin, expect).Check();
+      if (size <= 200 + kMargin) continue;
+      const uint64_t begin = (size - 200) / 8 * 8;
+      Case<T>(params, begin - kMargin, size - begin, expect).Check();
+    }
+  }
+  params.rows = 2;
+  for (const uint64_t extra : {0, 8, 5, 1001}) {
+    const uint64_t size = 2 * (kHighWord + extra), begin = size / 8 * 8 - 600;
+    Case<T>(params, begin - kMargin, size - begin, expect).Check();
+  }
+}
+
 // Every 16-bit pattern, with slopes that make products which are subnormal, round to even, or overflow.
 template <class T>
 void CheckAllPatterns(ort_rrelu_params params, Expectations& expect) {
@@ -159,8 +195,9 @@ void CheckAllPatterns(ort_rrelu_params params, Expectations& expect) {
 }
 
 void CheckTarget(Expectations& expect) {
-  const ort_rrelu_params params = {sizeof(ort_rrelu_params), 0, 0.125f, 1.0f / 3, 0, 1, 0x123456789ABCDEF0u,
-                                   0xFEDCBA9876543210u};
+  const ort_rrelu_params params = {
+      sizeof(ort_rrelu_params), 0,       0.125f, 1.0f / 3, 0, 1, 0x123456789ABCDEF0u,
+      0xFEDCBA9876543210u,      nullptr, 0};
   const auto of = [&](int32_t dtype) {
     ort_rrelu_params typed = params;
     typed.dtype = dtype;
@@ -170,6 +207,10 @@ void CheckTarget(Expectations& expect) {
   CheckElementType<double>(of(ORT_RRELU_DOUBLE), expect);
   CheckElementType<Half>(of(ORT_RRELU_FLOAT16), expect);
   CheckElementType<BFloat16>(of(ORT_RRELU_BFLOAT16), expect);
+  CheckRows<float>(of(ORT_RRELU_FLOAT), expect);
+  CheckRows<double>(of(ORT_RRELU_DOUBLE), expect);
+  CheckRows<Half>(of(ORT_RRELU_FLOAT16), expect);
+  CheckRows<BFloat16>(of(ORT_RRELU_BFLOAT16), expect);
   CheckAllPatterns<Half>(of(ORT_RRELU_FLOAT16), expect);
   CheckAllPatterns<BFloat16>(of(ORT_RRELU_BFLOAT16), expect);
 }

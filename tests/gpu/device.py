@@ -49,7 +49,14 @@ class Saved:
 def _params(x: Tensor, draw: Draw) -> library.Params:
     dtype = {torch.bfloat16: "bfloat16"}.get(x.dtype) or str(x.dtype).removeprefix("torch.")
     number = next(code for kind, code in schema.DTYPES.items() if kind.name == dtype)
-    return library.Params(number, draw.lower, draw.upper, draw.training, draw.seed, draw.step)
+    step = draw.step if isinstance(draw.step, int) else 0
+    return library.Params(number, draw.lower, draw.upper, draw.training, draw.seed, step)
+
+
+def _steps_on_device(draw: Draw, offset: int) -> Tensor:
+    """The steps of rows as bytes, `offset` bytes after an aligned address; none where one step draws all."""
+    steps = np.array([] if isinstance(draw.step, int) else draw.step, np.int64)
+    return on_device(steps.view(np.uint8), offset)
 
 
 def forward(
@@ -60,12 +67,16 @@ def forward(
     def room(size: int, dtype: torch.dtype) -> Tensor:
         return torch.full((offset + size + 16,), 77, dtype=dtype, device="cuda")
 
-    size = x.numel()
-    rooms = [room(size, x.dtype), room(size, x.dtype), room(library.reserve_bytes(size), torch.uint8)]
+    size, steps = x.numel(), _steps_on_device(draw, offset)
+    params = _params(x, draw)
+    if rows := steps.numel() // 8:
+        params = params._replace(steps=steps.data_ptr(), rows=rows)
+    reserve_bytes = library.reserve_bytes(size, rows)
+    rooms = [room(size, x.dtype), room(size, x.dtype), room(reserve_bytes, torch.uint8)]
     y, noise, reserve = (r[offset : r.numel() - 16] for r in rooms)
     target = x.view(-1) if in_place else y
     library.cuda_forward(
-        _params(x, draw),
+        params,
         call or library.CudaCall(stream()),
         *(x.data_ptr(), target.data_ptr(), noise.data_ptr(), 0, size),
         reserve=reserve.data_ptr(),

@@ -62,6 +62,22 @@ def test_special_values(dtype: int, training: bool) -> None:
 
 
 @every_dtype
+@both_modes
+@pytest.mark.parametrize("offset", [0, 1])
+def test_rows(dtype: int, training: bool, offset: int) -> None:
+    """Of a step each: shorter than a block, of whole blocks, of other sizes, longer than a tile."""
+    generator = np.random.default_rng(11)
+    for rows, size in [(1, 9), (300, 1), (90, 7), (64, 8), (700, 10), (40, 64), (50, 513), (3, 4096), (2, 0)]:
+        x, dy = (normal((rows, size), dtype, seed=seed) for seed in (7, 8))
+        steps = generator.integers(-(2**63), 2**63 - 1, rows, np.int64, endpoint=True)
+        draw = Draw(training=training, step=steps)
+        saved = device.forward(device.on_device(x, offset), draw, offset=offset)
+        _check(saved, x, draw)
+        dx = device.backward_reserve(device.on_device(dy, offset), saved.reserve)
+        assert_same_bits(device.on_host(dx), reference.rrelu_grad(dy, by_reference(x, draw).reserve))
+
+
+@every_dtype
 @pytest.mark.parametrize("seed", [0, 1, 2**32, 2**63 - 1])
 @pytest.mark.parametrize("step", [0, 2**32, -1, -(2**63)])
 def test_seeds_and_steps(dtype: int, seed: int, step: int) -> None:

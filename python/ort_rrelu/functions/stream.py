@@ -31,9 +31,11 @@ def slopes(body: Body, x: str, opset: int, *, step: bool, seeded: bool = False) 
     step: the function has an input of that name. seeded: the seed is never negative.
     """
     lower, upper = attribute(body, "lower"), attribute(body, "upper")
-    number = _step(body) if step else _entropy(body, opset)
-    key = _key(body, opset, seeded=seeded)
-    h = _half_words(body, body("Size", x), number, key)
+    if step:
+        h = _half_words_of_steps(body, x, _key(body, opset, seeded=seeded))
+    else:
+        number = _entropy(body, opset)
+        h = _half_words(body, body("Size", x), number, _key(body, opset, seeded=seeded))
     # (2h + 1) * 2^-17, exact in float.
     odd = body("Add", body("Mul", h, body.constant(2.0, np.float32)), body.constant(1.0, np.float32))
     u = body("Mul", odd, body.constant(2.0**-17, np.float32))
@@ -44,21 +46,60 @@ def slopes(body: Body, x: str, opset: int, *, step: bool, seeded: bool = False) 
 
 
 def _half_words(body: Body, size: str, step: str, key: str) -> str:
-    """The 16 bits of elements 0 .. size - 1, as floats."""
-    one, eight = (body.constant(n, np.int64) for n in (1, 8))
-    blocks = body("Div", body("Add", size, body.constant(7, np.int64)), eight)
-    block = body.to_uint64(body("Range", body.constant(0, np.int64), blocks, one))
-    words = _philox(body, (*_words(body, block), *_words(body, step)), key)
-    axis = body.constant([1], np.int64)
-    columns = [body("Unsqueeze", half, axis) for word in words for half in _halves(body, word)]
-    flat = body("Reshape", body("Concat", *columns, axis=1), body.constant([-1], np.int64))
+    """The 16 bits of elements 0 .. size - 1, as floats, of one 64-bit step."""
+    drawn = _of_blocks(body, body.to_uint64(_range(body, _blocks(body, size))), step, key)
+    flat = body("Reshape", drawn, body.constant([-1], np.int64))
     first = body.constant([0], np.int64)
     return body("Slice", flat, first, body("Unsqueeze", size, first))
 
 
-def _step(body: Body) -> str:
-    """64 bits. More or fewer than one element is an error of the Reshape."""
-    return body.to_uint64(body("Reshape", "step", body.constant([], np.int64)))
+def _half_words_of_steps(body: Body, x: str, key: str) -> str:
+    """The same of the input `step`, of one element or of one for each row of x: (steps, elements of each)."""
+    one, every = body.constant([1], np.int64), body.constant([-1], np.int64)
+    steps, count = _steps(body, x)
+    # No steps: no elements either, and nothing is divided by 0.
+    size = body("Div", body("Size", x), body("Squeeze", body("Max", count, one)))
+    blocks = _blocks(body, size)
+    # Flat counters: ONNX Runtime's loops over (steps, blocks) and (steps, 1) are twice as slow. As int64, of
+    # which every release has Expand.
+    grid = body("Concat", count, body("Reshape", blocks, one), axis=0)
+    block, of_step = (
+        body.to_uint64(body("Reshape", body("Expand", value, grid), every))
+        for value in (_range(body, blocks), steps)
+    )
+    drawn = _of_blocks(body, block, of_step, key)
+    # The second dimension is computed: -1 says nothing where there are no elements.
+    rows = body("Reshape", drawn, body("Mul", grid, body.constant([1, 8], np.int64)), allowzero=1)
+    return body("Slice", rows, body.constant([0], np.int64), body("Reshape", size, one), one)
+
+
+def _blocks(body: Body, size: str) -> str:
+    return body("Div", body("Add", size, body.constant(7, np.int64)), body.constant(8, np.int64))
+
+
+def _range(body: Body, count: str) -> str:
+    return body("Range", body.constant(0, np.int64), count, body.constant(1, np.int64))
+
+
+def _of_blocks(body: Body, block: str, step: str, key: str) -> str:
+    """The 16 bits of the eight elements of each block, as floats: (blocks, 8)."""
+    words = _philox(body, (*_words(body, block), *_words(body, step)), key)
+    axis = body.constant([1], np.int64)
+    columns = [body("Unsqueeze", half, axis) for word in words for half in _halves(body, word)]
+    return body("Concat", *columns, axis=1)
+
+
+def _steps(body: Body, x: str) -> tuple[str, str]:
+    """The input `step` as (steps, 1), and their number as (1,).
+
+    The Reshape fails unless there is one, or one for each row of x; an x of no dimensions has one row. Other
+    dimensions of `step` than the kernels take are no error here.
+    """
+    one, zero = body.constant([1], np.int64), body.constant([0], np.int64)
+    count = body("Reshape", body("Size", "step"), one)
+    rows = body("Slice", body("Concat", body("Shape", x), one, axis=0), zero, one)
+    target = body("Where", body("Equal", count, one), one, rows)
+    return body("Unsqueeze", body("Reshape", "step", target, allowzero=1), one), count
 
 
 def _key(body: Body, opset: int, *, seeded: bool) -> str:

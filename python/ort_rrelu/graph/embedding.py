@@ -94,9 +94,12 @@ def write_attributes(node: onnx.NodeProto) -> None:
 
 
 def _wire_spare_steps(model: onnx.ModelProto, names: Names) -> None:
-    """Give eval nodes, which do not read it, a step: the model's input where there is one, else 0."""
+    """Give eval nodes, which do not read it, a step: the model's input where there is one, else 0.
+
+    Not an input with a step for each row of another X: kernels refuse it.
+    """
     nodes = [node for node in graph_nodes(model.graph) if is_rrelu(node)]
-    inputs = {value.name for value in model.graph.input}
+    inputs = {value.name for value in model.graph.input if not _is_of_rows(value)}
     spare = next((step_of(node) for node in nodes if step_of(node) in inputs), "")
     if not spare and not all(map(step_of, nodes)):
         spare = names.new("step")
@@ -105,6 +108,11 @@ def _wire_spare_steps(model: onnx.ModelProto, names: Names) -> None:
         node.input[1:] = [step_of(node) or spare]
     for function in model.functions:
         _wire_spare_steps_of_function(function, names)
+
+
+def _is_of_rows(step: onnx.ValueInfoProto) -> bool:
+    shape = step.type.tensor_type.shape
+    return len(shape.dim) == 1 and shape.dim[0].dim_value != 1
 
 
 def _wire_spare_steps_of_function(function: onnx.FunctionProto, names: Names) -> None:

@@ -283,6 +283,18 @@ _RRELU_AS_STORED = """
 """  # The same, with a Reshape before casts of 16-bit types
 
 
+_RRELU_OF_ROWS = """
+    752acfd0314f44db4d7b6d9cdac9e4b7
+    e903af932570b46b1a4b418e7afcf04b
+    545826c65b7599757b976f59caa01149
+    a3b1fc3abaa183c42a182e6cbc9ed7cc
+    598c21b12a03c0337b40ad4ef996be97
+    1d5ccfe45aa4c9a5e39c499ece10cff0
+    6b6dd3b66488a9facf3e082a8e17b0d0
+    a06eb510dafcbad9251571c57b255836
+"""  # Those with a step, which may be one for each row
+
+
 _RRELU_GRAD = """
     e07cc3158db9da8ae49d03cf4f0c46b0
     131e4ee9e31db084c5b07085439ac86c
@@ -291,6 +303,6 @@ _RRELU_GRAD = """
 
 # Digest -> op.
 KNOWN_BODIES = {
-    **dict.fromkeys((_RRELU + _RRELU_AS_STORED).split(), schema.RRELU),
+    **dict.fromkeys((_RRELU + _RRELU_AS_STORED + _RRELU_OF_ROWS).split(), schema.RRELU),
     **dict.fromkeys(_RRELU_GRAD.split(), schema.RRELU_GRAD),
 }
