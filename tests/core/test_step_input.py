@@ -12,7 +12,7 @@ from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 import ort_rrelu
 from ort_rrelu import reference, schema
-from ort_rrelu.graph.nodes import our_nodes
+from ort_rrelu.graph.nodes import our_nodes, step_of
 from ort_rrelu.graph.step_input import wire_step
 from tests.bits import assert_same_bits
 from tests.onnx_models import Array, make_model, run, session
@@ -159,6 +159,20 @@ def test_wired(model: onnx.ModelProto, expected: Callable[[Array, int], Array], 
     of = session(wired)
     for step in _STEPS:
         assert_same_bits(run(of, x, np.array(step))[0], expected(x, step))
+
+
+def test_loop_and_scan_that_nobody_reads_are_wired() -> None:
+    """ONNX Runtime cannot run them, with or without a step."""
+    scan_body = _scan_body(_rrelu("r", "s"))
+    model = _model(
+        *_loop(_rrelu("a", "b"), y=""),
+        helper.make_node("Scan", ["x"], [""], num_scan_inputs=1, body=scan_body),
+        _rrelu("x", "y"),
+    )
+    wire_step(model)
+    onnx.checker.check_model(model, full_check=True)
+    steps = [step_of(node) for node in our_nodes(model)]
+    assert steps == ["step_in_loop", "step_in_scan", "step"]
 
 
 def _body_in_function() -> onnx.ModelProto:

@@ -151,7 +151,8 @@ def _wire_loop(
     if wired := next((each.output[0] for each in body.node if adds_iteration(each, steps)), None):
         _wire(body, wired, names)
         return
-    own = names.new(f"{step}_in_{next(filter(None, node.output))}")
+    read = next(filter(None, node.output), node.op_type.lower())  # nobody may read any output
+    own = names.new(f"{step}_in_{read}")
     scale, offset = names.new(f"{own}_scale"), names.new(f"{own}_offset")
     is_loop = node.op_type == "Loop"
     iteration = body.input[0].name if is_loop else _count_iterations(graph, node, body, own, names)
