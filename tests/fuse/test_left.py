@@ -194,6 +194,26 @@ def test_attribute_of_a_type_that_onnx_refuses() -> None:
     ]
 
 
+@pytest.mark.parametrize(("form", "number"), [("value_int", 0.5), ("value_int", 1e30), ("value_float", 0)])
+def test_constant_of_a_type_that_onnx_refuses(form: str, number: float) -> None:
+    """As an integer the first one would be the 0 that the pattern asks for."""
+    model = parsed(f"""net (float[n] x) => (float[n] y) {{ zero = Constant <value_float = 0.0> ()
+        r = {DRAW} (x) p = Mul(x, r) c = Less(x, zero) y = Where(c, p, x) }}""")
+    model.graph.node[0].attribute[0].CopyFrom(helper.make_attribute(form, number))
+    said: list[Finding] = []
+    ort_rrelu.graph.fuse(model, report=said.append)
+    assert "not a comparison with 0" in said[0].reason
+
+
+@pytest.mark.parametrize("shape", [4, 4.0, "4"])
+def test_shape_of_a_type_that_onnx_refuses(shape: int | float | str) -> None:
+    model = parsed("net (float[4] x) => (float[4] y) { r = RandomUniform <shape = [4]> () y = PRelu(x, r) }")
+    model.graph.node[0].attribute[0].CopyFrom(helper.make_attribute("shape", shape))
+    said: list[Finding] = []
+    ort_rrelu.graph.fuse(model, report=said.append)
+    assert [each.reason for each in said] == ['its shape is not known to be that of "x"']
+
+
 def test_integers() -> None:
     model = parsed("net (int32[n] x, float[n] u) => (int32[n] y) "
                    "{ r = RandomUniformLike(u) s = Cast <to = 6> (r) y = PRelu(x, s) }")  # fmt: skip

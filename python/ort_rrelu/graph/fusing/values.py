@@ -39,6 +39,14 @@ _WIDTH = {
 FLOATS = frozenset(_WIDTH)
 _ELEMENTS = {int(element) for element in ir.DataType}
 _NUMBERS = {*FLOATS, ir.DataType.BOOL, ir.DataType.INT32, ir.DataType.INT64}
+# The forms of a Constant that hold numbers.
+_CONSTANT_FORMS = {
+    "value": ir.AttributeType.TENSOR,
+    "value_float": ir.AttributeType.FLOAT,
+    "value_floats": ir.AttributeType.FLOATS,
+    "value_int": ir.AttributeType.INT,
+    "value_ints": ir.AttributeType.INTS,
+}
 
 # One input, which gives the output its shape.
 _KEEP_SHAPE = (
@@ -136,9 +144,12 @@ def constant(value: ir.Value | None) -> float | None:
     *casts, value = passed_through(value, "Identity", "Cast")
     if value.is_graph_input() or any(dtype_of(cast) not in FLOATS for cast in casts):
         return None
+    node = is_op(value, "Constant")
+    if node is not None and any(_CONSTANT_FORMS.get(a.name) != a.type for a in node.attributes.values()):
+        return None
     try:
         tensor = ir.convenience.get_const_tensor(value)
-    except (TypeError, ValueError):  # a Constant node, or a tensor, that onnx's checker would refuse
+    except ValueError:  # a Constant node of several outputs or attributes, which onnx's checker refuses
         return None
     if tensor is None or tensor.dtype not in _NUMBERS or tensor.size != 1 or len(tensor.shape) > 1:
         return None
@@ -260,7 +271,9 @@ class Slope:
             return
         drawn = self.node.attributes.get("shape")
         known = None if x.shape is None or not x.shape.is_static() else x.shape.numpy()
-        if drawn is None or drawn.is_ref() or known is None or tuple(drawn.as_ints()) != known:
+        if drawn is None or drawn.is_ref() or drawn.type != ir.AttributeType.INTS:
+            drawn = None  # a function's attribute, or one that onnx refuses
+        if drawn is None or known is None or tuple(drawn.as_ints()) != known:
             raise Left(self.node, f'its shape is not known to be that of "{x.name}"')
 
 
