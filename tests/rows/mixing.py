@@ -25,6 +25,7 @@ _COUNTS = "computes with the number of rows"
 _UNKNOWN = "is not known to keep the rows"
 _CUTS = "cuts rows"
 _TWICE = "the batch twice"
+_UNFIT = "has a body that does not fit its inputs"
 
 _STATES = "int64 times = {3}, float start = {0}"
 _STATE = (
@@ -170,6 +171,14 @@ MIXING = [
         )
     ),
     (Case(X, f"y, one, other = Loop (times, , x, start, start) <{_TWO_STATES}>", _STATES), _ALONG),
+    *(
+        (Case(X, f"y = Loop (times, , x) <body = b (int64 i, bool go{a}) => (bool on{b}>", _STATES), _UNFIT)
+        for a, b in (
+            ("", ", float[n,4] w) { on = Identity (go) w = Neg (x) }"),
+            (", float[n,4] v, float u", ", float[n,4] w) { on = Identity (go) w = Mul (v, u) }"),
+            (", float[n,4] v", ") { on = Identity (go) }"),
+        )
+    ),
     (
         Case(
             "float[batch,4] x, float[batch,4] z",
