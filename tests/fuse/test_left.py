@@ -6,6 +6,7 @@ import itertools
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -194,8 +195,11 @@ def test_attribute_of_a_type_that_onnx_refuses() -> None:
     ]
 
 
-@pytest.mark.parametrize(("form", "number"), [("value_int", 0.5), ("value_int", 1e30), ("value_float", 0)])
-def test_constant_of_a_type_that_onnx_refuses(form: str, number: float) -> None:
+@pytest.mark.parametrize(
+    ("form", "number"),
+    [("value_int", 0.5), ("value_int", 1e30), ("value_float", 0), ("value", onnx.TensorProto(data_type=0))],
+)
+def test_constant_of_a_type_that_onnx_refuses(form: str, number: Any) -> None:
     """As an integer the first one would be the 0 that the pattern asks for."""
     model = parsed(f"""net (float[n] x) => (float[n] y) {{ zero = Constant <value_float = 0.0> ()
         r = {DRAW} (x) p = Mul(x, r) c = Less(x, zero) y = Where(c, p, x) }}""")

@@ -149,7 +149,7 @@ def constant(value: ir.Value | None) -> float | None:
         return None
     try:
         tensor = ir.convenience.get_const_tensor(value)
-    except ValueError:  # a Constant node of several outputs or attributes, which onnx's checker refuses
+    except (TypeError, ValueError):  # a Constant node, or a tensor, that onnx's checker would refuse
         return None
     if tensor is None or tensor.dtype not in _NUMBERS or tensor.size != 1 or len(tensor.shape) > 1:
         return None
