@@ -83,6 +83,15 @@ _DRAWS: list[tuple[tuple[int, ...], int, int, float, float]] = [
     ((2, 8, 33, 33), 42, 2**40 + 3, 0.1, 0.3),
 ]
 
+# Shape and steps: no row, rows of one element, of whole and of broken blocks; repeated and wide numbers.
+_ROWS: list[tuple[tuple[int, ...], list[int]]] = [
+    ((0, 3), []),
+    ((3,), [5, -1, 2**40 + 3]),
+    ((5, 7), [0, 0, 1, 2**63 - 1, -(2**63)]),
+    ((4, 2, 8), [7, 2**32, 7, 2**32 - 1]),
+    ((2, 3, 257), [2**48 + 1, 2**48]),
+]
+
 
 def _write_draws(folder: Path) -> None:
     for dtype, (shape, seed, step, lower, upper) in itertools.product(DTYPES, _DRAWS):
@@ -91,6 +100,11 @@ def _write_draws(folder: Path) -> None:
         x = normal(shape, dtype).astype(np.float32 if dtype == BFLOAT16 else DTYPES[dtype])
         path = folder / f"{DTYPES[dtype]} {list(shape)} seed {seed} step {step}.onnx"
         _write(path, ort_rrelu.graph.portable(model), x, step_of(step))
+    for dtype, (shape, steps) in itertools.product(DTYPES, _ROWS):
+        model = rrelu_model(dtype, with_step=True, step_shape=[len(steps)], shape=shape, training=1, seed=42)
+        x = normal(shape, dtype).astype(np.float32 if dtype == BFLOAT16 else DTYPES[dtype])
+        path = folder / f"{DTYPES[dtype]} {list(shape)} with steps.onnx"
+        _write(path, ort_rrelu.graph.portable(model), x, np.array(steps, np.int64))
 
 
 def _write_lowered(folder: Path) -> None:
