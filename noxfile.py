@@ -157,7 +157,7 @@ def _run_portable(session: nox.Session, *kinds: str) -> None:
 def portable(session: nox.Session) -> None:
     """Portable and lowered models, and those of both of torch's exporters, on ONNX Runtime alone."""
     _install(session, f"{_wheel(session)}[cpu,torch]")
-    _run_portable(session, "nodes", "lowered", "torch")
+    _run_portable(session, "nodes", "draws", "lowered", "torch")
 
 
 # Node.js with npm, as a Python package: the tests need none of the system's.
