@@ -212,6 +212,29 @@ MALFORMED: dict[str, tuple[onnx.ModelProto, str]] = {
         ),
         "it waits for its own output",
     ),
+    "two nodes that write one value": (
+        _model(f"h = {_TRAIN} (x) h = {_TRAIN} (x) y = Relu (h)"),
+        'it writes "h", which is an input',
+    ),
+    "a node that writes a value twice": (
+        _model(f"y, h, h = {_TRAIN} (x)"),
+        'it writes "h", which is an input',
+    ),
+    "a node that writes an input": (_model(f"x = {_TRAIN} (x) y = Relu (x)"), 'it writes "x"'),
+    "a body that writes a value twice": (
+        parse_seed(
+            f"g (bool c, {_X}) => ({_Y}) {{ y = If (c) <then_branch = t () => (float[n,3] u) "
+            f"{{ u = {_TRAIN} (x) u = Neg (x) }}, else_branch = e () => (float[n,3] v) {{ v = Neg (x) }}> }}"
+        ),
+        'it writes "u"',
+    ),
+    "a function that writes its input": (
+        _model(
+            f"h = {_TRAIN} (x) y = own.F (h)",
+            '<domain: "own", opset_import: ["": 18]> F (a) => (b) { a = Neg (a) b = Neg (a) }',
+        ),
+        'it writes "a"',
+    ),
     "a name that is no text": (_not_text(_model(f"[act] y = {_TRAIN} (x)")), r"b'\xffct' is not UTF-8"),
 }
 malformed = pytest.mark.parametrize(("model", "message"), MALFORMED.values(), ids=MALFORMED)

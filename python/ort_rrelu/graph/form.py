@@ -46,9 +46,9 @@ def check_form(model: onnx.ModelProto) -> None:
     Raises:
         InvalidValueError: it names the node, and what is wrong: a name that is not UTF-8; inputs, outputs or
             attributes that are not those of the operator (see check_signature), or that no shape inference
-            survives (see check_inferable); a node that reads what is computed from its own output; bodies
-            nested too deeply; functions that call themselves, that have one name, or that would be more than
-            10,000,000 nodes in the graph.
+            survives (see check_inferable); a value that two nodes write; a node that reads what is computed
+            from its own output; bodies nested too deeply; functions that call themselves, that have one name,
+            or that would be more than 10,000,000 nodes in the graph.
     """
     for importer in (model, *model.functions):
         for entry in importer.opset_import:
@@ -160,7 +160,8 @@ def _check_inputs(node: onnx.NodeProto, body: onnx.GraphProto) -> None:
 
 
 def _check_order(container: Container) -> None:
-    """Refuse a cycle; nodes in another order than that of their computation are none."""
+    """Refuse a value that is written twice, and a cycle; nodes in another order than that are none."""
+    _check_written_once(container)
     reads = [_read_by(node) for node in container.node]
     writer = {name: place for place, node in enumerate(container.node) for name in node.output if name}
     before = [{writer[name] for name in names if name in writer} for names in reads]
@@ -169,6 +170,21 @@ def _check_order(container: Container) -> None:
     for node in container.node:
         for body in subgraphs(node):
             _check_order(body)
+
+
+def _check_written_once(container: Container) -> None:
+    if isinstance(container, onnx.FunctionProto):
+        written = set(container.input)
+    else:
+        written = {value.name for values in (container.input, container.initializer) for value in values}
+    for node in container.node:
+        for name in filter(None, node.output):
+            if name in written:
+                raise InvalidValueError(
+                    f'{label(node)}: it writes "{name}", which is an input, an initializer or written by '
+                    "another output already: rename it"
+                )
+            written.add(name)
 
 
 def _read_by(node: onnx.NodeProto) -> set[str]:
