@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol, cast, overload
 
 import numpy as np
@@ -158,18 +158,26 @@ def as_steps(step: ArrayLike, shape: tuple[int, ...], name: str = "step") -> tup
             f"{name} is of type {array.dtype}: it must be an integer, or an array of int64"
         )
     if array.size != 1 and (not shape or array.shape != shape[:1]):
-        rows = f", or shape [{shape[0]}], one for each row" if shape else ""
-        raise InvalidValueError(
-            f"{name} has shape {list(array.shape)}: for x of shape {list(shape)} it must have one element"
-            f"{rows}"
-        )
+        raise InvalidValueError(f"{name} has shape {list(array.shape)}: {_allowed_steps(shape)}")
     if array.size < 2:
         return int(array.reshape(-1)[0]) if array.size else 0, None
     return 0, np.ascontiguousarray(array, np.int64)
 
 
+def _allowed_steps(shape: Sequence[int]) -> str:
+    rows = f", or shape [{shape[0]}], one for each row" if shape else ""
+    return f"for x of shape {list(shape)} it must have one element{rows}"
+
+
+def not_steps(dtype: Any, step: Sequence[int], shape: Sequence[int]) -> InvalidValueError:
+    """The error for a `step` of torch that is of another type or shape than an x of `shape` allows."""
+    return InvalidValueError(
+        f"step has dtype {dtype} and shape {list(step)}: it must be int64, and {_allowed_steps(shape)}"
+    )
+
+
 def not_one_int64(step: Any) -> InvalidValueError:
-    """The error for a `step` of torch or Paddle that is another tensor."""
+    """The error for a `step` of Paddle that is another tensor."""
     return InvalidValueError(
         f"step has dtype {step.dtype} and shape {list(step.shape)}: it must be one int64 element"
     )

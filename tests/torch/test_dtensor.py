@@ -98,3 +98,47 @@ def test_refusals_of_the_module_are_errors_of_ours(mesh: DeviceMesh) -> None:
         RReLU(seed=3)(_distributed(mesh, Shard(0)))
     with pytest.raises(ort_rrelu.Error, match=r"RReLU\(seed=\.\.\.\)"):
         RReLU()(_distributed(mesh, Replicate()))
+
+
+_STEPS = torch.tensor([7, -1, 7, 2**40])
+
+
+@pytest.mark.parametrize(
+    ("placement", "given"),
+    [
+        *[(placement, given) for placement in (Replicate(), Shard(0)) for given in ("plain", "replicated")],
+        (Shard(0), "sharded"),
+    ],
+    ids=str,
+)
+def test_shards_of_whole_rows_draw_with_steps_of_their_own(
+    mesh: DeviceMesh, placement: Any, given: str
+) -> None:
+    module = RReLU(seed=3)
+    whole = torch.cat([_X] * 2) if placement.is_shard() else _X
+    steps = torch.cat([_STEPS, _STEPS + 1])[: len(whole)]
+    if given != "plain":
+        kind = Replicate() if given == "replicated" else Shard(0)
+        local = steps if given == "replicated" else steps[: len(steps) // 2]
+        steps = DTensor.from_local(local, mesh, [kind])
+    x = _distributed(mesh, placement)
+    y = module(x, step=steps)
+    assert y.placements == (placement,)
+    (dx,) = torch.autograd.grad(y, x, torch.ones_like(y))
+    expected = module(_X, step=_STEPS)
+    assert_same_bits(array(_local(y)), array(expected))
+    torch.testing.assert_close(_local(dx), expected / _X)
+
+
+@pytest.mark.parametrize("placement", [Shard(1), Partial()], ids=str)
+def test_other_shards_are_refused_with_steps_of_rows_too(mesh: DeviceMesh, placement: Any) -> None:
+    with pytest.raises(ort_rrelu.Error, match=r"Shard\(0\) is allowed where step= has a step for each row"):
+        RReLU(seed=3)(_distributed(mesh, placement), step=_STEPS)
+
+
+@pytest.mark.parametrize("placement", [Replicate(), Shard(0), Shard(1)], ids=str)
+def test_eval_mode_takes_steps_of_rows_on_any_shards(mesh: DeviceMesh, placement: Any) -> None:
+    module = RReLU(seed=3).eval()
+    steps = torch.arange(8 if placement.is_shard(0) else 4)
+    y: Any = module(_distributed(mesh, placement), step=steps)
+    assert_same_bits(array(_local(y)), array(module(_X)))

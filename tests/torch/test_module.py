@@ -166,7 +166,10 @@ _REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "integers": (lambda: RReLU()(torch.arange(3)), "torch.int64"),
     "bounds too wide for float16": (lambda: RReLU(0, 1e5)(_images(torch.float16)), "upper=100000"),
     "step without a seed": (lambda: RReLU()(_images(), step=3), "step=3"),
-    "step of two elements": (lambda: RReLU(seed=3)(_images(), step=torch.tensor([1, 2])), r"shape \[2\]"),
+    "step of three elements": (
+        lambda: RReLU(seed=3)(_images(), step=torch.tensor([1, 2, 3])),
+        r"shape \[3\]",
+    ),
     "int32 step": (lambda: RReLU(seed=3)(_images(), step=torch.tensor(1, dtype=torch.int32)), "torch.int32"),
     "noise of another shape": (lambda: torch.ops.ort_rrelu.rrelu_grad(_images(), _images()[0]), "noise"),
     "noise of another dtype": (

@@ -40,10 +40,11 @@ class RReLU(torch.nn.RReLU):
     with "same" each sample has the slopes that it has alone; with "different" the samples have those of the
     samples as one tensor, the vmapped dimension in front, so that vmap(module)(x) is module(x). The call
     takes one step; with chunk_size= each chunk is a call of its own, so randomness="same" holds within a
-    chunk. If step= is vmapped over, each sample draws alone at its step, in all three cases.
+    chunk. If step= is vmapped over, each sample draws alone at its step, in all three cases; an unbatched
+    step= with one for each row of a sample serves every sample.
 
-    In train mode a DTensor must be replicated, and the module must have a seed. In eval mode any sharding
-    works.
+    In train mode a DTensor must be replicated, or Shard(0) with a step for each row, and the module must have
+    a seed. In eval mode any sharding works.
 
     Args:
         lower, upper: finite in float32, lower <= upper; a tensor of one element is taken as its number.
@@ -84,22 +85,25 @@ class RReLU(torch.nn.RReLU):
         self.register_buffer("step", counter, persistent=False)
 
     def forward(self, x: Tensor, step: int | Tensor | None = None) -> Tensor:
-        """RReLU of x. step: int64, the number of the draw, for a seeded module only; the counter stays."""
+        """RReLU of x.
+
+        step, for a seeded module only: int64, the number of the draw, or a tensor of shape [x.shape[0]] with
+        one for each row, which is then drawn as a tensor alone. The counter stays.
+        """
         if type(x) is not Tensor or step is not None:  # asked first: a small tensor's time is that of Python
             if isinstance(x, Proxy) or isinstance(step, Proxy):
                 return self._traced(x, step)
-            self._check(x, step)
+            step = self._check(x, step)
         transforming = transforms.active()
         number = self._step(step, transforming)
         arguments = x, self.lower, self.upper, self.training, self.seed, number
         y: Tensor = transforms.activate(*arguments) if transforming else ops.rrelu(*arguments)[0]
         return x.copy_(y) if self.inplace else y
 
-    def _check(self, x: Tensor, step: int | Tensor | None) -> None:
+    def _check(self, x: Tensor, step: int | Tensor | None) -> int | Tensor | None:
         if step is not None and self.seed is None:
             raise InvalidValueError(f"step={step!r}: only a module with a seed takes a step")
-        if type(x) is not Tensor:
-            sharding.check(x, self.training, self.seed)
+        return step if type(x) is Tensor else sharding.check(x, self.training, self.seed, step)
 
     def _traced(self, x: Any, step: Any) -> Any:
         own_forward = type(self).forward is RReLU.forward and "forward" not in vars(self)

@@ -2,7 +2,8 @@
 
 rrelu(x, lower, upper, training, seed, step) -> (y, noise)
     seed None: key and step come from torch's generator, so that torch.manual_seed governs them.
-    seed given: step is the number of the draw; None means 0.
+    seed given: step is the number of the draw, one int64, or an int64 of shape [x.shape[0]], one for each row
+    of x; None means 0.
 rrelu_grad(dy, noise) -> dx
 next_step(counter) -> step
     reads the counter and advances it in place, on its device.
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ort_rrelu import library, schema
-from ort_rrelu.arguments import not_one_int64
+from ort_rrelu.arguments import not_steps
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.recomputation import Steps
 from ort_rrelu.torch import private
@@ -41,6 +42,8 @@ def rrelu(
     """RReLU of x and its noise, both in x's dtype, shape and memory format."""
     dtype = _dtype_number(x.dtype)
     _check_device(x)
+    if step is not None:
+        check_step(x.shape, step.dtype, step.shape)
     drawn = _draw(x, seed, step) if training else None
     array = x.contiguous()
     y = _empty(array)
@@ -50,8 +53,13 @@ def rrelu(
 
 
 @rrelu.register_fake
-def _(x: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+def _(
+    x: Tensor, lower: float, upper: float, training: bool, seed: int | None = None, step: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     _dtype_number(x.dtype)
+    # Symbolic sizes are left to the run: asked here, they would become guards.
+    if step is not None and all(type(size) is int for size in (*step.shape, *x.shape[:1])):
+        check_step(x.shape, step.dtype, step.shape)
     return _fake(x), _fake(x)
 
 
@@ -172,10 +180,14 @@ def _laid_out_as(x: Tensor, contiguous: Tensor) -> Tensor:
 
 
 class _Draw(NamedTuple):
-    """Key and step: numbers here, or one-element tensors on the device, which is where they are read."""
+    """Key and step: numbers here, or one-element tensors on the device, which is where they are read.
+
+    steps: those of rows, contiguous and on the device of x, in the place of step.
+    """
 
     seed: int | Tensor = 0
     step: int | Tensor = 0
+    steps: Tensor | None = None
 
 
 _NO_DRAW = _Draw()
@@ -186,11 +198,22 @@ def _draw(x: Tensor, seed: int | None, step: Tensor | None) -> _Draw:
     if seed is None:
         numbers = torch.randint(-(2**63), 2**63 - 1, (2,), dtype=torch.int64, device=x.device)
         return _Draw(numbers[0], numbers[1]) if numbers.is_cuda else _Draw(*numbers.tolist())
-    if step is None:
+    if step is None or not step.numel():
         return _Draw(seed)
-    if step.numel() != 1 or step.dtype != torch.int64:
-        raise not_one_int64(step)
+    if are_rows(step):
+        return _Draw(seed, steps=step.to(x.device).contiguous())
     return _Draw(seed, step.to(x.device) if x.is_cuda and step.is_cuda else int(step))
+
+
+def are_rows(step: Tensor) -> bool:
+    """Is it a step for each row? One element is that of a whole tensor."""
+    return step.ndim == 1 and step.numel() != 1
+
+
+def check_step(shape: torch.Size, dtype: torch.dtype, step: torch.Size) -> None:
+    """Raise InvalidValueError for a step of another type or shape than an x of `shape` allows."""
+    if dtype != torch.int64 or not (step.numel() == 1 or (shape and step == shape[:1])):
+        raise not_steps(dtype, step, shape)
 
 
 def _run_forward(
@@ -205,6 +228,8 @@ def _run_forward(
         _on_host(number.seed),
         _on_host(number.step),
         torch.get_num_threads(),
+        _address(number.steps),
+        0 if number.steps is None else number.steps.numel(),
     )
     addresses = _read_only(x), y.data_ptr(), noise.data_ptr()
     if x.is_cuda:
@@ -239,5 +264,5 @@ def _read_only(tensor: Tensor) -> int:
     return private.storage_address(tensor) + int(tensor.storage_offset()) * tensor.element_size()
 
 
-def _address(value: int | Tensor) -> int | None:
+def _address(value: int | Tensor | None) -> int | None:
     return value.data_ptr() if isinstance(value, Tensor) else None

@@ -1,6 +1,7 @@
 """RReLU on DTensors: how the ops may be sharded, and what train mode refuses.
 
 The slopes of a shard would be drawn with its local positions: other slopes than those of the whole tensor.
+Where each row has a step of its own, shards of whole rows are no trouble.
 """
 
 from __future__ import annotations
@@ -14,18 +15,27 @@ import torch
 from torch import Tensor
 
 from ort_rrelu.errors import InvalidValueError
-from ort_rrelu.torch import ops, private  # noqa: F401  # ops defines torch.ops.ort_rrelu
+from ort_rrelu.torch import ops, private
 
 
-def check(x: Tensor, training: bool, seed: int | None) -> None:
-    """Raise InvalidValueError for a DTensor that train mode cannot take; any other tensor passes."""
+def check(x: Tensor, training: bool, seed: int | None, step: Any) -> Any:
+    """Raise InvalidValueError for a DTensor that train mode cannot take; any other tensor passes.
+
+    Returns the step as x needs it: steps of rows that are a plain tensor are those of the whole DTensor.
+    """
     if torch.compiler.is_compiling() or not _loaded():
-        return
-    from torch.distributed.tensor import DTensor
+        return step
+    from torch.distributed.tensor import DTensor, Replicate
 
     _register()
-    if training and isinstance(x, DTensor):
-        _check_train_mode(x.placements, seed)
+    if not isinstance(x, DTensor):
+        return step
+    rows = isinstance(step, Tensor) and ops.are_rows(step)
+    if training:
+        _check_train_mode(x.placements, seed, rows)
+    if not rows or isinstance(step, DTensor):
+        return step
+    return DTensor.from_local(step.to(x.device), x.device_mesh, [Replicate()] * x.device_mesh.ndim)
 
 
 def _loaded() -> bool:
@@ -47,11 +57,21 @@ def _register() -> None:
     def rrelu(
         x: Any, lower: float, upper: float, training: bool, seed: int | None = None, step: Any = None
     ) -> list[Any]:
+        rows = step is not None and len(step.shape) == 1 and step.shape[0] != 1
         if training:
-            _check_train_mode(x.placements, seed)
-        allowed = [whole] if training else pointwise(x.ndim)
-        rest = [None] * 4 + [None if step is None else whole]
-        return [([placement] * 2, [placement, *rest]) for placement in allowed]
+            _check_train_mode(x.placements, seed, rows)
+        allowed = pointwise(x.ndim)
+        if training:
+            allowed = allowed[: 2 if rows else 1]
+        return [
+            ([placement] * 2, [placement, *[None] * 4, of_step(placement, step, rows)])
+            for placement in allowed
+        ]
+
+    def of_step(placement: Any, step: Any, rows: bool) -> Any:
+        if step is None:
+            return None
+        return placement if rows and placement.is_shard(0) else whole
 
     def rrelu_grad(dy: Any, _noise: Any) -> list[Any]:
         return [([placement], [placement] * 2) for placement in pointwise(dy.ndim)]
@@ -69,11 +89,12 @@ def _register() -> None:
     private.ask_rule_again(ours.rrelu.default)  # the mode counts
 
 
-def _check_train_mode(placements: Sequence[Any], seed: int | None) -> None:
-    if not all(placement.is_replicate() for placement in placements):
+def _check_train_mode(placements: Sequence[Any], seed: int | None, rows: bool) -> None:
+    if not all(placement.is_replicate() or (rows and placement.is_shard(0)) for placement in placements):
         raise InvalidValueError(
             f"RReLU in train mode: x is a DTensor with placements {tuple(placements)}, whose shards would be "
-            "drawn with their local positions: redistribute it to Replicate() before, or call eval()"
+            "drawn with their local positions: redistribute it to Replicate() before, or call eval(); "
+            "Shard(0) is allowed where step= has a step for each row"
         )
     if seed is None:
         raise InvalidValueError(

@@ -5,8 +5,9 @@ torch.vmap follows torch.nn.functional.dropout in train mode:
     randomness="same": every sample draws the slopes of a sample's shape, as the call on one sample alone.
     randomness="different": the slopes of the samples as one tensor, with the vmapped dimension in front; so
         vmap(module, randomness="different")(x) is module(x). Nested vmaps put the outer dimension first.
-A counted module takes one step for the whole call. Where each sample has a step of its own (step= is vmapped
-over), each draws what it draws alone at that step, whatever the randomness.
+A counted module takes one step for the whole call. Steps that are given apart say what is drawn, whatever the
+randomness: where step= is vmapped over, each sample draws what it draws alone at its step or steps; where it
+is not and has one for each row of a sample, it serves every sample, so that they share their slopes.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ def activate(x: Tensor, lower: float, upper: float, training: bool, seed: int | 
         with _without_legacy_vmap():
             noise: Tensor = ops.rrelu(x.detach(), lower, upper, True, seed, step)[1]
         return x * noise
+    if step is not None:
+        ops.check_step(x.shape, step.dtype, step.shape)
     return torch.nn.functional.leaky_relu(x, _eval_slope(x.dtype, lower, upper))
 
 
@@ -124,14 +127,20 @@ def _vmapped_rrelu(
         return both
 
     def rule() -> tuple[Both, int | None]:
+        size = interpreter.batch_size()
+        if step is not None:
+            ops.check_step(_of_sample(x, dim), step.dtype, _of_sample(step, step_dim))
         if not training:
             return call(x), dim
+        if seed is not None and step is not None and _are_steps_of_rows(step, step_dim):
+            if dim is None and step_dim is None:
+                return call(x), None
+            return _each_row_alone(call, _in_front(x, dim, size), _in_front(step, step_dim, size)), 0
         if seed is not None and step is not None and step_dim is not None:
-            samples = _in_front(x, dim, interpreter.batch_size())
-            return _each_alone(call, samples, step.movedim(step_dim, 0)), 0
+            return _each_alone(call, _in_front(x, dim, size), step.movedim(step_dim, 0)), 0
         _refuse_error_mode(interpreter)
         if interpreter.randomness() == "different":
-            return call(_in_front(x, dim, interpreter.batch_size())), 0
+            return call(_in_front(x, dim, size)), 0
         if dim is None:
             return call(x), None
         return _with_shared_slopes(call, x.movedim(dim, 0)), 0
@@ -143,12 +152,33 @@ def _vmapped_rrelu(
     return private.add_batch_dim(y, out_dim, level), private.add_batch_dim(noise, out_dim, level)
 
 
+def _of_sample(tensor: Tensor, dim: int | None) -> torch.Size:
+    """The shape that one sample has."""
+    sizes = list(tensor.shape)
+    if dim is not None:
+        del sizes[dim]
+    return torch.Size(sizes)
+
+
+def _are_steps_of_rows(step: Tensor, dim: int | None) -> bool:
+    sizes = _of_sample(step, dim)
+    return len(sizes) == 1 and sizes[0] != 1
+
+
 def _each_alone(call: Callable[[Tensor, Tensor], Both], samples: Tensor, steps: Tensor) -> Both:
+    if not (_is_vmapped(samples) or _is_vmapped(steps)):
+        return call(samples, steps.reshape(len(samples)))
+    # An outer vmap takes the one step of each call for all of its samples.
     if not len(samples):
         return torch.empty_like(samples), torch.empty_like(samples)
     pairs = [call(sample, step) for sample, step in zip(samples, steps, strict=True)]
     ys, noises = zip(*pairs, strict=True)
     return torch.stack(ys), torch.stack(noises)
+
+
+def _each_row_alone(call: Callable[[Tensor, Tensor], Both], samples: Tensor, steps: Tensor) -> Both:
+    y, noise = call(samples.flatten(0, 1), steps.flatten())
+    return y.view(samples.shape), noise.view(samples.shape)
 
 
 def _with_shared_slopes(call: Callable[[Tensor], Both], samples: Tensor) -> Both:
