@@ -85,7 +85,8 @@ class NodeAttributes:
 def seed_of_place(seed: int, place: int) -> int:
     """The seed with which call number `place`, from 0, of a seeded module draws: its own seed at first.
 
-    Places are counted within the module, in the order of its calls.
+    Places are counted within the module, in the order of its calls in train mode. Exporters number them so,
+    and ort_rrelu.torch.accept_step.
     """
     return seed if place == 0 else derive_seed(seed, place)
 
@@ -164,7 +165,8 @@ class NodeSeeds:
                 f"a module with seed={own} is called at several places of the model: from train node "
                 f"{position} on, place j of it, from 0, draws with derive_seed({own}, j), where torch counts "
                 "the step on, so their slopes differ from torch's; use a module for each place, each with a "
-                "seed of its own",
+                "seed of its own, or call the network with step= after ort_rrelu.torch.accept_step, which "
+                "draws as the nodes do",
             )
         return seed_of_place(own, place)
 

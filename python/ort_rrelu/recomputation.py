@@ -3,7 +3,8 @@
 Checkpointing runs a forward a second time during backward. A plain counter would have moved on by then and
 draw other slopes, silently. What checkpointing does restore is the state of the framework's generator, so
 each call draws a number from it and remembers its step under that number: a call during backward that draws
-the same number again is the recomputation of that call, and takes its step. Where two forwards drew the same
+the same number again is the recomputation of that call, and takes its step. So do calls whose step did not
+come from a counter but from the call of the whole network. Where two forwards drew the same
 number (manual_seed before each) and neither has been recomputed yet, nobody can tell them apart: an error.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -36,6 +37,18 @@ class Autograd(Protocol):
         """Add one to the counter, in place."""
 
 
+@dataclass(frozen=True)
+class Given:
+    """The step that the call of a whole network gave, and the place of the module's call in it.
+
+    elements: what the step takes, as several calls that share it.
+    """
+
+    step: Any
+    place: int
+    elements: int
+
+
 @dataclass
 class _Forward:
     step: Any
@@ -45,12 +58,17 @@ class _Forward:
 
 
 class Steps:
-    """The steps that seeded modules took; the last `remembered` calls can be recomputed."""
+    """The steps that seeded modules took; the last `remembered` calls can be recomputed.
 
-    def __init__(self, autograd: Autograd, remembered: int = 1 << 16) -> None:
+    Fewer where their given steps, those of many rows, have more than `elements` numbers together.
+    """
+
+    def __init__(self, autograd: Autograd, remembered: int = 1 << 16, elements: int = 1 << 24) -> None:
         self._autograd = autograd
         self._remembered = remembered
         self._forwards: OrderedDict[tuple[int, int], _Forward] = OrderedDict()
+        self._shared = _Shared()
+        self._elements = elements
         self._lock = threading.Lock()
 
     def take(self, counter: Any, remember: bool = True) -> Any:
@@ -70,12 +88,33 @@ class Steps:
                 self._keep(step, counter, call)
             return step
 
+    def give(self, counter: Any, given: Given, remember: bool = True) -> None:
+        """Remember a step that did not come from the counter, which stays."""
+        call = (counter.data_ptr(), self._autograd.mark())
+        with self._lock:
+            if not self._autograd.in_backward():
+                if remember:
+                    self._keep(given, counter, call)
+            elif call in self._forwards:  # its forward was given the step, and so is its recomputation
+                self._forwards[call].recomputed = True
+
     def _keep(self, step: Any, counter: Any, call: tuple[int, int]) -> None:
-        before = self._forwards.pop(call, None)
+        before = self._forwards.get(call)
         waiting = before is not None and before.counter() is not None and not before.recomputed
+        if before is not None:
+            self._forget(call)
         self._forwards[call] = _Forward(step, weakref.ref(counter), ambiguous=waiting)
-        if len(self._forwards) > self._remembered:
-            self._forwards.popitem(last=False)
+        if isinstance(step, Given):
+            self._shared.add(step)
+        while len(self._forwards) > self._remembered or (
+            self._shared.elements > self._elements and len(self._forwards) > 1
+        ):
+            self._forget(next(iter(self._forwards)))
+
+    def _forget(self, call: tuple[int, int]) -> None:
+        step = self._forwards.pop(call).step
+        if isinstance(step, Given):
+            self._shared.remove(step)
 
     def _recall(self, call: tuple[int, int]) -> Any:
         forward = self._forwards.get(call)
@@ -87,6 +126,27 @@ class Steps:
             )
         forward.recomputed = True
         return forward.step
+
+
+class _Shared:
+    """How many numbers the given steps have together, each step counted once."""
+
+    def __init__(self) -> None:
+        self.elements = 0
+        self._uses: Counter[int] = Counter()
+
+    def add(self, given: Given) -> None:
+        """One more call has it."""
+        self._uses[id(given.step)] += 1
+        if self._uses[id(given.step)] == 1:
+            self.elements += given.elements
+
+    def remove(self, given: Given) -> None:
+        """One call less."""
+        self._uses[id(given.step)] -= 1
+        if not self._uses[id(given.step)]:
+            del self._uses[id(given.step)]
+            self.elements -= given.elements
 
 
 class Draws:

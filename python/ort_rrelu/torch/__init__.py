@@ -8,6 +8,7 @@ try:
 except ImportError as error:
     raise MissingPackageError(f"{error.name} is not installed: pip install 'ort-rrelu[torch]'") from error
 
+from ort_rrelu.torch.accept_step import accept_step
 from ort_rrelu.torch.export import export, patch_onnx_export
 from ort_rrelu.torch.module import RReLU
 from ort_rrelu.torch.replace import replace_rrelu
@@ -17,6 +18,7 @@ torchscript_symbolics = patch_onnx_export  # its name when it served one of the 
 
 __all__ = [
     "RReLU",
+    "accept_step",
     "export",
     "patch_onnx_export",
     "replace_rrelu",

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections.abc import Callable
 from typing import Any, Self, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.fx import Proxy, Tracer
 
 from ort_rrelu import schema
 from ort_rrelu.arguments import as_seed, as_step
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
-from ort_rrelu.node_attributes import check_bounds
-from ort_rrelu.torch import ops, private, sharding, transforms
+from ort_rrelu.node_attributes import check_bounds, seed_of_place
+from ort_rrelu.torch import accepted, ops, private, sharding, transforms
+from ort_rrelu.torch.accepted import Accepted
 
 
 class RReLU(torch.nn.RReLU):
@@ -57,6 +60,7 @@ class RReLU(torch.nn.RReLU):
 
     seed: int | None
     step: Tensor | None
+    _asked = False  # whether other processes count, too
 
     def __init__(
         self,
@@ -93,38 +97,65 @@ class RReLU(torch.nn.RReLU):
         if type(x) is not Tensor or step is not None:  # asked first: a small tensor's time is that of Python
             if isinstance(x, Proxy) or isinstance(step, Proxy):
                 return self._traced(x, step)
-            step = self._check(x, step)
+            if step is not None and self.seed is None:
+                raise InvalidValueError(f"step={step!r}: only a module with a seed takes a step")
         transforming = transforms.active()
-        number = self._step(step, transforming)
-        arguments = x, self.lower, self.upper, self.training, self.seed, number
+        seed, number = self._draw(x, step, transforming)
+        arguments = x, self.lower, self.upper, self.training, seed, number
         y: Tensor = transforms.activate(*arguments) if transforming else ops.rrelu(*arguments)[0]
         return x.copy_(y) if self.inplace else y
-
-    def _check(self, x: Tensor, step: int | Tensor | None) -> int | Tensor | None:
-        if step is not None and self.seed is None:
-            raise InvalidValueError(f"step={step!r}: only a module with a seed takes a step")
-        return step if type(x) is Tensor else sharding.check(x, self.training, self.seed, step)
 
     def _traced(self, x: Any, step: Any) -> Any:
         own_forward = type(self).forward is RReLU.forward and "forward" not in vars(self)
         return _call_in_graph(self, x, step, own_forward=own_forward)
 
-    def _step(self, step: int | Tensor | None, transforming: bool) -> Tensor | None:
-        if isinstance(step, Tensor):
-            return step
-        if step is not None:
-            return _as_tensor(step)
-        if self.seed is None or not self.training or _exporting():
-            return None
-        counter = self.step
-        if counter is None:
-            raise InvalidValueError(f"seed={self.seed} was set after construction: use RReLU(seed=...)")
+    def _draw(
+        self, x: Tensor, step: int | Tensor | None, transforming: bool
+    ) -> tuple[int | None, Tensor | None]:
+        """Seed and step of this call."""
+        number = step if step is None or isinstance(step, Tensor) else as_tensor(step)
+        seed = self.seed
+        if accepted.thread.running.top is not None and self.training and (forward := accepted.current()):
+            seed, number = self._draw_in(forward, x, number, transforming)
+        elif number is None and seed is not None and self.training and not accepted.exporting():
+            return self._draw_counted(x, seed, transforming)
+        return seed, number if type(x) is Tensor else sharding.check(x, self.training, seed, number)
+
+    def _draw_in(
+        self, forward: Accepted, x: Tensor, named: Tensor | None, transforming: bool
+    ) -> tuple[int | None, Tensor | None]:
+        """The same with the step of the network's call, unless this one has a step of its own."""
+        place = forward.next_place(self)
+        if named is not None:
+            return self.seed, named
+        if self.seed is None:
+            raise accepted.unseeded(forward.name_of(self))
+        step, counter = forward.step_of(self, x), self._counter()
+        if not (transforming or torch.compiler.is_compiling() or accepted.exporting()):
+            ops.remember(counter, step, place)
+        return _seed_of_place(self.seed, place), step
+
+    def _draw_counted(self, x: Tensor, seed: int, transforming: bool) -> tuple[int, Tensor]:
+        counter = self._counter()
+        if type(x) is not Tensor:
+            sharding.check(x, True, seed, None)
         if transforming:
-            return transforms.next_step(counter)
-        # What compiled code on CUDA computes may be a graph's memory, in which nothing can be remembered.
-        remember = not (counter.is_cuda and torch.compiler.is_compiling())
-        taken: Tensor = ops.next_step(counter, remember)
-        return taken
+            return seed, transforms.next_step(counter)
+        compiling = torch.compiler.is_compiling()
+        if not (compiling or self._asked):
+            self._asked = True
+            _tell_of_ranks(x)
+        try:
+            # What compiled code on CUDA computes may be a graph's memory, in which nothing can be remembered.
+            return seed, ops.next_step(counter, not (counter.is_cuda and compiling))
+        except ops.GivenStepError as recomputed:
+            given = recomputed.given
+            return _seed_of_place(seed, given.place), sharding.check(x, True, seed, given.step)
+
+    def _counter(self) -> Tensor:
+        if self.step is None:
+            raise InvalidValueError(f"seed={self.seed} was set after construction: use RReLU(seed=...)")
+        return self.step
 
     def reset_parameters(self) -> None:
         """Begin again at step 0."""
@@ -185,7 +216,8 @@ def _call_in_graph(module: torch.nn.Module, x: Any, step: Any, *, own_forward: b
     return tracer.create_proxy("call_module", path, (x,), {} if step is None else {"step": step})
 
 
-def _as_tensor(step: int) -> Tensor:
+def as_tensor(step: int) -> Tensor:
+    """An integer step as a tensor of one int64."""
     # Compiled code hands over symbolic integers, which must stay so: a new step is no new program.
     if not isinstance(step, int | torch.SymInt) or isinstance(step, bool):
         raise InvalidTypeError(f"step={step!r} is not an integer")
@@ -194,7 +226,33 @@ def _as_tensor(step: int) -> Tensor:
     return torch.full((), step, dtype=torch.int64)
 
 
-def _exporting() -> bool:
-    """Is the call traced into a graph, which must hold the op alone, without the module's counter?"""
-    tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    return tracing or torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export()
+@functools.cache
+def _warn_of_ranks() -> None:
+    warnings.warn(
+        "a seeded RReLU counts its steps in several processes of torch.distributed: in data parallel "
+        "training all ranks draw the same slopes; call the network with a step for each row "
+        "(ort_rrelu.torch.accept_step), of numbers that differ between ranks, or give each rank other seeds",
+        stacklevel=2,
+    )
+
+
+def _tell_of_ranks(x: Tensor) -> None:
+    """Warn, once in a process, of counted draws that are the same on every rank. DTensors want that."""
+    if type(x) is not Tensor or not distributed.is_available() or not distributed.is_initialized():
+        return
+    if distributed.get_world_size() > 1:
+        _warn_of_ranks()
+
+
+def _seed_of_place(seed: int, place: int) -> int:
+    return _derived(seed, int(place)) if place else seed  # compiled code may have a symbol for it
+
+
+_cached_seed = functools.lru_cache(seed_of_place)
+
+
+def _derived(seed: int, place: int) -> int:
+    return _cached_seed(seed, place)
+
+
+private.constant_in_compiled_code(_derived)

@@ -22,7 +22,7 @@ from torch import Tensor
 from ort_rrelu import library, schema
 from ort_rrelu.arguments import not_steps
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
-from ort_rrelu.recomputation import Steps
+from ort_rrelu.recomputation import Given, Steps
 from ort_rrelu.torch import private
 
 _DTYPES = {getattr(torch, dtype.name): number for dtype, number in schema.DTYPES.items()}
@@ -42,7 +42,7 @@ def rrelu(
     """RReLU of x and its noise, both in x's dtype, shape and memory format."""
     dtype = _dtype_number(x.dtype)
     _check_device(x)
-    if step is not None:
+    if step is not None and (step.numel() != 1 or step.dtype != torch.int64):
         check_step(x.shape, step.dtype, step.shape)
     drawn = _draw(x, seed, step) if training else None
     array = x.contiguous()
@@ -126,6 +126,17 @@ class _Autograd:
 _steps = Steps(_Autograd())
 
 
+class GivenStepError(InvalidValueError):
+    """What next_step has for the recomputation of a call that did not count: its step, and more."""
+
+    def __init__(self, given: Given) -> None:
+        super().__init__(
+            "a compiled RReLU runs again during backward, and took its step from the call of the network in "
+            "the forward: compile it together with its torch.utils.checkpoint, or pass step= to the module"
+        )
+        self.given = given
+
+
 @torch.library.custom_op(
     f"{_NAMESPACE}::next_step", mutates_args=("counter",), tags=(torch.Tag.nondeterministic_seeded,)
 )
@@ -135,12 +146,28 @@ def next_step(counter: Tensor, remember: bool = True) -> Tensor:
     remember=False: no recomputation will find this call's step, and nothing outlives the call.
     """
     step = _steps.take(counter, remember and not _capturing(counter))
+    if isinstance(step, Given):
+        raise GivenStepError(step)
     return step.clone() if isinstance(step, Tensor) else torch.scalar_tensor(step, dtype=torch.int64)
 
 
 @next_step.register_fake
 def _(counter: Tensor, _remember: bool = True) -> Tensor:
     return torch.empty_like(counter)
+
+
+def remember(counter: Tensor, step: Tensor, place: int) -> None:
+    """Let a recomputation of this call find the step that it was given. The counter is that of its module."""
+    if private.in_fake_mode() or counter.is_meta:
+        return
+    local = _local(counter)
+    _steps.give(local, Given(step, place, step.numel()), not _capturing(local))
+
+
+def _local(counter: Tensor) -> Tensor:
+    """What is in a DTensor, which is the same everywhere."""
+    local: Tensor = counter if type(counter) is Tensor else counter.to_local()  # type: ignore[attr-defined]
+    return local
 
 
 def _capturing(counter: Tensor) -> bool:
@@ -198,9 +225,9 @@ def _draw(x: Tensor, seed: int | None, step: Tensor | None) -> _Draw:
     if seed is None:
         numbers = torch.randint(-(2**63), 2**63 - 1, (2,), dtype=torch.int64, device=x.device)
         return _Draw(numbers[0], numbers[1]) if numbers.is_cuda else _Draw(*numbers.tolist())
-    if step is None or not step.numel():
+    if step is None:
         return _Draw(seed)
-    if are_rows(step):
+    if step.numel() != 1:
         return _Draw(seed, steps=step.to(x.device).contiguous())
     return _Draw(seed, step.to(x.device) if x.is_cuda and step.is_cuda else int(step))
 
@@ -228,9 +255,9 @@ def _run_forward(
         _on_host(number.seed),
         _on_host(number.step),
         torch.get_num_threads(),
-        _address(number.steps),
-        0 if number.steps is None else number.steps.numel(),
     )
+    if number.steps is not None:
+        params = params._replace(steps=number.steps.data_ptr(), rows=number.steps.numel())
     addresses = _read_only(x), y.data_ptr(), noise.data_ptr()
     if x.is_cuda:
         call = library.CudaCall(_stream(x), _address(number.seed), _address(number.step))
@@ -264,5 +291,5 @@ def _read_only(tensor: Tensor) -> int:
     return private.storage_address(tensor) + int(tensor.storage_offset()) * tensor.element_size()
 
 
-def _address(value: int | Tensor | None) -> int | None:
+def _address(value: int | Tensor) -> int | None:
     return value.data_ptr() if isinstance(value, Tensor) else None

@@ -29,7 +29,7 @@ from torch.onnx import symbolic_helper
 from torch.onnx._internal.exporter import _compat, _core, _dispatching
 from torch.onnx._internal.torchscript_exporter import registration, utils
 
-# Memory and autograd, in ops.py.
+# Memory and autograd, in ops.py, module.py and accepted.py.
 
 # Is it a copy-on-write tensor (torch._lazy_clone)? The address of such a one without the copy that data_ptr
 # makes: of its storage, to which its offset is to be added.
@@ -37,9 +37,19 @@ is_copy_on_write: Callable[[Tensor], bool] = torch._C._is_cow_tensor  # type: ig
 storage_address: Callable[[Tensor], int] = torch._C._data_address  # type: ignore[attr-defined]
 
 
+def backward_pass() -> int:
+    """The number of the backward pass that this thread runs; -1 where it runs none."""
+    return torch._C._current_graph_task_id()
+
+
 def in_backward() -> bool:
-    """Does this thread run a backward pass? The number of the pass is -1 where it does not."""
-    return torch._C._current_graph_task_id() != -1
+    """Does this thread run a backward pass?"""
+    return backward_pass() != -1
+
+
+def in_fake_mode() -> bool:
+    """Do tensors have no memory, so that nothing is drawn?"""
+    return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
 
 
 # torch.func, the older vmap and forward-mode differentiation, in transforms.py.
@@ -89,7 +99,14 @@ def constant_in_compiled_code(function: Callable[..., Any]) -> None:
     function._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
-# Modules and operators, in module.py, replace.py and training/tracing.py.
+def never_compiled_alone(function: Callable[..., Any]) -> None:
+    """Compiled code may hold the function; a call from other code is compiled neither itself nor below."""
+    frames = torch._C._dynamo.eval_frame
+    skip = frames._FrameAction.SKIP
+    frames.set_code_exec_strategy(function.__code__, frames._FrameExecStrategy(skip, skip))
+
+
+# Modules and operators, in module.py, accept_step.py, replace.py and training/tracing.py.
 
 # What torch.ops.aten is, and torch.ops.aten.rrelu.
 OperatorNamespace, OperatorPacket = _ops._OpNamespace, _ops.OpOverloadPacket
@@ -98,6 +115,11 @@ OperatorNamespace, OperatorPacket = _ops._OpNamespace, _ops.OpOverloadPacket
 def has_hooks(module: torch.nn.Module) -> bool:
     """Has the module hooks around its forward?"""
     return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+def forward_pre_hooks(module: torch.nn.Module) -> list[Callable[..., Any]]:
+    """The hooks before the module's forward."""
+    return list(module._forward_pre_hooks.values())
 
 
 def writes(operator: Any) -> bool:
