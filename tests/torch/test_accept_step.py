@@ -202,7 +202,8 @@ def test_a_network_that_calls_itself() -> None:
             self.act = RReLU(seed=SEEDS[0])
 
         def forward(self, x: Tensor, depth: int = 0) -> Tensor:
-            return self.act(self(x, 1) * 4) if depth == 0 else self.act(x)
+            y: Tensor = self.act(self(x, 1) * 4) if depth == 0 else self.act(x)
+            return y
 
     net, x, steps = accept_step(Recursive()), normal(5, 7), torch.arange(5)
     first = reference.rrelu(array(x), training=True, seed=SEEDS[0], step=steps.numpy())

@@ -166,7 +166,7 @@ def test_compiled_modules_in_a_network_that_is_not() -> None:
 @pytest.mark.usefixtures("_nothing_compiled_before")
 def test_compiled_checkpoint_has_the_gradients_of_none() -> None:
     net = accept_step(_Weighted(use_reentrant=False))
-    compiled = torch.compile(net, backend="aot_eager")
+    compiled: Any = torch.compile(net, backend="aot_eager")
     expected, actual = (
         _gradients(each, _plainly, 2, between=lambda: None) for each in (accept_step(_Weighted()), compiled)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -61,3 +62,9 @@ def test_a_seed_set_later_has_no_counter() -> None:
     module.seed = 5
     with pytest.raises(ValueError, match="seed=5 was set after construction"):
         module(_X)
+
+
+def test_a_single_process_does_not_warn_of_others() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _counted(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,8 +15,11 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 
 import ort_rrelu
 from ort_rrelu.torch import RReLU
+from ort_rrelu.torch.module import _warn_of_ranks
 from tests.bits import assert_same_bits
 from tests.torch.arrays import array, normal
+
+pytestmark = pytest.mark.filterwarnings("ignore:a seeded RReLU counts its steps in several processes")
 
 _X = normal(4, 6)
 
@@ -142,3 +146,25 @@ def test_eval_mode_takes_steps_of_rows_on_any_shards(mesh: DeviceMesh, placement
     steps = torch.arange(8 if placement.is_shard(0) else 4)
     y: Any = module(_distributed(mesh, placement), step=steps)
     assert_same_bits(array(_local(y)), array(module(_X)))
+
+
+_SAID = "all ranks draw the same slopes; call the network with a step for each row"
+
+
+def _warnings(module: RReLU, x: Tensor, **kw: Any) -> int:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            module(x, **kw)
+    return sum(_SAID in str(each.message) for each in caught)
+
+
+def test_counted_steps_in_several_processes_warn_once(mesh: DeviceMesh) -> None:
+    """As DistributedDataParallel runs them."""
+    _warn_of_ranks.cache_clear()
+    assert _warnings(RReLU(), _X) == 0
+    assert _warnings(RReLU(seed=3).eval(), _X) == 0
+    assert _warnings(RReLU(seed=3), _X, step=torch.arange(4)) == 0
+    assert _warnings(RReLU(seed=3), _distributed(mesh, Replicate())) == 0
+    assert _warnings(RReLU(seed=3), _X) == 1
+    assert _warnings(RReLU(seed=4), _X) == 0

@@ -29,7 +29,9 @@ class RReLU(torch.nn.RReLU):
     Without a seed the slopes come from torch's own generator (torch.manual_seed). With one, call number k in
     train mode draws the slopes of step k (`step`, an int64 buffer that is not in the state_dict), the same
     that ort_rrelu.rrelu(seed=, step=) and the exported model draw. `forward(x, step=k)` names the step
-    instead. Each counted call also draws one number from torch's generator, by which the recomputation of
+    instead, of all of x or, as a tensor, of each row; ort_rrelu.torch.accept_step does so for networks.
+    In data parallel training counted steps draw the same slopes on every rank: a warning says so once. Each
+    counted call also draws one number from torch's generator, by which the recomputation of
     torch.utils.checkpoint finds its step again; where it cannot (preserve_rng_state=False, or a checkpoint
     inside torch.compile; on CUDA also a checkpoint of compiled code, or in a captured graph), it raises and
     asks for step=. A trace or ExportedProgram of a seeded module is stateless: without step= it draws step 0
