@@ -141,6 +141,12 @@ def step_inputs(model: onnx.ModelProto) -> list[str]:
     return [value.name for value in model.graph.input if value.name in steps | added]
 
 
+def scalar_steps(model: onnx.ModelProto) -> set[str]:
+    """Those of these inputs that are declared as scalars: one step for all rows."""
+    types = {value.name: value.type.tensor_type for value in model.graph.input}
+    return {n for n in step_inputs(model) if types[n].HasField("shape") and not types[n].shape.dim}
+
+
 def _is_idle_step(model: onnx.ModelProto, name: str, *, rows: bool) -> bool:
     """Is it an int64 input that nothing reads, a scalar, or with rows=True of one dimension?"""
     ranks = {0, 1} if rows else {0}
