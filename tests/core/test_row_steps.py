@@ -1,4 +1,4 @@
-"""add_step_input(rows=True): a step for each row, where a walk through the model proves that rows stay apart."""
+"""add_step_input(rows=True): a step for each row, where a walk through the model proves that rows stay apart."""  # noqa: E501
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _net(body: str, inputs: str = _X, more: str = "", output: str = _Y, **kw: An
 
 def _loop(body: str, x: str = "x", y: str = "y") -> str:
     return (
-        f"n = Constant <value_int = 3> () {y} = Loop (n, , {x}) <body = b (int64 i, bool c, float[batch,4] a) "
+        f"n = Constant <value_int = 3> () {y} = Loop (n, , {x}) <body = b (int64 i, bool c, float[batch,4] a) "  # noqa: E501
         f"=> (bool d, float[batch,4] b) {{ d = Identity (c) {body} }}>"
     )
 
@@ -57,13 +57,13 @@ _PROVED: dict[str, onnx.ModelProto] = {
         f"{_X}, int64 step",
         "<float[1,4] k = {1, -2, 3, -4}>",
     ),
-    "moved and back": _net(f"t = Transpose <perm = [1, 0]> (x) h = Transpose <perm = [1, 0]> (t) {_rrelu('h', 'y')}"),
+    "moved and back": _net(f"t = Transpose <perm = [1, 0]> (x) h = Transpose <perm = [1, 0]> (t) {_rrelu('h', 'y')}"),  # noqa: E501
     "folded and back": _net(
         f"f = Reshape (x, one) h = Reshape (f, two) {_rrelu('h', 'y')}",
         more="<int64[2] one = {-1, 2}, int64[2] two = {-1, 4}>",
     ),
     "two inputs": _net(f"h = Add (x, z) {_rrelu('h', 'y')}", f"{_X}, float[batch,4] z"),
-    "a table beside": _net(f"k = ReduceSum <keepdims = 1> (z) h = Add (x, k) {_rrelu('h', 'y')}", f"float[n,3] z, {_X}"),
+    "a table beside": _net(f"k = ReduceSum <keepdims = 1> (z) h = Add (x, k) {_rrelu('h', 'y')}", f"float[n,3] z, {_X}"),  # noqa: E501
     "loop": _net(_loop(_rrelu("a", "b"))),
     "branches": _net(_if(_KNOWN, _rrelu("x", "b"), "b = Neg (x)")),
     "node after a loop": _net(f"{_loop(_rrelu('a', 'b'), y='h')} {_rrelu('h', 'y')}"),
@@ -190,7 +190,7 @@ _REFUSED: dict[str, tuple[onnx.ModelProto, str]] = {
         'node "h_node" has an X with its rows elsewhere',
     ),
     "a shape that cuts rows": (
-        _net(f"t = Transpose <perm = [1, 0]> (x) h = Reshape (t, one) {_rrelu('h', 'k')} y = Reshape (k, two)",
+        _net(f"t = Transpose <perm = [1, 0]> (x) h = Reshape (t, one) {_rrelu('h', 'k')} y = Reshape (k, two)",  # noqa: E501
              more="<int64[2] one = {-1, 4}, int64[2] two = {-1, 4}>"),
         'node "k_node".*: Reshape node with output "h"',
     ),

@@ -57,7 +57,7 @@ def test_refused_with_the_nodes_name(kind: str, dynamo: bool) -> None:
         "sequence first": lambda x, _: rrelu(x.transpose(0, 1)).transpose(0, 1),
         "softmax": lambda x, _: rrelu(x.softmax(0)),
     }
-    with pytest.raises(ort_rrelu.Error, match="no step for each row .*RRelu node") as caught:
+    with pytest.raises(ort_rrelu.Error, match=r"no step for each row .*RRelu node") as caught:
         export_quietly(
             Applied(functions[kind]).train(), (_X,), step_input="rows", dynamo=dynamo, **_axes(dynamo)
         )
