@@ -155,7 +155,7 @@ def test_a_first_dimension_of_a_fixed_size() -> None:
 def test_nodes_that_train_later_need_a_proof_too() -> None:
     model = _net(f"{_rrelu('x', 'h')} s = Softmax <axis = 0> (h) y = ort_rrelu.RRelu (s)")
     wired = ort_rrelu.graph.portable(add_step_input(model, rows=True))
-    with pytest.raises(ort_rrelu.Error, match='output "y" is not known.*Softmax node'):
+    with pytest.raises(ort_rrelu.Error, match=r'output "y" is not known.*Softmax node'):
         ort_rrelu.graph.set_training(wired, True)
     apart = _net(f"{_rrelu('x', 'h')} s = Softmax <axis = 1> (h) y = ort_rrelu.RRelu <seed = 4> (s)")
     later = ort_rrelu.graph.set_training(ort_rrelu.graph.portable(add_step_input(apart, rows=True)), True)
