@@ -92,6 +92,22 @@ def test_set_training_does_all_of_it_at_once() -> None:
     assert facts["changes"]["model"]["inputs"] == {"before": ["x"], "after": ["x", "step"]}
 
 
+def test_a_step_for_each_row_and_what_it_is_fed() -> None:
+    call("set-training train.onnx --step-input-rows -o rows.onnx")
+    np.save("x", np.ones((4, 3), np.float32))
+    for size in (3, 4):
+        np.save(f"step{size}", np.arange(size))
+    call("run rows.onnx -i x=x.npy -i step=step4.npy")
+    assert "step3.npy has shape [3], the model wants [batch] with batch=4" in refused(
+        "run rows.onnx -i x=x.npy -i step=step3.npy"
+    )
+    call("set-training train.onnx --step-input -o one.onnx")
+    for command in ("run one.onnx", "compare one.onnx --reference"):
+        message = refused(f"{command} -i x=x.npy -i step=step4.npy")
+        assert 'input "step": step4.npy has shape [4], the model takes one step for all rows' in message
+    assert "cannot be fed alike" in refused("compare one.onnx rows.onnx -i x=x.npy")
+
+
 @pytest.mark.parametrize(
     ("options", "training"),
     [

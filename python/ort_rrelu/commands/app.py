@@ -124,7 +124,7 @@ Step = Annotated[
     typer.Option(
         parser=integer(),
         metavar="N",
-        help='First number for the input named "step", else 0; each run adds 1.',
+        help='First number for the input named "step", else 0; each run adds 1. All rows get the same one.',
     ),
 ]
 
@@ -139,6 +139,14 @@ DerivedSeed = Annotated[
 
 StepInput = Annotated[
     bool, typer.Option("--step-input", help="Add the input step, the number of the draw, for train nodes.")
+]
+
+RowSteps = Annotated[
+    bool,
+    typer.Option(
+        "--step-input-rows",
+        help="The same with one step for each row of the inputs, where rows are proved to stay apart.",
+    ),
 ]
 
 

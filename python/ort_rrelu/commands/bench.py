@@ -14,7 +14,7 @@ from ort_rrelu.arguments import Array
 from ort_rrelu.commands import terminal
 from ort_rrelu.commands.app import AsJson, Dims, Files, Seed, Step, app, integer
 from ort_rrelu.commands.feed import Input, feeds, with_step_of
-from ort_rrelu.commands.runtimes import open_session, timed_run
+from ort_rrelu.commands.runtimes import open_session, session_inputs, timed_run
 
 _EXAMPLE = terminal.example("ort-rrelu bench model.onnx other.onnx --dim batch=64 --threads 1")
 _COLUMNS = ["model", "median ms", "10 %", "90 %", "times the first"]
@@ -65,7 +65,8 @@ def bench(
         for model in models
         for library in kinds
     ]
-    inputs = [[Input.of(argument) for argument in session.get_inputs()] for _name, session in sessions]
+    paths = [model for model in models for _library in kinds]
+    inputs = [session_inputs(path, session) for path, (_name, session) in zip(paths, sessions, strict=True)]
     every = [one for each in inputs for one in each]
 
     def arrays(own: list[Input]) -> Iterator[dict[str, Array]]:

@@ -12,8 +12,9 @@ import onnx
 import typer
 
 import ort_rrelu
+from ort_rrelu.arguments import ROWS
 from ort_rrelu.commands import terminal
-from ort_rrelu.commands.app import AsJson, DerivedSeed, Force, StepInput, app, check_output, integer
+from ort_rrelu.commands.app import AsJson, DerivedSeed, Force, RowSteps, StepInput, app, check_output, integer
 from ort_rrelu.commands.describe import model_facts, print_model
 from ort_rrelu.commands.factory import importable_here, is_factory
 from ort_rrelu.errors import ConversionError, InvalidValueError
@@ -80,6 +81,7 @@ def export(
     ] = None,
     seed: DerivedSeed = None,
     step_input: StepInput = False,
+    step_input_rows: RowSteps = False,
     opset: Annotated[
         int | None,
         typer.Option(parser=integer(1), metavar="N", help="Opset; without it the exporter's own choice."),
@@ -105,7 +107,7 @@ def export(
     options = {
         "training": training,
         "seed": seed,
-        "step_input": step_input,
+        "step_input": ROWS if step_input_rows else step_input,
         "portable": not no_portable,
         "opset_version": opset,
     }

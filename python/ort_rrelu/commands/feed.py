@@ -25,11 +25,16 @@ _MOST_ELEMENTS = 2**28  # 2 GiB of the doubles that they are drawn as
 
 @dataclass(frozen=True)
 class Input:
-    """An input of a model. A dimension is a number, a name, or None when the model leaves it open."""
+    """An input of a model. A dimension is a number, a name, or None when the model leaves it open.
+
+    one_step: it is declared as one step for all rows, so that several would not be what the model was made
+    for. ONNX Runtime takes any shape for a scalar.
+    """
 
     name: str
     dtype: np.dtype[Any]
     shape: tuple[Dimension, ...]
+    one_step: bool = False
 
     @staticmethod
     def of(argument: Any) -> Input:
@@ -122,13 +127,14 @@ def _common(a: str, mine: Input, b: str, other: Input) -> Input:
     pairs = list(zip(mine.shape, other.shape, strict=False))
     ranks = len(mine.shape) == len(other.shape) or not mine.shape or not other.shape
     clash = any(isinstance(m, int) and isinstance(o, int) and m != o for m, o in pairs)
+    clash |= any(one.one_step and two.shape not in {(), (1,)} for one, two in ((mine, other), (other, mine)))
     if mine.dtype != other.dtype or not ranks or clash:
         raise InvalidValueError(
             f'input "{mine.name}" of {a} is {mine.dtype} {mine.wanted_shape}, '
             f"of {b} {other.dtype} {other.wanted_shape}: the models cannot be fed alike"
         )
     if not mine.shape or not other.shape:  # [] stands for any rank, too
-        return mine if mine.shape else other
+        return replace(mine if mine.shape else other, one_step=mine.one_step or other.one_step)
     return replace(mine, shape=tuple(o if isinstance(o, int) or m is None else m for m, o in pairs))
 
 
@@ -216,6 +222,12 @@ def _sizes(inputs: Sequence[Input], dims: Sequence[str]) -> dict[str, int]:
 def _checked(wanted: Input, given: _Given, sizes: dict[str, int]) -> Array:
     """The array as the model wants it; the sizes that it gives named dimensions are added to `sizes`."""
     array = _converted(wanted, given)
+    if wanted.one_step and array.size != 1:
+        raise InvalidValueError(
+            f'input "{wanted.name}": {given.origin} has shape {shape_text(array.shape)}, the model takes one '
+            'step for all rows; graph.add_step_input(rows=True) or export(step_input="rows") makes it take '
+            "one for each row"
+        )
     # ONNX Runtime reports [] for a scalar and for any rank alike: nothing can be checked there.
     if wanted.shape and not fits(array.shape, wanted.shape, sizes):
         fixed = {d: sizes[d] for d in wanted.shape if isinstance(d, str) and d in sizes}

@@ -15,8 +15,8 @@ import typer
 from ort_rrelu.arguments import Array
 from ort_rrelu.commands import terminal
 from ort_rrelu.commands.app import AsJson, Dims, Files, Force, Model, Seed, Step, app, check_output, integer
-from ort_rrelu.commands.feed import Input, feeds
-from ort_rrelu.commands.runtimes import open_session, timed_run
+from ort_rrelu.commands.feed import feeds
+from ort_rrelu.commands.runtimes import open_session, session_inputs, timed_run
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.files import replacing
 from ort_rrelu.tensors import as_array, element_dtype, is_extension
@@ -54,7 +54,7 @@ def run(
     session = open_session(model, seed=seed)
     if output is not None:
         _check_outputs(session)
-    inputs = [Input.of(argument) for argument in session.get_inputs()]
+    inputs = session_inputs(model, session)
     result = _run(session, feeds(inputs, files=files or (), dims=dims or (), step=step, repeat=repeat))
     if output is not None:
         _write(output, result.outputs)

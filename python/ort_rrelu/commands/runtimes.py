@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,14 @@ from ort_rrelu.graph.check import attributes, check_model, may_train
 from ort_rrelu.graph.embedding import is_portable
 from ort_rrelu.graph.file import read_model
 from ort_rrelu.graph.nodes import fed_inputs, our_nodes, step_of
+from ort_rrelu.graph.step_input import scalar_steps
 from ort_rrelu.tensors import as_array, as_ort_value, is_extension
 
 _ORT_PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
 
 _FATAL = 4
+_ORT_FORMAT = ".ort"  # ONNX Runtime's own
 
 
 _PROVIDERS = ["CPUExecutionProvider"]
@@ -66,6 +68,19 @@ def open_session(
         made = (ort_rrelu if library else _onnxruntime()).InferenceSession(model, options, _PROVIDERS)
     _check_texts(model, made)
     return made
+
+
+def session_inputs(model: Path, session: Any) -> list[Input]:
+    """The inputs of a session of the model; whether a step is a scalar, the file alone tells."""
+    inputs = [Input.of(argument) for argument in session.get_inputs()]
+    if model.suffix == _ORT_FORMAT:
+        return inputs
+    return _with_scalar_steps(inputs, read_model(model))
+
+
+def _with_scalar_steps(inputs: Sequence[Input], model: onnx.ModelProto) -> list[Input]:
+    scalars = scalar_steps(model)
+    return [replace(each, one_step=each.name in scalars) for each in inputs]
 
 
 def _check_texts(model: Path, session: Any) -> None:
@@ -134,7 +149,7 @@ def in_onnxruntime(model: Path, *, seed: int | None = None, library: bool = True
     return Runner(
         name,
         _fresh(model, seed if library else None, counting=library),
-        [Input.of(argument) for argument in session.get_inputs()],
+        session_inputs(model, session),
         run,
     )
 
@@ -161,14 +176,14 @@ def in_reference(path: Path) -> Runner:
         pairs = zip(evaluator.output_names, results, strict=True)
         return {name: np.asarray(value) if _is_array(value) else None for name, value in pairs}
 
-    inputs = list(map(Input.of_value, fed_inputs(model)))
+    inputs = _with_scalar_steps(list(map(Input.of_value, fed_inputs(model))), model)
     fresh = _fresh(path, None, counting=not is_portable(model))
     return Runner(f"{path} in onnx {onnx.__version__}'s ReferenceEvaluator", fresh, inputs, run)
 
 
 def _fresh(path: Path, seed: int | None, *, counting: bool) -> int:
     """counting: whether a node without a step counts its runs, as a kernel does and a function cannot."""
-    if path.suffix == ".ort":  # ONNX Runtime's own format
+    if path.suffix == _ORT_FORMAT:
         return 0
     nodes = filter(may_train, our_nodes(read_model(path)))
     return sum(

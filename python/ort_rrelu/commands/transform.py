@@ -14,7 +14,17 @@ import typer
 
 from ort_rrelu import graph
 from ort_rrelu.commands import terminal
-from ort_rrelu.commands.app import AsJson, DerivedSeed, Force, Model, Output, StepInput, app, check_output
+from ort_rrelu.commands.app import (
+    AsJson,
+    DerivedSeed,
+    Force,
+    Model,
+    Output,
+    RowSteps,
+    StepInput,
+    app,
+    check_output,
+)
 from ort_rrelu.commands.describe import changes, print_changes
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.check import check_model
@@ -146,11 +156,13 @@ def set_training(
     ] = None,
     seed: DerivedSeed = None,
     step_input: StepInput = False,
+    step_input_rows: RowSteps = False,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Switch the RRelu nodes of MODEL to train or eval mode, seed them, and number their draws."""
-    if training is None and seed is None and not step_input:
+    steps = step_input or step_input_rows
+    if training is None and seed is None and not steps:
         raise InvalidValueError("nothing to set: name --train or --eval, --seed, or --step-input")
     if nodes is not None and training is None:
         raise InvalidValueError(f"--nodes {nodes}: it needs --train or --eval")
@@ -160,7 +172,7 @@ def set_training(
             proto = graph.set_training(proto, training, names=nodes)
         if seed is not None:
             proto = graph.seed(proto, seed)
-        return graph.add_step_input(proto) if step_input else proto
+        return graph.add_step_input(proto, rows=step_input_rows) if steps else proto
 
     transform(model, output, tool, force=force, as_json=as_json)
 
