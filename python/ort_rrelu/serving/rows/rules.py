@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from ort_rrelu.serving.rows import layout, products
 from ort_rrelu.serving.rows.layout import depends_on_rows
-from ort_rrelu.serving.rows.values import Call, MixingError, Rows, aligned
+from ort_rrelu.serving.rows.values import Call, MixingError, Rows, Value, aligned
 
 # Operators may mean something else before and after.
 OLDEST_OPSET, NEWEST_OPSET = 7, 28
@@ -149,9 +149,29 @@ def _gather_nd(call: Call) -> Kept:
     return call.rows()
 
 
+def has_step_of_each_row(inputs: Sequence[Value | None]) -> bool:
+    """Does the batch give these inputs of an RRelu their step? Its rule judges whether it fits X."""
+    return len(inputs) > 1 and inputs[1] is not None and inputs[1].rows is not None
+
+
 def _rrelu(call: Call) -> Kept:
-    call.only(0)
-    return [call.rows(), call.rows(), MixingError("gives a reserve, in which rows have no place")]
+    """A draw belongs to a row where the row brings its step, in train mode; eval mode checks it too."""
+    rows = call.rows()
+    if call.given(1):
+        _check_step(call.need(1), rows)
+    return [rows, rows, MixingError("gives a reserve, in which rows have no place")]
+
+
+def _check_step(step: Value, rows: Rows) -> None:
+    shape = step.known_shape()
+    if step.rows is None:
+        if any(size != 1 for size in shape):
+            raise MixingError("takes steps that fit one number of rows only")
+        return
+    if len(shape) != 1 or step.rows != rows or rows.axis:
+        raise MixingError("takes steps that are not one for each row of its data, on the first axis")
+    if not step.exact:
+        raise MixingError("computes its steps from numbers that a runtime may round differently in a batch")
 
 
 _ELEMENTWISE = """
@@ -217,7 +237,7 @@ RULES: dict[str, _Rule] = {
     "Unsqueeze": layout.unsqueeze,
 }
 
-# Those of our own domain, in eval mode.
+# Those of our own domain.
 OUR_RULES: dict[str, _Rule] = {"RRelu": _rrelu, "RReluGrad": _alike}
 
 # Why others do not, where there is more to say than that they are not known to.

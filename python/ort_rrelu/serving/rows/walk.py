@@ -35,6 +35,7 @@ from ort_rrelu.serving.rows.rules import (
     TAKES_SIZES,
     TYPE_ONLY,
     Kept,
+    has_step_of_each_row,
 )
 from ort_rrelu.serving.rows.values import COUNTS, SAMPLE, Call, MixingError, NotLinearError, Rows, Size, Value
 
@@ -70,7 +71,7 @@ def _input(info: onnx.ValueInfoProto, batched: bool) -> Value:
     if not batched or not value.tensor_type.shape.dim:
         return Value(value)
     value.tensor_type.shape.dim[0].dim_value = SAMPLE
-    return Value(value, Rows(0))
+    return Value(value, Rows(0), of_integers=True)
 
 
 @dataclass
@@ -139,7 +140,7 @@ class _Scope:
 
     def _call(self, node: onnx.NodeProto, inputs: Sequence[Value | None], opset: int) -> list[Value]:
         """An operator's outputs."""
-        if (reason := _draws(node)) is not None:
+        if (reason := _draws(node, inputs)) is not None:
             raise MixingError(reason)
         call = Call(node.op_type, opset, _attributes(node), inputs, len(node.output))
         try:
@@ -155,7 +156,12 @@ class _Scope:
         if is_standard(node.domain) and (numbers := _computed(call)) is not None:
             return [Value(found[0], numbers=numbers)]
         kept = _judged(node, call)
-        return [Value(kind) for kind in found] if kept is None else _checked(node, kept, found)
+        if kept is None:
+            return [Value(kind) for kind in found]
+        values = _checked(node, kept, found)
+        if is_standard(node.domain) and all(value is None or value.exact for value in inputs):
+            return [replace(value, of_integers=value.integer) for value in values]
+        return values
 
     def _call_function(
         self, node: onnx.NodeProto, function: onnx.FunctionProto, inputs: Sequence[Value | None]
@@ -208,9 +214,11 @@ def _mixed(node: onnx.NodeProto, error: MixingError) -> Value:
     return Value(onnx.TypeProto(), causes=(f"{label(node).removeprefix(':')} {error}",))
 
 
-def _draws(node: onnx.NodeProto) -> str | None:
-    if is_rrelu(node) and may_train(node):
-        return "is in train mode: slopes depend on the place in the batch"
+def _draws(node: onnx.NodeProto, inputs: Sequence[Value | None]) -> str | None:
+    if is_rrelu(node) and may_train(node) and not has_step_of_each_row(inputs):
+        return (
+            "is in train mode: slopes depend on the place in the batch, unless each row has a step of its own"
+        )
     if is_standard(node.domain) and node.op_type in RANDOM_OPS:
         return "draws random numbers, which depend on the place in the batch"
     return None
