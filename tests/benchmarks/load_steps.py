@@ -11,6 +11,7 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import torch
 import ort_rrelu
 from models.digits.exports import exporters_advice_hidden
 from models.digits.network import build
+from ort_rrelu.arguments import Array
 from ort_rrelu.serving.model import ServedModel
 from tests.benchmarks.load import ask, row
 from tests.servers.servers import ort_rrelu_serve
@@ -29,8 +31,8 @@ from tests.servers.servers import ort_rrelu_serve
 _CLIENTS = 32
 _JOINED, _ALONE = "joined", "one by one"
 _RESULT = Path(__file__).parent / "results" / "serving-steps-2-cores.json"
-_IMAGES = np.random.default_rng(0).random((_CLIENTS, 1, 8, 8), np.float32)
-_STEPS = np.random.default_rng(1).integers(0, 2**40, _CLIENTS)
+_IMAGES: Array = np.random.default_rng(0).random((_CLIENTS, 1, 8, 8), np.float32)
+_STEPS: Array = np.random.default_rng(1).integers(0, 2**40, _CLIENTS)
 
 
 def model() -> onnx.ModelProto:
@@ -56,7 +58,7 @@ def in_a_process(path: Path, rounds: int) -> dict[str, float]:
     served = ServedModel(path, threads=1)
     assert served.batches, served.obstacles
     requests = [{"images": _IMAGES[i : i + 1], "step": _STEPS[i : i + 1]} for i in range(_CLIENTS)]
-    runs = {
+    runs: dict[str, Callable[[], object]] = {
         _JOINED: lambda: served.run_together(requests),
         _ALONE: lambda: [served.run(request) for request in requests],
     }

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -185,9 +186,12 @@ class ServedModel:
         if len(requests) == 1:
             return [self.run(requests[0])]
         joined = {name: np.concatenate([r[name] for r in requests]) for name in requests[0]}
-        ends = np.cumsum([_rows(request) for request in requests])[:-1]
-        parts = {name: np.split(array, ends) for name, array in self.run(joined).items()}
-        return [{name: parts[name][i] for name in parts} for i in range(len(requests))]
+        ends = list(accumulate(map(_rows, requests)))
+        answer = self.run(joined)
+        return [
+            {name: array[begin:end] for name, array in answer.items()}
+            for begin, end in zip([0, *ends], ends, strict=False)
+        ]
 
 
 def _rows(request: dict[str, Array]) -> int:
