@@ -48,6 +48,12 @@ MODELS: dict[str, onnx.ModelProto] = {
         "g (float[batch,8] x, int64 step) => (float[batch,8] y, float[batch,8] sharing) "
         f"{{ y = ort_rrelu.RRelu <training = 1, seed = 7> (x, step) \n {_ROWS} }}"
     ),
+    "steps": parse(
+        "g (float[batch,8] x, int64[batch] at, int64[batch] step) "
+        "=> (float[batch,8] y, float[batch,8] noise, float[batch] found) "
+        "<float[8] w = {0, 1, 2, 3, 4, 5, 6, 7}> "
+        "{ y, noise = ort_rrelu.RRelu <training = 1, seed = 7> (x, step) \n found = Gather (w, at) }"
+    ),
     "seeded": parse(
         "g (float[batch,8] x) => (float[batch,8] y) { y = ort_rrelu.RRelu <training = 1, seed = 7> (x) }"
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from threading import Barrier
@@ -13,18 +14,21 @@ from ort_rrelu.arguments import Array
 from tests.servers.clients import Client, Endpoint
 
 
-def ask(endpoint: Endpoint, x: Array, clients: int, seconds: float) -> list[float]:
-    """Milliseconds of each request of all clients, over gRPC."""
+def ask(
+    endpoint: Endpoint, feeds: Mapping[str, tuple[str, Array]], clients: int, seconds: float
+) -> list[float]:
+    """Milliseconds of each request of all clients, over gRPC. feeds: name -> (datatype, array)."""
+    request = dict(feeds)
     barrier = Barrier(clients)
 
     def one(_: int) -> list[float]:
         taken = []
         with closing(Client(endpoint, "grpc")) as client:
-            client.infer({"x": ("FP32", x)})
+            client.infer(request)
             barrier.wait(60)
             end = time.perf_counter() + seconds
             while (began := time.perf_counter()) < end:
-                client.infer({"x": ("FP32", x)})
+                client.infer(request)
                 taken.append((time.perf_counter() - began) * 1e3)
         return taken
 

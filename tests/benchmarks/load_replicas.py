@@ -41,7 +41,7 @@ def main() -> None:
     ):
         for clients in _CLIENTS:
             for name, endpoint in served.endpoints.items():
-                values = ask(endpoint, _ROW, clients, _SECONDS)
+                values = ask(endpoint, {"x": ("FP32", _ROW)}, clients, _SECONDS)
                 results.setdefault(name, {})[str(clients)] = row(values, _SECONDS)
         for name in models:
             results[name]["private_mib"] = _memory(served, name)

@@ -71,7 +71,7 @@ def measure(seconds: float, rounds: int, report: Callable[[str], None] = print) 
             for _ in range(rounds):
                 for clients in _CLIENTS:
                     for key, name in names.items():
-                        values = ask(server.endpoints[key], _IMAGE, clients, seconds)
+                        values = ask(server.endpoints[key], {"x": ("FP32", _IMAGE)}, clients, seconds)
                         taken.setdefault((name, clients), []).extend(values)
     results: dict[str, dict[str, dict[str, float]]] = {}
     for (name, clients), values in taken.items():

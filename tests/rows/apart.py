@@ -6,6 +6,7 @@ from tests.rows.cases import (
     BOOLS,
     BRANCHES,
     BYTES,
+    DRAWN,
     IMAGE,
     INTS,
     LONG,
@@ -17,6 +18,7 @@ from tests.rows.cases import (
     SCAN,
     SOME,
     STEPS,
+    TRAIN,
     Case,
     X,
     each,
@@ -246,7 +248,36 @@ _BODIES = [
     ),
 ]
 
+# A step for each row.
+_DRAWS = [
+    Case(DRAWN, f"y = {TRAIN} (x, step)"),
+    Case(DRAWN, f"v, y = {TRAIN} (x, step)"),
+    Case(DRAWN, "y = ort_rrelu.RRelu (x, step)"),
+    Case(DRAWN, "y = ort_rrelu.RRelu (x, s)", "int64[1] s = {3}"),
+    Case(DRAWN, f"h = {TRAIN} (x, step) y = ort_rrelu.RRelu <training = 1, seed = 8> (h, step)"),
+    Case(DRAWN, f"s = Add (step, m) t = Mul (s, m) y = {TRAIN} (x, t)", "int64[1] m = {-3}"),
+    Case(
+        f"{X}, int32[batch,2] step",
+        f"s = ReduceMax <keepdims = 0> (step, rest) t = Cast <to = 7> (s) y = {TRAIN} (x, t)",
+        SOME,
+    ),
+    Case(DRAWN, f"u = Unsqueeze (step, one) s = Squeeze (u, one) y = {TRAIN} (x, s)", SOME),
+    # Folded [batch * 3, 4], with the steps of each third.
+    Case(
+        "float[batch,3,4] x, int64[batch,3] step",
+        f"f = Reshape (x, s) k = Reshape (step, rest) d = {TRAIN} (f, k) y = Reshape (d, u)",
+        f"{SOME}, {ints(s=[-1, 4], u=[-1, 3, 4])}",
+    ),
+    Case(
+        DRAWN,
+        f"y = Loop (times, , x) <{LOOP.replace('w = %s', f'k = Add (step, i) w = {TRAIN} (v, k)')}>",
+        "int64 times = {3}",
+    ),
+    Case(DRAWN, f"y = If (yes) <{BRANCHES % f'{TRAIN} (x, step)'}>", "bool yes = {0}"),
+]
+
 APART = [
+    *_DRAWS,
     *_ELEMENTWISE,
     *_ALONG_OTHER_AXES,
     *_OF_IMAGES,

@@ -60,6 +60,8 @@ INTS = "int64[batch,4] x, int64[batch,4] z"
 BOOLS = "bool[batch,4] x, bool[batch,4] z"
 BYTES = "uint8[batch,4] x"
 SCALE = "float s = {0.5}, uint8 q = {3}"
+DRAWN = f"{X}, int64[batch] step"
+TRAIN = "ort_rrelu.RRelu <training = 1, seed = 7>"
 STEPS = "t = Transpose <perm = [1, 0, 2]> (x)"  # [3, batch, 4]
 ROWS = "n = Shape <start = 0, end = 1> (x)"
 SOME = ints(zero=[0], one=[1], two=[2], four=[4], rest=[-1])

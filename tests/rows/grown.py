@@ -5,10 +5,10 @@ from __future__ import annotations
 import onnx
 from onnx import TensorProto
 
-from tests.rows import axes_makers, layer_makers, number_makers
+from tests.rows import axes_makers, draw_makers, layer_makers, number_makers
 from tests.rows.growth import GROWN, Grown, Growth, UnfitError
 
-_FILES = (axes_makers, layer_makers, number_makers)
+_FILES = (axes_makers, draw_makers, layer_makers, number_makers)
 _MAKERS = [maker for file in _FILES for maker in (*file.MAKERS, *file.OFTEN, *file.OFTEN)]
 
 
@@ -17,11 +17,12 @@ def grown_model(seed: int, size: int) -> onnx.ModelProto:
     g = Growth(seed)
     for _ in range(g.one_of([1, 1, 2])):
         g.input(tuple(g.one_of([1, 2, 3, 4]) for _ in range(g.one_of([0, 1, 2, 2, 3, 3]))))
+    first = [draw_makers.draw] * g.number(0, 1)
     for _ in range(20):
         if len(g.nodes) >= size:
             break
         try:
-            g.one_of(_MAKERS)(g)
+            (first.pop() if first else g.one_of(_MAKERS))(g)
         except UnfitError:
             continue
     outputs = {value.name: value for value in (_output(g) for _ in range(g.one_of([1, 1, 2])))}

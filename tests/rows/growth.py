@@ -76,6 +76,14 @@ class Growth:
         self.inputs.append(value)
         self.values.append(value)
 
+    def steps(self) -> Grown:
+        """The input with a step for each row."""
+        found = next((value for value in self.inputs if value.name == "step"), None)
+        if found is None:
+            found = Grown("step", (GROWN,), math.inf, TensorProto.INT64)
+            self.inputs.append(found)
+        return found
+
     def value(self, *, least: int = 0, ranks: Sequence[int] = (), exact: bool = False) -> Grown:
         """One of the values so far, the later ones more often."""
         fitting = [

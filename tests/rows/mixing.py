@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.rows.cases import (
     BRANCHES,
     BYTES,
+    DRAWN,
     IMAGE,
     LONG,
     LOOP,
@@ -14,6 +15,7 @@ from tests.rows.cases import (
     SCAN,
     SOME,
     STEPS,
+    TRAIN,
     Case,
     X,
     ints,
@@ -24,6 +26,8 @@ _ALONG = "works along the batch"
 _COUNTS = "computes with the number of rows"
 _UNKNOWN = "is not known to keep the rows"
 _CUTS = "cuts rows"
+_OTHER_STEPS = "takes steps that are not one for each row"
+_ROUNDED = "computes its steps from numbers that a runtime may round"
 _TWICE = "the batch twice"
 _UNFIT = "has a body that does not fit its inputs"
 
@@ -210,6 +214,30 @@ MIXING = [
     (Case(X, "y = Relu (x)", opset=6), "of opset 6"),
     # Layers that draw, or learn.
     (Case(X, "y = ort_rrelu.RRelu <training = 1> (x)"), "is in train mode"),
+    (Case(DRAWN, f"y = {TRAIN} (x, s)", "int64 s = {3}"), "is in train mode"),
+    (Case(DRAWN, f"y = {TRAIN} (x, s)", ints(s=[1, 2, 3])), "is in train mode"),
+    (Case(DRAWN, "y = ort_rrelu.RRelu (x, s)", ints(s=[1, 2, 3])), "fit one number of rows only"),
+    (Case(DRAWN, f"s = Slice (step, zero, one) y = {TRAIN} (x, s)", SOME), _ALONG),
+    (Case(DRAWN, f"m = ReduceMax (step) s = Add (step, m) y = {TRAIN} (x, s)"), _ALONG),
+    (Case(DRAWN, f"s = CumSum (step, a) y = {TRAIN} (x, s)", "int64 a = {0}"), _ALONG),
+    (Case(DRAWN, f"n = Shape <start = 0, end = 1> (x) s = Add (step, n) y = {TRAIN} (x, s)"), _COUNTS),
+    (Case(DRAWN, f"t = Transpose (x) d = {TRAIN} (t, step) y = Transpose (d)"), _OTHER_STEPS),
+    (Case(DRAWN, f"u = Unsqueeze (step, one) y = {TRAIN} (x, u)", SOME), _OTHER_STEPS),
+    (Case(DRAWN, f"d = {TRAIN} (s, step) y = Add (x, d)", OF_CHANNELS), "the batch in another input"),
+    (Case(DRAWN, f"t = Tile (step, two) y = {TRAIN} (x, t)", SOME), _OTHER_STEPS),
+    (Case(DRAWN, f"v, n, r = {TRAIN} (x, step) y = ort_rrelu.RReluGrad (x, r)"), "gives a reserve"),
+    (
+        Case(X, f"m = ReduceSum <keepdims = 0> (x, one) s = Cast <to = 7> (m) y = {TRAIN} (x, s)", SOME),
+        _ROUNDED,
+    ),
+    (
+        Case(
+            DRAWN,
+            f"f = Cast <to = 1> (step) h = Div (f, c) s = Cast <to = 7> (h) y = {TRAIN} (x, s)",
+            "float c = {3}",
+        ),
+        _ROUNDED,
+    ),
     (Case(X, "n = RandomUniformLike (x) y = Add (n, x)"), "draws random numbers"),
     (Case(X, "y = Dropout (x, ratio, on)", "float ratio = {0.5}, bool on = {1}"), "may be in train mode"),
     (

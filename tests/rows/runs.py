@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -10,6 +10,7 @@ import onnxruntime
 from onnx.reference import ReferenceEvaluator
 
 import ort_rrelu
+from ort_rrelu import schema
 from ort_rrelu.arguments import Array
 from ort_rrelu.evaluator import OPS
 
@@ -28,6 +29,9 @@ def feeds_of(model: onnx.ModelProto, seed: int, rows: int = ROWS) -> dict[str, A
             tensor = value.type.tensor_type
             shape = [d.dim_value or rows for d in tensor.shape.dim]
             drawn = generator.integers(1, 4, shape)
+            if value.name == "step" and tensor.elem_type == onnx.TensorProto.INT64:
+                feeds[value.name] = generator.choice([0, 7, 7, -1, 2**32, 2**63 - 1, -(2**63)], shape)
+                continue
             if tensor.elem_type == onnx.TensorProto.STRING:
                 feeds[value.name] = drawn.astype(str).astype(object)
                 continue
@@ -53,10 +57,11 @@ def runner(model: onnx.ModelProto) -> _Run:
 _states = onnxruntime.capi.onnxruntime_pybind11_state
 
 
-def check_rows(model: onnx.ModelProto, seed: int) -> None:
+def check_rows(model: onnx.ModelProto, seed: int) -> int:
     """The rows of a batch are those that each row gives alone, up to the rounding of sums.
 
-    Where a row alone is refused, all are. Among rows of other numbers, NaN too, a row has the same bits.
+    Where a row alone is refused, all are. Among rows of other numbers, NaN too, a row has the same bits. What
+    is drawn for a row has the same bits alone and among others: how many of these were compared is returned.
     """
     run, feeds = runner(model), feeds_of(model, seed)
     together, others = _answer(run, feeds), _answer(run, _others(feeds))
@@ -69,6 +74,49 @@ def check_rows(model: onnx.ModelProto, seed: int) -> None:
             _assert_close(whole[rows], row)
     for left, right in zip(together or (), others or (), strict=True):
         np.testing.assert_array_equal(left[_KEPT], right[_KEPT])
+    return _check_draws(model, feeds)
+
+
+def _check_draws(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> int:
+    """The noise of train nodes in the graph itself, bit for bit; how many elements were compared.
+
+    An activation that is rounded to the other side of 0 has a slope in one of the runs only.
+    """
+    shown, nodes = _with_draws(model)
+    if not nodes:
+        return 0
+    run, compared = runner(shown), 0
+    together = _answer(run, feeds)
+    for row in range(ROWS):
+        alone = _answer(run, {name: array[row : row + 1] for name, array in feeds.items()})
+        assert (alone is None) == (together is None)
+        for (x, noise), (x_alone, noise_alone) in zip(_pairs(together), _pairs(alone), strict=True):
+            cut = slice(row * len(x) // ROWS, (row + 1) * len(x) // ROWS)
+            both = (x[cut] <= 0) & (x_alone <= 0)
+            assert noise[cut][both].tobytes() == noise_alone[both].tobytes()
+            compared += int(both.sum())
+    return compared
+
+
+def _with_draws(model: onnx.ModelProto) -> tuple[onnx.ModelProto, int]:
+    """The model whose outputs are x and noise of each node that trains, and the number of these nodes."""
+    shown = onnx.ModelProto()
+    shown.CopyFrom(model)
+    graph = shown.graph
+    nodes = [node for node in graph.node if node.domain == schema.DOMAIN and node.op_type == schema.RRELU]
+    drawing = [node for node in nodes if any(a.name == "training" and a.i for a in node.attribute)]
+    del graph.output[:]
+    for at, node in enumerate(drawing):
+        noise = node.output[1] if len(node.output) > 1 else f"noise_{at}"
+        del node.output[1:]
+        node.output.append(noise)
+        for name in (node.input[0], noise):
+            graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    return shown, len(drawing)
+
+
+def _pairs(values: Sequence[Array] | None) -> list[tuple[Array, Array]]:
+    return list(zip((values or ())[::2], (values or ())[1::2], strict=True))
 
 
 def _answer(run: _Run, feeds: Mapping[str, Array]) -> list[Array] | None:

@@ -16,7 +16,7 @@ _CASES = 300
 
 
 def test_random_graphs(pytestconfig: pytest.Config) -> None:
-    """`--cases N` for more; a share of the graphs must batch, and another must not."""
+    """`--cases N` for more; a share of the graphs must batch, and another must not. Some that batch draw."""
     cases = pytestconfig.getoption("--cases") or _CASES
     seen: Counter[str] = Counter()
 
@@ -28,8 +28,9 @@ def test_random_graphs(pytestconfig: pytest.Config) -> None:
         seen["batch" if batches else "do not"] += 1
         if batches:
             seen["batch, with three nodes or more"] += len(model.graph.node) > 2
-            check_rows(model, seed)
+            seen["batch, with draws"] += check_rows(model, seed) > 0
 
     check()
     print(f"\nof {cases} random graphs {dict(seen)}")
     assert min(seen["batch, with three nodes or more"], seen["do not"]) > cases / 6
+    assert seen["batch, with draws"] > cases / 30

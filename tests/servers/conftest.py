@@ -48,7 +48,7 @@ def served(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
     network = parse(
         "g (float[batch,1,4,4] x) => (float[batch,16] y) { z = Flatten (x) \n y = ort_rrelu.RRelu (z) }"
     )
-    models = {name: MODELS[name] for name in ("eval", "train", "centred", "numbers", "lookup")}
+    models = {name: MODELS[name] for name in ("eval", "train", "steps", "centred", "numbers", "lookup")}
     models["image"] = image_classifier(network)
     models["other"] = MODELS["bfloat16" if kind == "ray" else "strings"]
     folder = tmp_path_factory.mktemp(kind)

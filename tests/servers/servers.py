@@ -21,6 +21,7 @@ from tests.servers.clients import Endpoint
 from tests.servers.processes import free_ports, running
 
 MAX_BYTES = 2**20
+MAX_ROWS = 16  # of a run that requests share
 _SCRIPTS = Path(sys.executable).parent
 
 
@@ -121,7 +122,10 @@ def mlserver_repository(
         one = {
             "name": name,
             "implementation": "ort_rrelu.serving.mlserver.Runtime",
-            "parameters": {"uri": str(folder / name / "model.onnx"), "extra": {"threads": 1}},
+            "parameters": {
+                "uri": str(folder / name / "model.onnx"),
+                "extra": {"threads": 1, "max_rows": MAX_ROWS},
+            },
             "max_batch_size": 32,
             "max_batch_time": 0.05,
         }
@@ -146,7 +150,8 @@ def ray_serve(
 
     None is a limit's default.
     """
-    given = {name: value for name, value in ({"max_bytes": MAX_BYTES} | limits).items() if value is not None}
+    limited = {"max_bytes": MAX_BYTES, "max_rows": MAX_ROWS} | limits
+    given = {name: value for name, value in limited.items() if value is not None}
     http, grpc = free_ports(2)
     applications: list[dict[str, object]] = []
     for name, model in models.items():

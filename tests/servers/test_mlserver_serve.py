@@ -95,7 +95,9 @@ def test_name_that_no_request_could_reach(tmp_path: Path, name: str) -> None:
     assert text.startswith("error: model name")
 
 
-@pytest.mark.parametrize("name", ["max-bytes", "max-values", "max-pixels", "max-side", "max-connections"])
+@pytest.mark.parametrize(
+    "name", ["max-bytes", "max-values", "max-rows", "max-pixels", "max-side", "max-connections"]
+)
 @pytest.mark.parametrize(("value", "allowed"), [("0", "1"), (str(2**50), "it must be an integer above 0")])
 def test_limit_refused(tmp_path: Path, name: str, value: str, allowed: str) -> None:
     code, text = _serve(str(tmp_path / "m.onnx"), f"--{name}", value)

@@ -66,7 +66,9 @@ def test_long_texts_over_grpc(served: Served, field: str) -> None:
     assert len(caught.value.details()) < 700
 
 
-@pytest.mark.parametrize("name", ["max_bytes", "max_values", "max_pixels", "max_side", "body_timeout"])
+@pytest.mark.parametrize(
+    "name", ["max_bytes", "max_values", "max_rows", "max_pixels", "max_side", "body_timeout"]
+)
 def test_limit_of_the_application_refused(name: str) -> None:
     with pytest.raises(InvalidValueError, match=rf"{name}=0(\.0)?: it must be"):
         app({"model": "net.onnx", name: 0})

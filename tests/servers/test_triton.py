@@ -65,6 +65,22 @@ def test_scalar_step() -> None:
     assert list(step.reshape.shape) == []
 
 
+def test_step_for_each_row() -> None:
+    """Triton joins [N, 1] of its clients, and gives the model [N]."""
+    config = _config(MODELS["steps"], max_batch_size=32)
+    assert config.max_batch_size == 32
+    assert config.HasField("dynamic_batching")
+    step = next(value for value in config.input if value.name == "step")
+    assert (step.data_type, list(step.dims)) == (triton.TYPE_INT64, [1])
+    assert step.HasField("reshape")
+    assert list(step.reshape.shape) == []
+    assert list(config.input[0].dims) == [8]
+    assert not config.input[0].HasField("reshape")
+    told = '# "step": shape [N, 1] for clients, [N] for the model.'
+    assert told in configuration(MODELS["steps"], "m").splitlines()
+    assert "#" not in configuration(MODELS["train"], "m"), "nothing is joined there"
+
+
 @pytest.mark.parametrize(
     ("name", "types"),
     [

@@ -12,7 +12,7 @@ from ort_rrelu.serving.errors import shown
 from ort_rrelu.serving.limits import Limits
 from ort_rrelu.serving.requests import check_id
 
-NAMES = ["max_bytes", "max_values", "max_pixels", "max_side", "max_connections", "body_timeout"]
+NAMES = ["max_bytes", "max_values", "max_rows", "max_pixels", "max_side", "max_connections", "body_timeout"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -90,6 +90,15 @@ def test_inputs_share_named_dimensions() -> None:
         as_arrays([X, Z], [x(), Tensor("z", "INT64", [2], [1, 2])])
 
 
+@pytest.mark.parametrize(("rows", "steps"), [(2, 3), (2, 1), (1, 2), (0, 1)])
+def test_one_step_for_each_row(rows: int, steps: int) -> None:
+    """In whichever order they come."""
+    tensors = [x(shape=[rows, 3], data=[1.0] * 3 * rows), Tensor("z", "INT64", [steps], [7] * steps)]
+    for given_in_order in (tensors, tensors[::-1]):
+        with pytest.raises(RequestError, match=f'dimension "batch" is {steps}, another input has {rows}'):
+            as_arrays([X, Z], given_in_order)
+
+
 @pytest.mark.parametrize("value", [1.5, 2**63, -(2**63) - 1, "1", 10**400])
 def test_what_is_no_int64(value: Any) -> None:
     with pytest.raises(RequestError, match='input "z"'):

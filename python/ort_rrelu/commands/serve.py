@@ -28,7 +28,7 @@ def serve(
     http_port: Annotated[int, typer.Option(min=1, max=65535, help="HTTP port.")] = 8080,
     grpc_port: Annotated[int, typer.Option(min=1, max=65535, help="gRPC port.")] = 8081,
     max_batch_size: Annotated[
-        int, typer.Option(min=1, help="Requests in a run. Models that draw slopes never share runs.")
+        int, typer.Option(min=1, help="Requests in a run. To share runs, a model that draws needs row steps.")
     ] = 32,
     max_batch_time: Annotated[
         float, typer.Option(min=0, help="Seconds that a request waits for others.")
@@ -39,6 +39,9 @@ def serve(
     max_values: Annotated[
         int, typer.Option(min=1, help="Values of a request in JSON or typed contents, and strings.")
     ] = Limits.max_values,
+    max_rows: Annotated[
+        int, typer.Option(min=1, help="Rows of a run that requests share.")
+    ] = Limits.max_rows,
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Pixels of an image, and of all images in work at a time.")
     ] = Limits.max_pixels,
@@ -59,6 +62,7 @@ def serve(
     limits = Limits(
         max_bytes=max_bytes,
         max_values=max_values,
+        max_rows=max_rows,
         max_pixels=max_pixels,
         max_side=max_side,
         max_connections=max_connections,
@@ -99,7 +103,7 @@ def triton(
         typer.Option(metavar="PATH", help="Our library where Triton runs; the default is its path here."),
     ] = None,
     max_batch_size: Annotated[
-        int, typer.Option(min=1, help="Rows in a run. Models that draw slopes never share runs.")
+        int, typer.Option(min=1, help="Rows in a run. To share runs, a model that draws needs row steps.")
     ] = 32,
     queue_delay: Annotated[
         int, typer.Option(min=0, metavar="US", help="Microseconds that a request waits for others.")

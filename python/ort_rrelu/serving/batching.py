@@ -24,8 +24,9 @@ def obstacles(model: onnx.ModelProto) -> Iterator[str]:
 
     They may if every node between inputs and outputs is known to keep rows apart, so that a row gets the same
     answer alone and among others. A node that is not known is an obstacle. A draw belongs to a place in the
-    tensor, so a model in train mode runs each request by itself. Every input and output must begin with the
-    same named dimension, or requests could not be told apart; the other dimensions of the inputs must be
+    tensor, so a model in train mode runs each request by itself, unless every row brings a step of its own:
+    an input of the batch's dimension, or integers computed from one. Every input and output must begin with
+    the same named dimension, or requests could not be told apart; the other dimensions of the inputs must be
     fixed, or requests could not be joined.
 
     Raises InvalidTypeError if model is not an onnx.ModelProto, InvalidValueError if it is malformed.

@@ -20,6 +20,7 @@ class Limits:
     max_bytes: of a request's body, and of all bodies that a server works on at the same time.
     max_values: numbers and strings of a JSON body or of typed gRPC contents, and strings of a raw BYTES
     tensor. Raw numbers have only max_bytes.
+    max_rows: of a run that requests share; a request that has more runs alone.
     max_pixels, max_side: of an image; the pixels are also those of all images that are decoded at a time.
     max_connections: of HTTP, open at the same time; three quarters of them may wait for an answer.
     body_timeout: seconds that a body may take to come.
@@ -29,6 +30,7 @@ class Limits:
 
     max_bytes: int = 64 * 2**20
     max_values: int = 2**20
+    max_rows: int = 1024
     max_pixels: int = 16 * 2**20
     max_side: int = 16_384
     max_connections: int = 256

@@ -139,8 +139,10 @@ class _Joined(MLModel):
         return InferenceResponse(model_name=self.name, outputs=outputs)
 
     def _run(self, payload: InferenceRequest) -> Answer:
-        arrays = {tensor.name: np.concatenate(tensor.data.root) for tensor in payload.inputs}
-        return self._served.run(arrays)
+        names = [tensor.name for tensor in payload.inputs]
+        requests = zip(*(tensor.data.root for tensor in payload.inputs), strict=True)
+        answers = self._served.run_together([dict(zip(names, arrays, strict=True)) for arrays in requests])
+        return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
 
 
 def _check_id(value: str | None) -> None:

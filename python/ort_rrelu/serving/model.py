@@ -9,8 +9,9 @@ import ctypes
 import importlib
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -164,12 +165,38 @@ class ServedModel:
         return [array for array in values if array is not None]
 
     def run_together(self, requests: Sequence[dict[str, Array]]) -> list[Answer]:
-        """One run for several requests: joined along the first dimension, and taken apart again."""
+        """Several requests in a run, or in as many as limits.max_rows asks for; an answer for each."""
+        return [answer for shared in self._shared(requests) for answer in self._joined(shared)]
+
+    def _shared(self, requests: Sequence[dict[str, Array]]) -> Iterator[list[dict[str, Array]]]:
+        """The requests of each run, in order."""
+        shared: list[dict[str, Array]] = []
+        rows = 0
+        for request in requests:
+            more = _rows(request)
+            if shared and rows + more > self.limits.max_rows:
+                yield shared
+                shared, rows = [], 0
+            shared.append(request)
+            rows += more
+        yield shared
+
+    def _joined(self, requests: Sequence[dict[str, Array]]) -> list[Answer]:
+        """One run: joined along the first dimension, and taken apart again."""
+        if len(requests) == 1:
+            return [self.run(requests[0])]
         joined = {name: np.concatenate([r[name] for r in requests]) for name in requests[0]}
-        first = next(iter(joined))
-        ends = np.cumsum([len(r[first]) for r in requests])[:-1]
-        parts = {name: np.split(array, ends) for name, array in self.run(joined).items()}
-        return [{name: parts[name][i] for name in parts} for i in range(len(requests))]
+        ends = list(accumulate(map(_rows, requests)))
+        answer = self.run(joined)
+        return [
+            {name: array[begin:end] for name, array in answer.items()}
+            for begin, end in zip([0, *ends], ends, strict=False)
+        ]
+
+
+def _rows(request: dict[str, Array]) -> int:
+    """Of a request whose inputs all begin with the batch."""
+    return len(next(iter(request.values())))
 
 
 def _options(model: onnx.ModelProto, seed: int | None, threads: int | None) -> Any:

@@ -44,7 +44,7 @@ class Arguments(BaseModel):
 
     name: the model's in the protocol, its file's name by default. max_batch_size: requests of one run;
     max_batch_time: seconds that a request waits for others. Both count only where the model may batch.
-    max_bytes, max_values, max_pixels, max_side, body_timeout: as in Limits.
+    max_bytes, max_values, max_rows, max_pixels, max_side, body_timeout: as in Limits.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -55,6 +55,7 @@ class Arguments(BaseModel):
     max_batch_time: float = 0.002
     max_bytes: int = Limits.max_bytes
     max_values: int = Limits.max_values
+    max_rows: int = Limits.max_rows
     max_pixels: int = Limits.max_pixels
     max_side: int = Limits.max_side
     body_timeout: float = Limits.body_timeout
@@ -67,6 +68,7 @@ class Arguments(BaseModel):
         return Limits(
             max_bytes=self.max_bytes,
             max_values=self.max_values,
+            max_rows=self.max_rows,
             max_pixels=self.max_pixels,
             max_side=self.max_side,
             max_connections=_ONGOING,

@@ -36,8 +36,10 @@ def configuration(
 ) -> str:
     """The text of config.pbtxt.
 
-    A model that must not batch gets max_batch_size 0. Triton's own string inputs are no images: a model that
-    decodes one gets its bytes as UINT8, and nothing guards its decoder there.
+    A model that must not batch gets max_batch_size 0. In one that batches, an input of one dimension, such as
+    a step for each row, is [N, 1] for Triton's clients and [N] for the model; a comment says so. Triton's own
+    string inputs are no images: a model that decodes one gets its bytes as UINT8, and nothing guards its
+    decoder there.
 
     Args:
         model: the model.
@@ -84,6 +86,8 @@ def _tensors(kind: str, specs: Sequence[TensorSpec], *, batches: bool) -> Iterat
         datatype = _DATATYPES.get(spec.datatype, f"TYPE_{spec.datatype}")
         # Triton's configuration has no scalars.
         scalar = "" if dims else " reshape { shape: [] }"
+        if batches and not dims:
+            yield f"# {_text(spec.name)}: shape [N, 1] for clients, [N] for the model."
         listed = ", ".join(map(str, dims or [1]))
         yield f"{kind} [ {{ name: {_text(spec.name)} data_type: {datatype} dims: [ {listed} ]{scalar} }} ]"
 

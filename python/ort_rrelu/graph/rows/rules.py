@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from ort_rrelu.graph.rows import layout, products
 from ort_rrelu.graph.rows.layout import depends_on_rows
-from ort_rrelu.graph.rows.values import Call, MixingError, Rows, aligned
+from ort_rrelu.graph.rows.values import Call, MixingError, Rows, Value, aligned
 
 # Operators may mean something else before and after.
 OLDEST_OPSET, NEWEST_OPSET = 7, 28
@@ -149,21 +149,30 @@ def _gather_nd(call: Call) -> Kept:
     return call.rows()
 
 
+def has_step_of_each_row(inputs: Sequence[Value | None]) -> bool:
+    """Does the batch give these inputs of an RRelu their step? Its rule judges whether it fits X."""
+    return len(inputs) > 1 and inputs[1] is not None and inputs[1].rows is not None
+
+
 def _rrelu(call: Call) -> Kept:
-    """In train mode, and then with a step for each row of X, or in eval mode."""
-    if call.given(1) and call.need(1).rows is not None:
-        _check_steps(call)
+    """A draw belongs to a row where the row brings its step, in train mode; eval mode checks it too."""
+    if call.given(1):
+        _check_step(call.need(1), call.need(0).rows)
     return [call.rows(), call.rows(), MixingError("gives a reserve, in which rows have no place")]
 
 
-def _check_steps(call: Call) -> None:
-    steps, rows = call.need(1), call.need(0).rows
-    if steps.rows != Rows(0) or len(steps.known_shape()) != 1:
-        raise MixingError("has steps of another shape than one for each row")
+def _check_step(step: Value, rows: Rows | None) -> None:
+    shape = step.known_shape()
+    if step.rows is None:
+        if any(size != 1 for size in shape):
+            raise MixingError("takes steps that fit one number of rows only")
+        return
     if rows is None:
         raise MixingError("has an X that is the same for every batch: it has no rows")
-    if rows != Rows(0):
-        raise MixingError("has an X with its rows elsewhere than one by one on its first axis")
+    if len(shape) != 1 or step.rows != rows or rows.axis:
+        raise MixingError("takes steps that are not one for each row of its data, on the first axis")
+    if not step.exact:
+        raise MixingError("computes its steps from numbers that a runtime may round differently in a batch")
 
 
 _ELEMENTWISE = """

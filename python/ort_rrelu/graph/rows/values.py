@@ -17,6 +17,12 @@ from ort_rrelu.errors import Error
 SAMPLE = 7919
 
 
+_INTEGERS = {
+    getattr(onnx.TensorProto, name)
+    for name in ("BOOL", *(f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)))
+}
+
+
 class MixingError(Error):
     """Rows are not known to stay apart; the text says why, after the node's name."""
 
@@ -117,12 +123,24 @@ class Value:
     rows: where it has its rows, None for one without.
     numbers: its elements, where they are few and known. Of dtype object, some are a Size.
     causes: why its rows may see each other.
+    of_integers: whether its rows were computed in integers alone, which no runtime rounds.
     """
 
     type: onnx.TypeProto
     rows: Rows | None = None
     numbers: NDArray[Any] | None = None
     causes: tuple[str, ...] = ()
+    of_integers: bool = False
+
+    @property
+    def integer(self) -> bool:
+        """Does it hold integers or booleans?"""
+        return self.type.tensor_type.elem_type in _INTEGERS
+
+    @property
+    def exact(self) -> bool:
+        """Is a row the same bits alone and among others, where it is the same number?"""
+        return self.integer and (self.rows is None or self.of_integers)
 
     @property
     def sized(self) -> bool:

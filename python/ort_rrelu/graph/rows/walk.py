@@ -36,13 +36,14 @@ from ort_rrelu.graph.rows.rules import (
     TAKES_SIZES,
     TYPE_ONLY,
     Kept,
+    has_step_of_each_row,
 )
 from ort_rrelu.graph.rows.values import COUNTS, SAMPLE, Call, MixingError, NotLinearError, Rows, Size, Value
 
 # Domains for which a runtime may have a kernel, which then runs in place of the model's function.
 _WITH_KERNELS = ("ai.onnx", "com.microsoft", "com.ms")
 # Why a train node mixes rows whose step is one for all of them.
-ONE_STEP = "is in train mode: slopes depend on the place in the batch"
+ONE_STEP = "is in train mode: slopes depend on the place in the batch, unless each row has a step of its own"
 _UNKNOWN = "is not known to keep the rows of a batch apart"
 _CAUSES = 20  # that a value remembers: each is enough
 _DEEPEST = 50  # functions in functions
@@ -82,7 +83,7 @@ def _input(info: onnx.ValueInfoProto, batched: bool) -> Value:
     if not batched or not value.tensor_type.shape.dim:
         return Value(value)
     value.tensor_type.shape.dim[0].dim_value = SAMPLE
-    return Value(value, Rows(0))
+    return Value(value, Rows(0), of_integers=True)
 
 
 @dataclass
@@ -169,7 +170,12 @@ class _Scope:
         if is_standard(node.domain) and (numbers := _computed(call)) is not None:
             return [Value(found[0], numbers=numbers)]
         kept = _judged(node, call)
-        return [Value(kind) for kind in found] if kept is None else _checked(node, kept, found)
+        if kept is None:
+            return [Value(kind) for kind in found]
+        values = _checked(node, kept, found)
+        if is_standard(node.domain) and all(value is None or value.exact for value in inputs):
+            return [replace(value, of_integers=value.integer) for value in values]
+        return values
 
     def _call_function(
         self, node: onnx.NodeProto, function: onnx.FunctionProto, inputs: Sequence[Value | None]
@@ -236,15 +242,11 @@ def _drawn(node: onnx.NodeProto, outputs: Sequence[Value]) -> Iterator[Draw]:
 
 
 def _draws(node: onnx.NodeProto, inputs: Sequence[Value | None]) -> str | None:
-    if is_rrelu(node) and may_train(node) and not _steps_have_rows(inputs):
+    if is_rrelu(node) and may_train(node) and not has_step_of_each_row(inputs):
         return ONE_STEP
     if is_standard(node.domain) and node.op_type in RANDOM_OPS:
         return "draws random numbers, which depend on the place in the batch"
     return None
-
-
-def _steps_have_rows(inputs: Sequence[Value | None]) -> bool:
-    return any(value is not None and value.rows is not None for value in inputs[1:])
 
 
 def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
