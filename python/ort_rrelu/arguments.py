@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import secrets
 from collections.abc import Callable
-from typing import Any, Literal, Protocol, cast, overload
+from typing import Any, Final, Literal, Protocol, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +14,10 @@ from ort_rrelu import library, schema
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 
 Array = NDArray[Any]
+
+# What exporters take: one step for all rows, or none; or one for each row.
+StepInput = bool | Literal["rows"]
+ROWS: Final = "rows"
 
 
 class RReluFunction(Protocol):
@@ -191,3 +195,11 @@ def check_switch(name: str, value: Any) -> None:
     """Raise InvalidTypeError unless the value is True or False."""
     if not isinstance(value, bool):
         raise InvalidTypeError(f"{name}={value!r}: it must be True or False")
+
+
+def check_step_input(value: Any) -> None:
+    """Raise InvalidTypeError or InvalidValueError unless it is what exporters take: a bool, or "rows"."""
+    if isinstance(value, str) and value != ROWS:
+        raise InvalidValueError(f"step_input={value!r}: it must be True, False or {ROWS!r}")
+    if not isinstance(value, bool | str):
+        raise InvalidTypeError(f"step_input={value!r}: it must be True, False or {ROWS!r}")

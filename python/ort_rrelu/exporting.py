@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import onnx
 
 from ort_rrelu import functions, graph
+from ort_rrelu.arguments import ROWS, StepInput
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.nodes import our_nodes
 from ort_rrelu.graph.step_input import wire_step
@@ -17,14 +18,14 @@ BATCH = "batch"  # what an open dimension of all samples is called
 
 
 def finished(
-    model: onnx.ModelProto, *, step_input: bool, portable: bool, opset_version: int | None
+    model: onnx.ModelProto, *, step_input: StepInput, portable: bool, opset_version: int | None
 ) -> onnx.ModelProto:
     """The exported model with a step input and portable, where these are wanted; it may be changed in place.
 
     Raises InvalidValueError when they are not possible, or opset_version, which was asked for, is too old.
     """
     if step_input:
-        wire_step(model)
+        wire_step(model, rows=step_input == ROWS)
     if not portable or not our_nodes(model):
         return model
     check_portable_opset(opset_version)

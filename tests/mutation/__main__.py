@@ -49,7 +49,7 @@ _LIKELY: dict[str, tuple[str, ...]] = {
     "commands": ("commands",),
     "graph/fus": ("fuse",),
     "paddle": ("paddle",),
-    "serving/rows": ("core", "serving"),
+    "graph/rows": ("core", "serving"),
     "serving": ("serving", "servers"),
     "torch": ("torch",),
     "training/artifacts": ("onnxruntime_training",),

@@ -6,8 +6,8 @@ import onnx
 import pytest
 
 import ort_rrelu
+from ort_rrelu.graph.rows.rules import RULES
 from ort_rrelu.serving import can_batch, obstacles
-from ort_rrelu.serving.rows.rules import RULES
 from tests.rows.apart import APART
 from tests.rows.cases import Case
 from tests.rows.mixing import MIXING

@@ -15,6 +15,7 @@ from ort_rrelu.graph.edit import drop_functions, remove_unused_outputs
 from ort_rrelu.graph.nodes import Names, function_nodes, graph_nodes, is_rrelu, label, our_nodes, step_of
 from ort_rrelu.graph.opset import lower_ir_version, opset_of, raise_opset
 from ort_rrelu.graph.reserves import reserve_to_noise
+from ort_rrelu.graph.row_steps import is_of_rows
 from ort_rrelu.graph.value_types import check_types
 
 
@@ -99,7 +100,7 @@ def _wire_spare_steps(model: onnx.ModelProto, names: Names) -> None:
     Not an input with a step for each row of another X: kernels refuse it.
     """
     nodes = [node for node in graph_nodes(model.graph) if is_rrelu(node)]
-    inputs = {value.name for value in model.graph.input if not _is_of_rows(value)}
+    inputs = {value.name for value in model.graph.input if not is_of_rows(value)}
     spare = next((step_of(node) for node in nodes if step_of(node) in inputs), "")
     if not spare and not all(map(step_of, nodes)):
         spare = names.new("step")
@@ -108,11 +109,6 @@ def _wire_spare_steps(model: onnx.ModelProto, names: Names) -> None:
         node.input[1:] = [step_of(node) or spare]
     for function in model.functions:
         _wire_spare_steps_of_function(function, names)
-
-
-def _is_of_rows(step: onnx.ValueInfoProto) -> bool:
-    shape = step.type.tensor_type.shape
-    return len(shape.dim) == 1 and shape.dim[0].dim_value != 1
 
 
 def _wire_spare_steps_of_function(function: onnx.FunctionProto, names: Names) -> None:

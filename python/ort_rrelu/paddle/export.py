@@ -19,7 +19,7 @@ from paddle.jit import TranslatedLayer
 from paddle.jit.dy2static.program_translator import StaticFunction
 from paddle.jit.pir_translated_layer import PirTranslatedLayer
 
-from ort_rrelu.arguments import check_switch
+from ort_rrelu.arguments import StepInput, check_step_input, check_switch
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, ModelFileError
 from ort_rrelu.exporting import finished
 from ort_rrelu.files import check_target
@@ -65,7 +65,7 @@ def export(
     fetch_vars: Sequence[Any] | None = None,
     seed: int | None = None,
     training: bool | None = None,
-    step_input: bool = False,
+    step_input: StepInput = False,
     portable: bool = True,
     opset_version: int | None = None,
     external_data: bool | None = None,
@@ -93,7 +93,8 @@ def export(
             in every session; None: fresh entropy for each session. A layer's own seed goes first.
         training: None keeps each rrelu's own mode; True or False sets all of them. A saved model has lost its
             modes: None is eval there, and the log says so.
-        step_input: add one int64 graph input `step`, the number of the draw, wired to every train node.
+        step_input: add one int64 graph input `step`, the number of the draw, wired to every train node: True
+            for a scalar; "rows" for one step for each row, as graph.add_step_input(rows=True) proves it.
         portable: embed the functions with which the model also runs where the library is not registered
             (`ort_rrelu.graph.portable`), in opset 18 or newer.
         opset_version: of the standard operators, 7 .. 21; None is 18.
@@ -120,7 +121,7 @@ def export(
         check_target(f)
     input_spec = as_input_spec(input_spec)
     _check_options(kw)
-    check_switch("step_input", step_input)
+    check_step_input(step_input)
     check_switch("portable", portable)
     attributes = NodeAttributes(seed, training)
     opset = _as_opset_version(opset_version)

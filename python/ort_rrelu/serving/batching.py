@@ -10,8 +10,8 @@ from ort_rrelu.errors import InvalidTypeError
 from ort_rrelu.graph.form import check_form
 from ort_rrelu.graph.nodes import fed_inputs
 from ort_rrelu.graph.recognition import with_our_names
-from ort_rrelu.serving.rows.values import Rows, Value
-from ort_rrelu.serving.rows.walk import followed
+from ort_rrelu.graph.rows.values import Rows, Value
+from ort_rrelu.graph.rows.walk import followed
 
 
 def can_batch(model: onnx.ModelProto) -> bool:

@@ -16,6 +16,7 @@ import torch
 from ort_rrelu.errors import Error, InvalidValueError
 from ort_rrelu.exporting import check_portable_opset
 from ort_rrelu.graph.nodes import our_nodes
+from ort_rrelu.graph.rows.numbers import LARGEST
 from ort_rrelu.torch.export_settings import (
     Settings,
     bounds_as_numbers,
@@ -227,13 +228,23 @@ def _finish(program: torch.onnx.ONNXProgram, settings: Settings, opset_version: 
     program.model = finished
 
 
+_INTEGERS = {ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL}
+
+
+def _is_kept(tensor: ir.TensorProtocol) -> bool:
+    return tensor.dtype == ir.DataType.STRING or (tensor.dtype in _INTEGERS and tensor.size <= LARGEST)
+
+
 @contextmanager
 def _without_weights(model: ir.Model) -> Iterator[None]:
-    """In the block the initializers are said to be in another file: they may be large, or not there yet."""
+    """In the block the initializers are said to be in another file: they may be large, or not there yet.
+
+    But for the few integers that shapes are made from, which a step for each row is proved with.
+    """
     taken = [
         (value, value.const_value)
         for value in model.graph.initializers.values()
-        if value.const_value is not None and value.const_value.dtype != ir.DataType.STRING
+        if value.const_value is not None and not _is_kept(value.const_value)
     ]
     for value, tensor in taken:
         value.const_value = ir.ExternalTensor(

@@ -13,6 +13,7 @@ from unittest import mock
 import onnx
 import torch
 
+from ort_rrelu.arguments import StepInput
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.files import check_target
 from ort_rrelu.graph.file import write_model
@@ -29,7 +30,7 @@ def export(
     *,
     seed: int | None = None,
     training: bool | None = None,
-    step_input: bool = False,
+    step_input: StepInput = False,
     portable: bool = True,
     dynamo: bool = True,
     opset_version: int | None = None,
@@ -50,7 +51,8 @@ def export(
             j = 1 on.
         training: None keeps each rrelu's own mode; True or False sets all of them, and nothing else (not
             BatchNorm or Dropout).
-        step_input: add one int64 graph input `step`, the number of the draw, wired to every train node.
+        step_input: add one int64 graph input `step`, the number of the draw, wired to every train node: True
+            for a scalar; "rows" for one step for each row, as graph.add_step_input(rows=True) proves it.
         portable: embed the functions with which the model also runs where the library is not registered
             (`ort_rrelu.graph.portable`), in opset 18 or newer.
         dynamo: True for torch's default exporter, False for the TorchScript one.
@@ -64,9 +66,10 @@ def export(
 
     Raises:
         InvalidValueError (a ValueError), InvalidTypeError (a TypeError): an argument is not allowed, bounds
-            are out of range, the model has a value named `step` already, some train nodes have a step and
-            some have none (portable), opset_version is not possible, or the TorchScript exporter dropped an
-            rrelu. Wrong arguments and bounds of modules are refused before the export begins.
+            are out of range, the model has a value named `step` already, there is no proof for a step for
+            each row of a train node, some train nodes have a step and some have none (portable),
+            opset_version is not possible, or the TorchScript exporter dropped an rrelu. Wrong arguments and
+            bounds of modules are refused before the export begins.
         torch.onnx.errors.OnnxExporterError: torch cannot export the model.
         OSError: f cannot be written.
     """
@@ -131,7 +134,7 @@ def patch_onnx_export(
     seed: int | None = None,
     *,
     training: bool | None = None,
-    step_input: bool = False,
+    step_input: StepInput = False,
     portable: bool = True,
 ) -> Iterator[None]:
     """In a `with` block every call of torch.onnx.export writes RRelu nodes: for calls in other people's code.

@@ -12,7 +12,7 @@ from typing import Any
 import onnx
 import torch
 
-from ort_rrelu.arguments import check_switch
+from ort_rrelu.arguments import StepInput, check_step_input, check_switch
 from ort_rrelu.exporting import finished
 from ort_rrelu.graph.edit import remove_unused_outputs
 from ort_rrelu.node_attributes import NodeAttributes
@@ -31,13 +31,13 @@ class Settings:
 
     seed: int | None = None
     training: bool | None = None
-    step_input: bool = False
+    step_input: StepInput = False
     portable: bool = True
     take: Callable[[onnx.ModelProto], None] | None = None
 
     def __post_init__(self) -> None:
         self.attributes()
-        check_switch("step_input", self.step_input)
+        check_step_input(self.step_input)
         check_switch("portable", self.portable)
 
     def attributes(self) -> NodeAttributes:

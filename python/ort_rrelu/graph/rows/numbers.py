@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from ort_rrelu.serving.rows.values import Call, NotLinearError, Size, contains_rows
+from ort_rrelu.graph.rows.values import Call, NotLinearError, Size, contains_rows
 
 _Numbers = NDArray[Any]
 LARGEST = 256  # elements: shapes, axes, pads and such have fewer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,14 +18,15 @@ from ort_rrelu.graph.nodes import (
     RANDOM_OPS,
     canonical,
     fed_inputs,
+    graph_nodes,
     is_rrelu,
     is_standard,
     label,
     subgraphs,
 )
-from ort_rrelu.serving.rows.bodies import loop, one_of, scan
-from ort_rrelu.serving.rows.numbers import computed, tensor_numbers
-from ort_rrelu.serving.rows.rules import (
+from ort_rrelu.graph.rows.bodies import loop, one_of, scan
+from ort_rrelu.graph.rows.numbers import computed, tensor_numbers
+from ort_rrelu.graph.rows.rules import (
     LIKE_FIRST,
     NEWEST_OPSET,
     OLDEST_OPSET,
@@ -36,24 +37,35 @@ from ort_rrelu.serving.rows.rules import (
     TYPE_ONLY,
     Kept,
 )
-from ort_rrelu.serving.rows.values import COUNTS, SAMPLE, Call, MixingError, NotLinearError, Rows, Size, Value
+from ort_rrelu.graph.rows.values import COUNTS, SAMPLE, Call, MixingError, NotLinearError, Rows, Size, Value
 
 # Domains for which a runtime may have a kernel, which then runs in place of the model's function.
 _WITH_KERNELS = ("ai.onnx", "com.microsoft", "com.ms")
+# Why a train node mixes rows whose step is one for all of them.
+ONE_STEP = "is in train mode: slopes depend on the place in the batch"
 _UNKNOWN = "is not known to keep the rows of a batch apart"
 _CAUSES = 20  # that a value remembers: each is enough
 _DEEPEST = 50  # functions in functions
 _Functions = Mapping[tuple[str, str, str], onnx.FunctionProto]
 
 
-def followed(model: onnx.ModelProto, batched: Iterable[str]) -> list[Value]:
+@dataclass(frozen=True)
+class Draw:
+    """An RRelu node of a graph or a body, and why its rows may see each other; no cause where they do not."""
+
+    node: onnx.NodeProto
+    causes: tuple[str, ...]
+
+
+def followed(model: onnx.ModelProto, batched: Iterable[str], draws: list[Draw] | None = None) -> list[Value]:
     """The values of the model's outputs, when the inputs named in `batched` have rows on axis 0.
 
-    Nothing that the model says of its values' shapes is read, but for its inputs' other dimensions.
+    Nothing that the model says of its values' shapes is read, but for its inputs' other dimensions. draws:
+    gets the RRelu nodes in graph and bodies, a node several times where several things are found of it.
     """
     batched = set(batched)
     functions = {(canonical(f.domain), f.name, f.overload): f for f in model.functions}
-    scope = _Scope(_opsets(model.opset_import), functions)
+    scope = _Scope(_opsets(model.opset_import), functions, draws=[] if draws is None else draws)
     for value in fed_inputs(model):
         scope.values[value.name] = _input(value, value.name in batched)
     return scope.graph(model.graph)
@@ -82,6 +94,7 @@ class _Scope:
     attributes: Mapping[str, onnx.AttributeProto] = field(default_factory=dict)
     values: ChainMap[str, Value] = field(default_factory=ChainMap)
     depth: int = 0
+    draws: list[Draw] = field(default_factory=list)
 
     def graph(self, graph: onnx.GraphProto) -> list[Value]:
         """Follow its nodes; the values of its outputs."""
@@ -107,6 +120,7 @@ class _Scope:
                 outputs = self._outputs(node)
             except MixingError as error:
                 outputs = [_mixed(node, error)] * len(node.output)
+            self.draws.extend(_drawn(node, outputs))
             for name, value in zip(node.output, outputs, strict=False):
                 self.values[name] = value
 
@@ -139,7 +153,7 @@ class _Scope:
 
     def _call(self, node: onnx.NodeProto, inputs: Sequence[Value | None], opset: int) -> list[Value]:
         """An operator's outputs."""
-        if (reason := _draws(node)) is not None:
+        if (reason := _draws(node, inputs)) is not None:
             raise MixingError(reason)
         call = Call(node.op_type, opset, _attributes(node), inputs, len(node.output))
         try:
@@ -208,12 +222,29 @@ def _mixed(node: onnx.NodeProto, error: MixingError) -> Value:
     return Value(onnx.TypeProto(), causes=(f"{label(node).removeprefix(':')} {error}",))
 
 
-def _draws(node: onnx.NodeProto) -> str | None:
-    if is_rrelu(node) and may_train(node):
-        return "is in train mode: slopes depend on the place in the batch"
+def _drawn(node: onnx.NodeProto, outputs: Sequence[Value]) -> Iterator[Draw]:
+    """What is found of the node itself; where a body's outputs mix rows, of the nodes in it too.
+
+    A loop passes them on to its next iteration, and the body may not have been followed at all.
+    """
+    causes = _causes(outputs[:1] if is_rrelu(node) else outputs)
+    if is_rrelu(node):
+        yield Draw(node, causes)
+    elif causes:
+        inner = (each for body in subgraphs(node) for each in graph_nodes(body))
+        yield from (Draw(each, causes) for each in filter(is_rrelu, inner))
+
+
+def _draws(node: onnx.NodeProto, inputs: Sequence[Value | None]) -> str | None:
+    if is_rrelu(node) and may_train(node) and not _steps_have_rows(inputs):
+        return ONE_STEP
     if is_standard(node.domain) and node.op_type in RANDOM_OPS:
         return "draws random numbers, which depend on the place in the batch"
     return None
+
+
+def _steps_have_rows(inputs: Sequence[Value | None]) -> bool:
+    return any(value is not None and value.rows is not None for value in inputs[1:])
 
 
 def _attributes(node: onnx.NodeProto) -> dict[str, Any]:

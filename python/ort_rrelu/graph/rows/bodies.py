@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import onnx
 from onnx import helper
 
-from ort_rrelu.serving.rows.values import COUNTS, MixingError, Value
+from ort_rrelu.graph.rows.values import COUNTS, MixingError, Value
 
 # A body and the values of its inputs -> the values of its outputs.
 _Follow = Callable[[onnx.GraphProto, Sequence[Value]], list[Value]]

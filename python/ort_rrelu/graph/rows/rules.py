@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ort_rrelu.serving.rows import layout, products
-from ort_rrelu.serving.rows.layout import depends_on_rows
-from ort_rrelu.serving.rows.values import Call, MixingError, Rows, aligned
+from ort_rrelu.graph.rows import layout, products
+from ort_rrelu.graph.rows.layout import depends_on_rows
+from ort_rrelu.graph.rows.values import Call, MixingError, Rows, aligned
 
 # Operators may mean something else before and after.
 OLDEST_OPSET, NEWEST_OPSET = 7, 28
@@ -150,8 +150,20 @@ def _gather_nd(call: Call) -> Kept:
 
 
 def _rrelu(call: Call) -> Kept:
-    call.only(0)
+    """In train mode, and then with a step for each row of X, or in eval mode."""
+    if call.given(1) and call.need(1).rows is not None:
+        _check_steps(call)
     return [call.rows(), call.rows(), MixingError("gives a reserve, in which rows have no place")]
+
+
+def _check_steps(call: Call) -> None:
+    steps, rows = call.need(1), call.need(0).rows
+    if steps.rows != Rows(0) or len(steps.known_shape()) != 1:
+        raise MixingError("has steps of another shape than one for each row")
+    if rows is None:
+        raise MixingError("has an X that is the same for every batch: it has no rows")
+    if rows != Rows(0):
+        raise MixingError("has an X with its rows elsewhere than one by one on its first axis")
 
 
 _ELEMENTWISE = """
@@ -217,7 +229,7 @@ RULES: dict[str, _Rule] = {
     "Unsqueeze": layout.unsqueeze,
 }
 
-# Those of our own domain, in eval mode.
+# Those of our own domain; train nodes have a step for each row.
 OUR_RULES: dict[str, _Rule] = {"RRelu": _rrelu, "RReluGrad": _alike}
 
 # Why others do not, where there is more to say than that they are not known to.

@@ -6,7 +6,7 @@ import re
 import string
 from collections.abc import Sequence
 
-from ort_rrelu.serving.rows.values import Call, MixingError, Rows, Value
+from ort_rrelu.graph.rows.values import Call, MixingError, Rows, Value
 
 _TWICE = "multiplies rows with rows: its output would have the batch twice"
 _SUMMED = "works along the batch: it sums over the rows"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ort_rrelu.serving.rows.values import COUNTS, Call, MixingError, Rows, Size, Value, regroup
+from ort_rrelu.graph.rows.values import COUNTS, Call, MixingError, Rows, Size, Value, regroup
 
 _ALONG = "works along the batch: a row's answer depends on the others"
 _WHOLE = 2**31 - 1  # what exporters write for "to the end", and more
