@@ -185,8 +185,8 @@ def _check_axes(dimension: int | str, inputs: list[Value], outputs: tuple[Value,
         if value.shape[:1] != (dimension,):
             raise InvalidValueError(
                 f'output "{value.name}" has shape {shape_text(value.shape)}, and does not begin with the '
-                f"rows {dimension!r} of the step: leave it out of the model, or name its first dimension so in "
-                "the export"
+                f"rows {dimension!r} of the step: leave it out of the model, or name its first dimension so "
+                "when you export"
             )
     for kind, values in (("input", inputs), ("output", outputs)):
         for value in values:

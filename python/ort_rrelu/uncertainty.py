@@ -81,6 +81,8 @@ def monte_carlo(
 
 def _steps(step: ArrayLike, number: int) -> Array:
     array = np.asarray(step)
+    if array.dtype == bool:
+        raise InvalidTypeError(f"step={step!r}: it must be an integer, or an array of int64")
     if array.size != 1 and array.shape != (number,):
         raise InvalidValueError(
             f"step has shape {list(array.shape)}: it must have one element, or shape [{number}], "
