@@ -44,7 +44,7 @@ def _export(network: nn.Module, images: Array, path: Path) -> ort_rrelu.Inferenc
 def _table(prediction: Prediction, eval_entropy: Array) -> Table:
     table = Table(
         title=f"A {_DIGIT} that is turned, {_DRAWS} draws",
-        caption="Entropy in bits: of the mean of the draws, with what they disagree in beside it; and of eval mode.",
+        caption="Entropy, in bits: of the mean of the draws; what they disagree in; of eval mode.",
         caption_justify="left",
     )
     for heading in ("degrees", "likeliest", "probability", "entropy", "disagreement", "in eval mode"):

@@ -100,8 +100,8 @@ class RReLU(paddle.nn.RReLU):
         if self.training and step is not None:
             raise InvalidValueError(
                 "step= of a layer in train mode has no place in Paddle's program: leave it out, and give "
-                'ort_rrelu.paddle.export(step_input=True), or step_input="rows" for a step for each row: it makes '
-                "the step an input of the model"
+                'ort_rrelu.paddle.export(step_input=True), or step_input="rows" for a step for each row, '
+                "which makes the step an input of the model"
             )
         y = paddle.nn.functional.rrelu(x, self._lower, self._upper, training=self.training)
         if self.seed is None:
