@@ -3,6 +3,7 @@
 # make bench: what it costs, against the alternatives; ten quiet minutes.
 # make demo-training: the same network trained in ONNX Runtime, both ways, with their curves.
 # make demo-paddle: the same with Paddle instead of torch, in an environment of its own.
+# make demo-uncertainty: how sure the same network is of a digit that is turned, from 64 draws of its slopes.
 # make demo-web: a page that runs the trained digits network in the browser; needs npm.
 # make mutation: bugs planted one at a time, and how many of them the tests catch; an hour or two.
 # make test-all: make test and every nox session (old ONNX Runtimes, the wheel alone); what CI runs.
@@ -19,7 +20,7 @@ CUDA ?= OFF
 SETTINGS := -C cmake.define.ORT_RRELU_WERROR=$(WERROR) -C cmake.define.ORT_RRELU_CUDA=$(CUDA)
 SHELL := bash
 
-.PHONY: activations bench demo demo-paddle demo-training demo-web mutation test test-all test-long lint wheel clean
+.PHONY: activations bench demo demo-paddle demo-training demo-uncertainty demo-web mutation test test-all test-long lint wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m models.digits
@@ -35,6 +36,9 @@ demo-paddle: $(PADDLE)/.installed
 demo-training: $(VENV)/.installed $(TRAINING)/.installed
 	$(TRAINING)/bin/python -m models.digits_training.road_a
 	$(BIN)/python -m models.digits_training
+
+demo-uncertainty: $(VENV)/.installed
+	$(BIN)/python -m models.digits_uncertainty
 
 demo-web: $(VENV)/.installed
 	$(BIN)/python -m models.web

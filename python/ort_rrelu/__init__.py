@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ort_rrelu import training as training
     from ort_rrelu.runtime import InferenceSession as InferenceSession
     from ort_rrelu.runtime import register as register
+    from ort_rrelu.uncertainty import monte_carlo as monte_carlo
 
 __all__ = [
     "Error",
@@ -42,6 +43,7 @@ _LAZY = {
     "InferenceSession": ("runtime", "onnxruntime"),
     "register": ("runtime", "onnxruntime"),
     "evaluator": ("evaluator", "onnx"),
+    "monte_carlo": ("uncertainty", "onnxruntime"),
     "paddle": ("paddle", "paddle"),
     "serving": ("serving", "onnx"),
     "torch": ("torch", "torch"),

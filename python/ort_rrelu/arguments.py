@@ -142,6 +142,16 @@ def _as_int64(value: int, name: str, *, negative: bool) -> int:
     return number
 
 
+def as_count(value: int, name: str, *, most: int = 2**63 - 1) -> int:
+    """An integer from 1 to `most`; True is none."""
+    if isinstance(value, bool | np.bool_):
+        raise InvalidTypeError(f"{name}={value!r} is not an integer")
+    number = _as_int64(value, name, negative=True)
+    if not 1 <= number <= most:
+        raise InvalidValueError(f"{name}={number}: it must be 1 or more, and at most {most}")
+    return number
+
+
 def as_seed(seed: int | None) -> int:
     """A seed from 0 to 2^63 - 1; None draws one from the operating system."""
     return secrets.randbits(63) if seed is None else _as_int64(seed, "seed", negative=False)

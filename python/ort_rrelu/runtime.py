@@ -13,6 +13,7 @@ from ort_rrelu import library
 from ort_rrelu.arguments import as_seed
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, LibraryError, MissingPackageError
 from ort_rrelu.graph.check import check_model
+from ort_rrelu.graph.drawing import Drawing, drawing_in
 from ort_rrelu.graph.file import read_as_written, read_model
 from ort_rrelu.graph.recognition import with_our_names
 
@@ -110,22 +111,34 @@ class InferenceSession(onnxruntime.InferenceSession):  # type: ignore[misc]  # o
     ) -> None:
         if not isinstance(path_or_bytes, bytes):
             path_or_bytes = os.fspath(path_or_bytes)
+        self._drawing: Drawing | None = None
         if not _is_ort_format(path_or_bytes):
-            path_or_bytes = _checked(path_or_bytes)
+            path_or_bytes, self._drawing = _checked(path_or_bytes)
         super().__init__(path_or_bytes, register(sess_options, seed=seed), providers, **kw)
 
 
-def _checked(path_or_bytes: str | bytes) -> str | bytes:
-    """What ONNX Runtime is to open: the model itself unless nodes of ours need their names back."""
+def drawing_of(session: onnxruntime.InferenceSession) -> Drawing | None:
+    """What draws in a session's model; None for a plain session, and for ONNX Runtime's own format."""
+    return session._drawing if isinstance(session, InferenceSession) else None
+
+
+def has_seed(session: onnxruntime.InferenceSession) -> bool:
+    """Was the session made with `seed`, which nodes without one take theirs from?"""
+    return _entry(session.get_session_options(), _SEED) is not None
+
+
+def _checked(path_or_bytes: str | bytes) -> tuple[str | bytes, Drawing]:
+    """What ONNX Runtime is to open, the same unless nodes of ours need their names back; and what draws."""
     written = read_as_written(path_or_bytes)
     model = with_our_names(written)
     check_model(model)
+    drawing = drawing_in(model)
     if model is written:
-        return path_or_bytes
+        return path_or_bytes, drawing
     if isinstance(path_or_bytes, str):  # weights in other files would be looked for elsewhere
         model = read_model(path_or_bytes, external_data=True)
     try:
-        return bytes(model.SerializeToString())
+        return bytes(model.SerializeToString()), drawing
     except EncodeError as error:
         raise InvalidValueError(
             f"{path_or_bytes!r}: its RRelu functions have other names, and it is too large to be changed in "

@@ -49,6 +49,7 @@ _EXAMPLES: dict[str, Callable[[], None]] = {
     "docs/portable.md": _ours,
     "docs/python.md": _nothing,
     "docs/training.md": _nothing,
+    "docs/uncertainty.md": _nothing,
     "models/activations/README.md": _nothing,
 }
 

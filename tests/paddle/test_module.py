@@ -12,6 +12,7 @@ import numpy as np
 import paddle
 import pytest
 from paddle import Tensor, nn
+from paddle.distributed.fleet.utils import recompute
 
 from ort_rrelu import reference
 from ort_rrelu.paddle import RReLU
@@ -58,7 +59,7 @@ def _leaf(x: Tensor) -> Tensor:
     return leaf
 
 
-def _gradient(layer: nn.Layer, x: Tensor, dy: Tensor | None = None) -> Array:
+def _gradient(layer: Callable[[Tensor], Tensor], x: Tensor, dy: Tensor | None = None) -> Array:
     leaf = _leaf(x)
     layer(leaf).backward(dy)
     assert leaf.grad is not None
@@ -170,6 +171,50 @@ def test_named_step_leaves_the_counter_alone() -> None:
     assert_same_bits(array(layer(x)), _drawn(x))
 
 
+@every_dtype
+@every_layout
+@pytest.mark.parametrize("differentiated", [True, False])
+def test_a_step_for_each_row(
+    layout: Callable[[Tensor], Tensor], dtype: paddle.dtype, differentiated: bool
+) -> None:
+    layer, x = RReLU(seed=3), layout(_images(dtype))
+    x.stop_gradient = not differentiated
+    rows = x.shape[0] if x.ndim else 1
+    steps = np.resize(np.array([5, -1, 2**62], np.int64), rows)
+    y = array(layer(x, step=paddle.to_tensor(steps)))
+    values = array(x)
+    if not x.ndim:
+        assert_same_bits(y, reference.rrelu(values, training=True, seed=3, step=5))
+        return
+    assert_same_bits(y, reference.rrelu(values, training=True, seed=3, step=steps))
+    for n in range(rows):
+        alone = reference.rrelu(values[n : n + 1], training=True, seed=3, step=int(steps[n]))
+        assert_same_bits(y[n : n + 1], alone)
+    assert_same_bits(array(layer(x)), _drawn(x))  # the counter has stayed
+
+
+def test_gradient_of_a_step_for_each_row() -> None:
+    x, dy, steps = _images(), normal(2, 4, 3, 5), np.array([5, -1])
+    dx = _gradient(lambda leaf: RReLU(seed=3)(leaf, step=paddle.to_tensor(steps)), x, dy)
+    values = array(x)
+    noise = reference.rrelu(values, training=True, seed=3, step=steps, return_noise=True)[1]
+    noise[values == 0] = 1
+    assert_same_bits(dx, reference.rrelu_grad(array(dy), noise))
+
+
+@pytest.mark.parametrize("use_reentrant", [True, False], ids=["reentrant", "non-reentrant"])
+def test_a_step_for_each_row_is_that_of_the_recomputation(use_reentrant: bool) -> None:
+    layer, steps = RReLU(seed=3), paddle.to_tensor([5, -1])
+
+    def recomputed(leaf: Tensor) -> Tensor:
+        y: Tensor = recompute(lambda x: layer(x, step=steps), leaf, use_reentrant=use_reentrant)
+        return y
+
+    assert_same_bits(
+        _gradient(recomputed, _images()), _gradient(lambda leaf: layer(leaf, step=steps), _images())
+    )
+
+
 def test_eval_calls_are_not_counted() -> None:
     layer, x = RReLU(seed=3), _images()
     in_mode(layer, False)(x)
@@ -199,7 +244,19 @@ _REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "sparse": (lambda: RReLU()(paddle.eye(3).to_sparse_coo(2)), "sparse"),
     "step without a seed": (lambda: RReLU()(_images(), step=3), "step=3"),
     "step beyond int64": (lambda: RReLU(seed=3)(_images(), step=2**63), f"step={2**63}"),
-    "step of two elements": (lambda: RReLU(seed=3)(_images(), step=paddle.to_tensor([1, 2])), r"\[2\]"),
+    "step of three elements": (
+        lambda: RReLU(seed=3)(_images(), step=paddle.to_tensor([1, 2, 3])),
+        r"step has shape \[3\]: for x of shape \[2, 4, 3, 5\] it must have one element, or shape \[2\], one",
+    ),
+    "column of steps": (
+        lambda: RReLU(seed=3)(_images(), step=paddle.to_tensor([[1], [2]])),
+        r"step has shape \[2, 1\]",
+    ),
+    "steps of a scalar": (
+        lambda: RReLU(seed=3)(_images()[0, 0, 0, 3], step=paddle.to_tensor([1, 2])),
+        r"for x of shape \[\] it must have one element$",
+    ),
+    "steps without a seed": (lambda: RReLU()(_images(), step=paddle.to_tensor([1, 2])), "only a layer with"),
     "int32 step": (lambda: RReLU(seed=3)(_images(), step=paddle.to_tensor(1, dtype="int32")), "int32"),
 }
 

@@ -66,7 +66,7 @@ def _refusal(culprit: Draw, first: int | str) -> str:
     cause, what = culprit.causes[0], label(culprit.node)
     where = f"no step for each row along the inputs' first dimension {along}"
     if cause.endswith(ONE_STEP):
-        return f"{where}: {cause}, since its step is one for all rows: remove that step, or name its input"
+        return f"{where}: {cause}: remove its step, which is one for all rows, or name its input"
     said = cause if cause.startswith(what) else f"{what} is not known to draw each row by itself: {cause}"
     return f"{where}: {said}; {_REMEDY}{'' if isinstance(first, str) else _FIXED}"
 

@@ -12,7 +12,7 @@ from paddle.base.dygraph.base import guard
 from paddle.jit.sot import psdb
 
 from ort_rrelu import library, schema
-from ort_rrelu.arguments import as_seed, as_step, not_one_int64
+from ort_rrelu.arguments import Array, as_seed, as_step
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.node_attributes import check_bounds
 from ort_rrelu.paddle import ops
@@ -44,9 +44,9 @@ class RReLU(paddle.nn.RReLU):
     Without a seed the slopes come from Paddle's own generator (paddle.seed). With one, call number k in train
     mode draws the slopes of step k (`step`, an int64 buffer that is not in the state_dict), the very ones
     that ort_rrelu.rrelu(seed=, step=) and the exported model draw; `forward(x, step=k)` names the step
-    instead. Each counted call also draws from Paddle's generator, by which paddle's recompute finds its step
-    again; where it cannot (preserve_rng_state=False), it raises and asks for step=. So does a layer without a
-    seed there, whose gradients would be those of other slopes.
+    instead, or one for each row of x. Each counted call also draws from Paddle's generator, by which paddle's
+    recompute finds its step again; where it cannot (preserve_rng_state=False), it raises and asks for step=.
+    So does a layer without a seed there, whose gradients would be those of other slopes.
 
     paddle.jit.to_static calls the layer between the graphs that it compiles. In a whole program
     (full_graph=True, paddle.jit.save, static mode) the layer is Paddle's rrelu, for which
@@ -83,7 +83,11 @@ class RReLU(paddle.nn.RReLU):
 
     @paddle.jit.not_to_static  # type: ignore[untyped-decorator]
     def forward(self, x: Tensor, step: int | Tensor | None = None) -> Tensor:
-        """RReLU of x. step: int64, the number of the draw, for a seeded layer only; the counter stays."""
+        """RReLU of x.
+
+        step: the number of the draw, for a seeded layer only; the counter stays. An int, or an int64 tensor
+        of one element, or of one for each row: row n then has the slopes that x[n:n+1] has at step[n].
+        """
         if step is not None and self.seed is None:
             raise InvalidValueError(f"step={step!r}: only a layer with a seed takes a step")
         if not paddle.in_dynamic_mode():
@@ -96,7 +100,8 @@ class RReLU(paddle.nn.RReLU):
         if self.training and step is not None:
             raise InvalidValueError(
                 "step= of a layer in train mode has no place in Paddle's program: leave it out, and give "
-                "ort_rrelu.paddle.export(step_input=True), which makes the step an input of the model"
+                'ort_rrelu.paddle.export(step_input=True), or step_input="rows" for a step for each row, '
+                "which makes the step an input of the model"
             )
         y = paddle.nn.functional.rrelu(x, self._lower, self._upper, training=self.training)
         if self.seed is None:
@@ -114,16 +119,16 @@ class RReLU(paddle.nn.RReLU):
             )
         return y
 
-    def _draw(self, step: int | Tensor | None) -> tuple[int, int]:
+    def _draw(self, step: int | Tensor | None) -> tuple[int, int | Array]:
         if self.seed is None or self.step is None:
             return ops.draw(self)
         if step is None:
             return self.seed, ops.next_step(self.step)
         if not isinstance(step, Tensor):
             return self.seed, as_step(step)
-        if step.size != 1 or step.dtype != paddle.int64:
-            raise not_one_int64(step)
-        return self.seed, int(step.numpy().item())
+        if step.dtype != paddle.int64:
+            raise InvalidValueError(f"step has dtype {step.dtype}: it must be int64")
+        return self.seed, step.numpy()
 
     def _apply(self, func: Any, device: Any, dtype: Any, *_: Any, **__: Any) -> None:
         """Paddle's Layer.to casts integers too; the counter stays an int64 on the CPU."""

@@ -19,7 +19,7 @@ from paddle.autograd import PyLayer, PyLayerContext
 from paddle.nn import Layer
 
 from ort_rrelu import library, schema
-from ort_rrelu.arguments import Array
+from ort_rrelu.arguments import Array, as_steps
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.recomputation import Draws, Steps
 
@@ -141,16 +141,23 @@ class _Gradient(PyLayer):
         return _apply(_Gradient, ddx, noise), None
 
 
-def rrelu(x: Tensor, lower: float, upper: float, training: bool, key: int = 0, step: int = 0) -> Tensor:
+def rrelu(
+    x: Tensor, lower: float, upper: float, training: bool, key: int = 0, step: int | Array = 0
+) -> Tensor:
     """RReLU of x, in x's dtype and shape, contiguous. key and step, 64 bits each, fix the slopes.
 
+    step may be an array of int64 with one element, or with one for each row of x.
+
     Raises:
-        InvalidTypeError, InvalidValueError: dtype, device or bounds, by name and value.
+        InvalidTypeError, InvalidValueError: dtype, device, bounds or steps, by name and value.
     """
     if not isinstance(x, Tensor) or not x.is_dense():
         kind = "a sparse Tensor" if isinstance(x, Tensor) else f"a {type(x).__name__}"
         raise InvalidTypeError(f"x is {kind}: it must be a dense paddle.Tensor")
-    params = library.Params(schema.DTYPES[_dtype(x)], lower, upper, training, key, step)
+    number, steps = (step, None) if isinstance(step, int) else as_steps(step, tuple(x.shape))
+    params = library.Params(schema.DTYPES[_dtype(x)], lower, upper, training, key, number % 2**64)
+    if steps is not None:  # which stay alive until the kernel has returned
+        params = params._replace(steps=steps.ctypes.data, rows=steps.size)
     array = x.contiguous()
     if x.stop_gradient or not paddle.is_grad_enabled():
         y = paddle.empty_like(array)

@@ -1,0 +1,192 @@
+"""Monte-Carlo inference: many draws of each row of a model's inputs, in as few runs as their size allows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnxruntime
+from numpy.typing import ArrayLike
+
+from ort_rrelu.arguments import Array, as_count, as_steps
+from ort_rrelu.errors import InvalidTypeError, InvalidValueError
+from ort_rrelu.row_session import REMEDY, RowSession
+from ort_rrelu.tensors import as_array, as_ort_value, is_extension
+
+_DRAW_SHIFT = 48
+_MOST_DRAWS = 2 ** (64 - _DRAW_SHIFT)
+_GROSS = 0.1  # of the largest number in an output: rounding makes no such difference
+
+
+def monte_carlo(
+    session: onnxruntime.InferenceSession,
+    inputs: Mapping[str, ArrayLike],
+    draws: int,
+    *,
+    step: ArrayLike = 0,
+    rows: int = 64,
+) -> dict[str, Array]:
+    """Run a model with RReLU in train mode several times on the same inputs, each time with other slopes.
+
+    The model has a step for each row: export it with seed= and step_input="rows". Draw k of row n is at
+    step[n] + (k << 48) modulo 2^64, whatever the numbers of draws and rows, and however many of them share a
+    run. So its slopes are the same bits in each call; other operators round as they do for the size of a run.
+    Keep steps from 0 to 2^48 - 1, and no draws of two steps are the same.
+
+    One `step` serves all rows: draw k is then one function, drawn once and applied to each row. The answers
+    for two rows within one draw can be compared, and are not independent. If they are to be independent, give
+    each row a step of its own.
+
+    What is checked: inputs and outputs, as the session declares them. Of an ort_rrelu.InferenceSession it is
+    known what draws in the model, and all of it must draw at the step input with a seed. A plain
+    onnxruntime.InferenceSession with the library registered, and a model in ONNX Runtime's own format, do not
+    tell: there, the step input must be named "step", and on the CPU the first row is run twice, with equal
+    bits. A node without a seed is not noticed there: its draws are others in each session. In both, the
+    first row alone must give roughly what it gives among others; that finds rows that see each other plainly,
+    and `ort_rrelu.serving.obstacles` all of them.
+
+    Args:
+        session: an ort_rrelu.InferenceSession, or an onnxruntime.InferenceSession.
+        inputs: the model's inputs by name, but the step. Those that begin with the step input's dimension
+            have N rows, which are repeated; others are passed on to each run. If that dimension is a fixed
+            number, N may be another: runs are filled up, and what fills them is dropped.
+        draws: how many of each row, 1 .. 65536.
+        step: int64, one element, or shape [N].
+        rows: the largest number of rows of one run.
+
+    Returns:
+        The outputs by name, each of shape [draws, N, ...].
+
+    Raises:
+        InvalidValueError, InvalidTypeError: an argument is not allowed, or the model has no step for each
+            row, draws otherwise, or has an output that does not begin with that dimension. Errors of ONNX
+            Runtime are passed on.
+    """
+    if not isinstance(session, onnxruntime.InferenceSession):
+        raise InvalidTypeError(
+            f"session is of type {type(session).__name__}: it must be an ort_rrelu.InferenceSession or an "
+            "onnxruntime.InferenceSession"
+        )
+    count, limit = as_count(draws, "draws", most=_MOST_DRAWS), as_count(rows, "rows")
+    model = RowSession.of(session)
+    repeated, others, number = model.feeds(inputs)
+    run = _Runner(model, repeated, others, _steps(step, number))
+    answers = _gathered(run, count * number, _run_size(model, limit, number))
+    return {
+        value.name: array.reshape(count, number, *array.shape[1:])
+        for value, array in zip(model.outputs, answers, strict=True)
+    }
+
+
+def _steps(step: ArrayLike, number: int) -> Array:
+    array = np.asarray(step)
+    if array.dtype == bool:
+        raise InvalidTypeError(f"step={step!r}: it must be an integer, or an array of int64")
+    if array.size != 1 and array.shape != (number,):
+        raise InvalidValueError(
+            f"step has shape {list(array.shape)}: it must have one element, or shape [{number}], "
+            "one for each row"
+        )
+    first, several = as_steps(step, (number,))
+    return np.full(number, first, np.int64) if several is None else several
+
+
+def _run_size(model: RowSession, limit: int, number: int) -> int:
+    if not isinstance(model.dimension, int):
+        return limit
+    if model.dimension > limit:
+        raise InvalidValueError(f"rows={limit}: the model takes {model.dimension} rows in a run, no fewer")
+    if not number:
+        raise InvalidValueError(f"there is no row: the model takes {model.dimension} in a run, no fewer")
+    return model.dimension
+
+
+@dataclass(frozen=True)
+class _Runner:
+    """Runs a model for places: place k * N + n is draw k of row n."""
+
+    model: RowSession
+    repeated: Mapping[str, Array]
+    others: Mapping[str, Array]
+    steps: Array
+
+    def __call__(self, places: Array) -> list[Array]:
+        """The outputs, each with a row for each place."""
+        size = len(places)
+        if isinstance(self.model.dimension, int):
+            places = np.resize(places, self.model.dimension)
+        draw, row = np.divmod(places, max(len(self.steps), 1))
+        feeds = {name: array[row] for name, array in self.repeated.items()}
+        feeds |= self.others
+        feeds[self.model.step] = self.steps[row] + (draw << _DRAW_SHIFT)  # wraps
+        outputs = self._run(feeds)
+        for value, array in zip(self.model.outputs, outputs, strict=True):
+            if array.shape[:1] != (len(places),):
+                raise InvalidValueError(
+                    f'output "{value.name}" has shape {list(array.shape)} in a run of {len(places)} rows, '
+                    "although the model says that it begins with the rows"
+                )
+        return [array[:size] for array in outputs]
+
+    def _run(self, feeds: Mapping[str, Array]) -> list[Array]:
+        names = [value.name for value in self.model.outputs]
+        values = (*self.model.outputs, *self.model.row_inputs, *self.model.others)
+        if not any(is_extension(value.dtype) for value in values):
+            return [np.asarray(array) for array in self.model.session.run(names, feeds)]
+        given = {name: as_ort_value(np.ascontiguousarray(array)) for name, array in feeds.items()}
+        found = map(as_array, self.model.session.run_with_ort_values(names, given))
+        return [array for array in found if array is not None]
+
+
+def _gathered(run: _Runner, total: int, size: int) -> list[Array]:
+    """The outputs for all places, in runs of `size` of them."""
+    first = run(np.arange(min(size, total)))
+    if total:
+        _check_again(run, first)
+    gathered = [np.empty((total, *array.shape[1:]), array.dtype) for array in first]
+    for begin in range(0, total, size):
+        places = np.arange(begin, min(begin + size, total))
+        for value, target, array in zip(
+            run.model.outputs, gathered, run(places) if begin else first, strict=True
+        ):
+            if array.shape[1:] != target.shape[1:]:
+                raise InvalidValueError(
+                    f'output "{value.name}" has rows of shape {list(target.shape[1:])} in one run and '
+                    f"{list(array.shape[1:])} in another: they do not fit in one array"
+                )
+            target[places] = array
+    return gathered
+
+
+def _check_again(run: _Runner, first: Sequence[Array]) -> None:
+    """Place 0 by itself: equal runs must give equal bits, and others beside it no grossly other answer."""
+    session, place = run.model.session, np.zeros(1, np.int64)
+    is_repeated = not run.model.known and list(session.get_providers()) == ["CPUExecutionProvider"]
+    if is_repeated and not all(map(_same, run(place), run(place))):
+        raise InvalidValueError(
+            f"two runs on the same inputs and steps differ, so the model draws without its step: {REMEDY}"
+        )
+    if len(first[0]) == 1:
+        return
+    for value, alone, together in zip(run.model.outputs, run(place), first, strict=True):
+        if _differ_grossly(alone[0], together[0], np.abs(together)):
+            raise InvalidValueError(
+                f'output "{value.name}" of the first row alone differs from that among others by more than '
+                "rounding: rows see each other in this model, as ort_rrelu.serving.obstacles may say; with "
+                "rows=1 each has a run to itself"
+            )
+
+
+def _same(a: Array, b: Array) -> bool:
+    """NaN equals NaN, in types that have one."""
+    return bool(((a == b) | ((a != a) & (b != b))).all())
+
+
+def _differ_grossly(a: Array, b: Array, sizes: Array) -> bool:
+    """Integers are not judged: which of two nearly equal numbers is the largest is a matter of rounding."""
+    if a.dtype.kind not in "fV":  # V are the types of ml_dtypes
+        return False
+    with np.errstate(all="ignore"):
+        difference, finite = np.abs(a.astype(np.float64) - b.astype(np.float64)), sizes[np.isfinite(sizes)]
+        return bool((difference > _GROSS * finite.max(initial=0)).any())
