@@ -183,11 +183,11 @@ _REFUSED: dict[str, tuple[onnx.ModelProto, str]] = {
     "folded": (
         _net(f"f = Reshape (x, one) {_rrelu('f', 'h')} y = Reshape (h, two)",
              more="<int64[2] one = {-1, 2}, int64[2] two = {-1, 4}>"),
-        'node "h_node" has an X with its rows elsewhere',
+        'node "h_node" takes steps that are not one for each row of its X',
     ),
     "time first": (
         _net(f"t = Transpose <perm = [1, 0]> (x) {_rrelu('t', 'h')} y = Transpose <perm = [1, 0]> (h)"),
-        'node "h_node" has an X with its rows elsewhere',
+        'node "h_node" takes steps that are not one for each row of its X',
     ),
     "a shape that cuts rows": (
         _net(f"t = Transpose <perm = [1, 0]> (x) h = Reshape (t, one) {_rrelu('h', 'k')} y = Reshape (k, two)",  # noqa: E501
@@ -233,7 +233,7 @@ _REFUSED: dict[str, tuple[onnx.ModelProto, str]] = {
     "a scalar": (_net(_rrelu("x", "y"), "float[] x", output="float[] y"), "no input has a first"),
     "a constant step": (
         _net(f"{_rrelu('x', 'h', ', k')} {_rrelu('h', 'y')}", more="<int64 k = {5}>"),
-        'node "h_node" is in train mode.*remove that step, or name its input',
+        'node "h_node" is in train mode.*remove its step, which is one for all rows',
     ),
     "a step that others read": (
         _net(f"{_rrelu('x', 'h', ', step')} s = Cast <to = 1> (step) y = Add (h, s)", f"{_X}, int64 step"),

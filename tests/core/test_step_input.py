@@ -175,6 +175,15 @@ def test_loop_and_scan_that_nobody_reads_are_wired() -> None:
     assert steps == ["step_in_loop", "step_in_scan", "step"]
 
 
+def _loop_of_another_domain() -> onnx.ModelProto:
+    """Its body has no inputs, which a Loop of ONNX must have."""
+    body = helper.make_graph([_rrelu("x", "b")], "body", [], [_float("b", 3, 5)])
+    node = helper.make_node("Loop", ["x"], ["y"], domain="own", body=body)
+    model = _model(node, helper.make_node("Constant", ["y"], [], domain="own"))
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    return model
+
+
 def _body_in_function() -> onnx.ModelProto:
     branch = helper.make_graph([_rrelu("a", "b")], "branch", [], [_float("b", 3, 5)])
     choice = helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)
@@ -228,6 +237,7 @@ _REFUSED: dict[str, tuple[onnx.ModelProto, str]] = {
     "branch in a function": (_body_in_function(), "in function F: inline it first"),
     "mode of a function": (_mode_from_function(), "in function F: inline it first"),
     "sequence map": (_sequence_map(), "SequenceMap"),
+    "loop of another domain": (_loop_of_another_domain(), "cannot be told apart"),
 }  # fmt: skip
 
 

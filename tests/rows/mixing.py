@@ -223,7 +223,7 @@ MIXING = [
     (Case(DRAWN, f"n = Shape <start = 0, end = 1> (x) s = Add (step, n) y = {TRAIN} (x, s)"), _COUNTS),
     (Case(DRAWN, f"t = Transpose (x) d = {TRAIN} (t, step) y = Transpose (d)"), _OTHER_STEPS),
     (Case(DRAWN, f"u = Unsqueeze (step, one) y = {TRAIN} (x, u)", SOME), _OTHER_STEPS),
-    (Case(DRAWN, f"d = {TRAIN} (s, step) y = Add (x, d)", OF_CHANNELS), "the batch in another input"),
+    (Case(DRAWN, f"d = {TRAIN} (s, step) y = Add (x, d)", OF_CHANNELS), "X that is the same for every batch"),
     (Case(DRAWN, f"t = Tile (step, two) y = {TRAIN} (x, t)", SOME), _OTHER_STEPS),
     (Case(DRAWN, f"v, n, r = {TRAIN} (x, step) y = ort_rrelu.RReluGrad (x, r)"), "gives a reserve"),
     (

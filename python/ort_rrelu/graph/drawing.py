@@ -15,6 +15,7 @@ from ort_rrelu.graph.nodes import (
     graph_nodes,
     is_rrelu,
     is_standard,
+    is_standard_op,
     label,
     step_of,
     subgraphs,
@@ -72,7 +73,8 @@ def _in_loops(nodes: Sequence[onnx.NodeProto], inputs: Set[str]) -> dict[str, st
 
 def _constants_of_false(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> set[str]:
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    constants |= {n.output[0]: n.attribute[0].t for n in nodes if n.op_type == "Constant" and n.attribute}
+    made = (node for node in nodes if is_standard_op(node, "Constant") and node.attribute)
+    constants |= {node.output[0]: node.attribute[0].t for node in made}
     return {name for name, tensor in constants.items() if _is_false(tensor)}
 
 

@@ -18,6 +18,7 @@ from ort_rrelu.graph.nodes import (
     function_nodes,
     graph_nodes,
     is_rrelu,
+    is_standard_op,
     label,
     our_nodes,
     step_of,
@@ -27,7 +28,7 @@ from ort_rrelu.graph.nodes import (
 from ort_rrelu.graph.row_steps import declare_row_steps, is_of_rows
 
 _STEP = "step"
-_LOOPS = {"Loop", "Scan"}
+_LOOPS = ("Loop", "Scan")
 _ITERATION_SHIFT = 32
 
 
@@ -184,12 +185,12 @@ def _refuse_functions(model: onnx.ModelProto, wanted: Callable[[onnx.NodeProto],
 
 def _refuse_bodies(graph: onnx.GraphProto, step: str, *, in_loop: bool) -> None:
     for node, body in _waiting_bodies(graph):
-        if node.op_type not in {"If", *_LOOPS}:
+        if not is_standard_op(node, "If", *_LOOPS):
             raise InvalidValueError(
                 f"{node.op_type} node {node.name!r} has train-mode RRelu nodes in its body, and its runs "
                 f"cannot be told apart: wire {step!r} yourself"
             )
-        is_loop = node.op_type in _LOOPS
+        is_loop = is_standard_op(node, *_LOOPS)
         if in_loop and is_loop:
             raise InvalidValueError(
                 f"{node.op_type} node {node.name!r} with train-mode RRelu nodes is inside another loop: "
@@ -204,7 +205,7 @@ def _wire(graph: onnx.GraphProto, step: str, names: Names) -> None:
         del node.input[1:]
         node.input.append(step)
     for node, body in bodies:
-        if node.op_type in _LOOPS:
+        if is_standard_op(node, *_LOOPS):
             _wire_loop(graph, node, body, step, names)
         else:
             _wire(body, step, names)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import onnx
 
 from ort_rrelu.graph.edit import prune
-from ort_rrelu.graph.nodes import all_nodes, graph_nodes, our_nodes, reads, step_of, subgraphs
+from ort_rrelu.graph.nodes import all_nodes, graph_nodes, is_standard_op, our_nodes, reads, step_of, subgraphs
 from ort_rrelu.graph.step_input import adds_iteration, step_inputs
 
-_LOOPS = {"Loop", "Scan"}
+_LOOPS = ("Loop", "Scan")
 
 
 def remove_spare_steps(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> bool:
@@ -22,12 +22,12 @@ def remove_spare_steps(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> b
     That is a constant, or in a loop an input of the model. The constants go too where nothing reads them.
     """
     constants = {tensor.name for tensor in model.graph.initializer}
-    constants |= {node.output[0] for node in all_nodes(model) if node.op_type == "Constant"}
+    constants |= {node.output[0] for node in all_nodes(model) if is_standard_op(node, "Constant")}
     inputs = {value.name for value in model.graph.input}
     in_loops = {
         each.output[0]
         for node in graph_nodes(model.graph)
-        if node.op_type in _LOOPS
+        if is_standard_op(node, *_LOOPS)
         for body in subgraphs(node)
         for each in graph_nodes(body)
     }
@@ -97,7 +97,7 @@ def _remove_steps(graph: onnx.GraphProto, was: StepValues) -> None:
             _remove_steps(body, was)
     prune(graph, set(was.steps))
     if was.counters:
-        for node in [node for node in graph.node if node.op_type == "Scan"]:
+        for node in [node for node in graph.node if is_standard_op(node, "Scan")]:
             _remove_counters(graph, node, was.counters)
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import onnx
 
 from ort_rrelu.errors import InvalidValueError, MissingPackageError
-from ort_rrelu.graph.nodes import all_nodes, label
+from ort_rrelu.graph.nodes import all_nodes, is_standard_op, label
 from ort_rrelu.serving.errors import RequestError
 from ort_rrelu.serving.limits import Limits
 
@@ -36,7 +36,8 @@ def image_inputs(model: onnx.ModelProto) -> set[str]:
     Raises InvalidValueError for a DecodeImage whose bytes come from elsewhere: they cannot be checked before.
     """
     inputs = {value.name for value in model.graph.input}
-    sources = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "Identity"}
+    copies = (node for node in model.graph.node if is_standard_op(node, "Identity"))
+    sources = {node.output[0]: node.input[0] for node in copies}
     found = set()
     for node in all_nodes(model):
         if node.op_type == "DecodeImage" and node.domain in EXTENSIONS_DOMAINS:

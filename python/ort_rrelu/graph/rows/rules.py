@@ -170,7 +170,7 @@ def _check_step(step: Value, rows: Rows | None) -> None:
     if rows is None:
         raise MixingError("has an X that is the same for every batch: it has no rows")
     if len(shape) != 1 or step.rows != rows or rows.axis:
-        raise MixingError("takes steps that are not one for each row of its data, on the first axis")
+        raise MixingError("takes steps that are not one for each row of its X, on the first axis")
     if not step.exact:
         raise MixingError("computes its steps from numbers that a runtime may round differently in a batch")
 
