@@ -258,7 +258,7 @@ def test_names_of_dimensions_reach_a_model_with_a_step(tmp_path: Path) -> None:
 _REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "seed": ({"seed": -1}, "seed=-1"),
     "training": ({"training": "train"}, "training='train': it must be None, True or False"),
-    "step_input": ({"step_input": 1}, "step_input=1: it must be True or False"),
+    "step_input": ({"step_input": 1}, "step_input=1: it must be True, False or 'rows'"),
     "portable": ({"portable": None}, "portable=None: it must be True or False"),
 }
 
