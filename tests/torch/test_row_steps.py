@@ -61,7 +61,8 @@ def test_refused_with_the_nodes_name(kind: str, dynamo: bool) -> None:
         export_quietly(
             Applied(functions[kind]).train(), (_X,), step_input="rows", dynamo=dynamo, **_axes(dynamo)
         )
-    assert ("Softmax node" if kind == "softmax" else "steps that are not one for each row") in str(caught.value)
+    reason = "Softmax node" if kind == "softmax" else "steps that are not one for each row"
+    assert reason in str(caught.value)
 
 
 def test_other_peoples_calls_get_it_too() -> None:
