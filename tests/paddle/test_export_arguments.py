@@ -28,7 +28,7 @@ _SPEC = [InputSpec([None, 7], "float32", "x")]
     [
         ({"seed": -1}, InvalidValueError, "seed=-1"),
         ({"training": "yes"}, InvalidTypeError, "training='yes': it must be None, True or False"),
-        ({"step_input": "no"}, InvalidTypeError, "step_input='no': it must be True or False"),
+        ({"step_input": "no"}, InvalidValueError, "step_input='no': it must be True, False or 'rows'"),
         ({"portable": 1}, InvalidTypeError, "portable=1: it must be True or False"),
         ({"opset_version": 17}, InvalidValueError, "opset_version=17: a portable model needs 18 or newer"),
         ({"opset_version": 6}, InvalidValueError, "opset_version=6: it must be from 7 to 21"),
