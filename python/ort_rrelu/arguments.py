@@ -190,13 +190,6 @@ def not_steps(dtype: Any, step: Sequence[int], shape: Sequence[int]) -> InvalidV
     )
 
 
-def not_one_int64(step: Any) -> InvalidValueError:
-    """The error for a `step` of Paddle that is another tensor."""
-    return InvalidValueError(
-        f"step has dtype {step.dtype} and shape {list(step.shape)}: it must be one int64 element"
-    )
-
-
 def as_params(
     dtype: np.dtype[Any], lower: float, upper: float, training: bool, seed: int | None = None, step: int = 0
 ) -> library.Params:

@@ -15,10 +15,12 @@ from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.calls import callers_first
 from ort_rrelu.graph.inference_guard import check_inferable
 from ort_rrelu.graph.nodes import (
+    LOOPS,
     Container,
     function_nodes,
     graph_nodes,
     is_standard,
+    is_standard_op,
     key_of,
     label,
     subgraphs,
@@ -132,7 +134,7 @@ def _check_nodes(nodes: Iterable[onnx.NodeProto], opset: int | None, *, in_funct
 
 def _check_bodies(node: onnx.NodeProto) -> None:
     """What a loop hands to its body, which step_input counts on."""
-    if not is_standard(node.domain) or node.op_type not in {"Loop", "Scan"}:
+    if not is_standard_op(node, *LOOPS):
         return
     body = next(a for a in node.attribute if a.name == "body")
     if not body.ref_attr_name:

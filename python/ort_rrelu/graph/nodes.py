@@ -133,6 +133,9 @@ def value_names(container: Container) -> set[str]:
     return names
 
 
+LOOPS = ("Loop", "Scan")
+
+
 def is_standard_op(node: onnx.NodeProto, *op_types: str) -> bool:
     """Is it one of these operators of ONNX? Other domains may have any operators of the same names."""
     return is_standard(node.domain) and node.op_type in op_types

@@ -14,6 +14,7 @@ from ort_rrelu.graph.check import check_model, may_train
 from ort_rrelu.graph.embedding import embed_functions, is_portable
 from ort_rrelu.graph.file import new_model
 from ort_rrelu.graph.nodes import (
+    LOOPS,
     Names,
     function_nodes,
     graph_nodes,
@@ -28,7 +29,6 @@ from ort_rrelu.graph.nodes import (
 from ort_rrelu.graph.row_steps import declare_row_steps, is_of_rows
 
 _STEP = "step"
-_LOOPS = ("Loop", "Scan")
 _ITERATION_SHIFT = 32
 
 
@@ -185,12 +185,12 @@ def _refuse_functions(model: onnx.ModelProto, wanted: Callable[[onnx.NodeProto],
 
 def _refuse_bodies(graph: onnx.GraphProto, step: str, *, in_loop: bool) -> None:
     for node, body in _waiting_bodies(graph):
-        if not is_standard_op(node, "If", *_LOOPS):
+        if not is_standard_op(node, "If", *LOOPS):
             raise InvalidValueError(
                 f"{node.op_type} node {node.name!r} has train-mode RRelu nodes in its body, and its runs "
                 f"cannot be told apart: wire {step!r} yourself"
             )
-        is_loop = is_standard_op(node, *_LOOPS)
+        is_loop = is_standard_op(node, *LOOPS)
         if in_loop and is_loop:
             raise InvalidValueError(
                 f"{node.op_type} node {node.name!r} with train-mode RRelu nodes is inside another loop: "
@@ -205,7 +205,7 @@ def _wire(graph: onnx.GraphProto, step: str, names: Names) -> None:
         del node.input[1:]
         node.input.append(step)
     for node, body in bodies:
-        if is_standard_op(node, *_LOOPS):
+        if is_standard_op(node, *LOOPS):
             _wire_loop(graph, node, body, step, names)
         else:
             _wire(body, step, names)

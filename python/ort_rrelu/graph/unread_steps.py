@@ -10,10 +10,17 @@ from dataclasses import dataclass
 import onnx
 
 from ort_rrelu.graph.edit import prune
-from ort_rrelu.graph.nodes import all_nodes, graph_nodes, is_standard_op, our_nodes, reads, step_of, subgraphs
+from ort_rrelu.graph.nodes import (
+    LOOPS,
+    all_nodes,
+    graph_nodes,
+    is_standard_op,
+    our_nodes,
+    reads,
+    step_of,
+    subgraphs,
+)
 from ort_rrelu.graph.step_input import adds_iteration, step_inputs
-
-_LOOPS = ("Loop", "Scan")
 
 
 def remove_spare_steps(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> bool:
@@ -27,7 +34,7 @@ def remove_spare_steps(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> b
     in_loops = {
         each.output[0]
         for node in graph_nodes(model.graph)
-        if is_standard_op(node, *_LOOPS)
+        if is_standard_op(node, *LOOPS)
         for body in subgraphs(node)
         for each in graph_nodes(body)
     }
