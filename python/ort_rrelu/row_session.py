@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
+import onnx
 import onnxruntime
 from numpy.typing import ArrayLike
 
 from ort_rrelu.arguments import Array
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
-from ort_rrelu.graph.drawing import Drawing
-from ort_rrelu.runtime import drawing_of, has_seed
+from ort_rrelu.graph.drawing import Drawing, drawing_in, mixing
+from ort_rrelu.runtime import has_seed, model_of
 from ort_rrelu.tensors import Dimension, element_dtype, fits, shape_text
 
 _STEP = "step"
@@ -40,15 +42,15 @@ class Value:
 
 
 @dataclass(frozen=True)
-class RowSession:
-    """A checked session.
+class RowModel:
+    """The model of a checked session.
 
     dimension: the first one of the step, of the inputs in row_inputs and of all outputs: a name or a size.
     others: the rest of the inputs. optional: those among all that have a default in the model.
     known: ort_rrelu has read the model, and all that draws in it has been checked.
+    mixing: why its rows may see each other; None by proof that they do not.
     """
 
-    session: onnxruntime.InferenceSession
     step: str
     dimension: int | str
     row_inputs: tuple[Value, ...]
@@ -56,35 +58,7 @@ class RowSession:
     optional: frozenset[str]
     outputs: tuple[Value, ...]
     known: bool
-
-    @staticmethod
-    def of(session: onnxruntime.InferenceSession) -> RowSession:
-        """Raises InvalidValueError or InvalidTypeError that names input, output or node and the remedy."""
-        drawing = drawing_of(session)
-        step = _step_name(drawing)
-        if drawing is not None:
-            _check_drawing(drawing, step, seeded=has_seed(session))
-        given = list(session.get_inputs())
-        with_default = list(session.get_overridable_initializers())
-        dimension = _dimension(next((i for i in given if i.name == step), None), step)
-        inputs = [Value.of("input", each) for each in (*given, *with_default) if each.name != step]
-        outputs = tuple(Value.of("output", each) for each in session.get_outputs())
-        row_inputs = tuple(value for value in inputs if value.shape[:1] == (dimension,))
-        if not row_inputs:
-            raise InvalidValueError(
-                f"no input begins with the dimension {dimension!r} of {step!r}, so nothing has rows: {REMEDY}"
-            )
-        _check_axes(dimension, inputs, outputs)
-        return RowSession(
-            session,
-            step,
-            dimension,
-            row_inputs,
-            tuple(value for value in inputs if value not in row_inputs),
-            frozenset(each.name for each in with_default),
-            outputs,
-            drawing is not None,
-        )
+    mixing: str | None
 
     def feeds(self, inputs: Mapping[str, ArrayLike]) -> tuple[dict[str, Array], dict[str, Array], int]:
         """Arrays for the row inputs, for the others, and the number of rows.
@@ -130,6 +104,54 @@ class RowSession:
         """The shape that is asked for: a model of a fixed number of rows is run with as many at a time."""
         fixed = isinstance(self.dimension, int) and value in self.row_inputs
         return (None, *value.shape[1:]) if fixed else value.shape
+
+
+_MODELS: WeakKeyDictionary[onnxruntime.InferenceSession, RowModel] = WeakKeyDictionary()
+
+
+def row_model(session: onnxruntime.InferenceSession) -> RowModel:
+    """Of a session, which is looked into once.
+
+    Raises InvalidValueError or InvalidTypeError that names input, output or node and the remedy.
+    """
+    if session not in _MODELS:
+        _MODELS[session] = _row_model(session)
+    return _MODELS[session]
+
+
+def _row_model(session: onnxruntime.InferenceSession) -> RowModel:
+    model = model_of(session)
+    drawing = None if model is None else drawing_in(model)
+    step = _step_name(drawing)
+    if drawing is not None:
+        _check_drawing(drawing, step, seeded=has_seed(session))
+    given = list(session.get_inputs())
+    with_default = list(session.get_overridable_initializers())
+    dimension = _dimension(next((i for i in given if i.name == step), None), step)
+    inputs = [Value.of("input", each) for each in (*given, *with_default) if each.name != step]
+    outputs = tuple(Value.of("output", each) for each in session.get_outputs())
+    row_inputs = tuple(value for value in inputs if value.shape[:1] == (dimension,))
+    if not row_inputs:
+        raise InvalidValueError(
+            f"no input begins with the dimension {dimension!r} of {step!r}, so nothing has rows: {REMEDY}"
+        )
+    _check_axes(dimension, inputs, outputs)
+    return RowModel(
+        step,
+        dimension,
+        row_inputs,
+        tuple(value for value in inputs if value not in row_inputs),
+        frozenset(each.name for each in with_default),
+        outputs,
+        known=model is not None,
+        mixing=_mixing(model, [step, *(value.name for value in row_inputs)]),
+    )
+
+
+def _mixing(model: onnx.ModelProto | None, batched: list[str]) -> str | None:
+    if model is None:
+        return "the session does not tell its model"
+    return next(iter(mixing(model, batched)), None)
 
 
 def _step_name(drawing: Drawing | None) -> str:

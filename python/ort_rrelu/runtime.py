@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import onnx
 from google.protobuf.message import EncodeError
 
 from ort_rrelu import library
 from ort_rrelu.arguments import as_seed
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, LibraryError, MissingPackageError
 from ort_rrelu.graph.check import check_model
-from ort_rrelu.graph.drawing import Drawing, drawing_in
-from ort_rrelu.graph.file import read_as_written, read_model
+from ort_rrelu.graph.file import new_model, read_as_written, read_model
 from ort_rrelu.graph.recognition import with_our_names
 
 try:
@@ -111,15 +111,24 @@ class InferenceSession(onnxruntime.InferenceSession):  # type: ignore[misc]  # o
     ) -> None:
         if not isinstance(path_or_bytes, bytes):
             path_or_bytes = os.fspath(path_or_bytes)
-        self._drawing: Drawing | None = None
+        self._source: str | bytes | None = None
+        self._version = _version(path_or_bytes)
         if not _is_ort_format(path_or_bytes):
-            path_or_bytes, self._drawing = _checked(path_or_bytes)
+            path_or_bytes = self._source = _checked(path_or_bytes)
         super().__init__(path_or_bytes, register(sess_options, seed=seed), providers, **kw)
 
 
-def drawing_of(session: onnxruntime.InferenceSession) -> Drawing | None:
-    """What draws in a session's model; None for a plain session, and for ONNX Runtime's own format."""
-    return session._drawing if isinstance(session, InferenceSession) else None
+def model_of(session: onnxruntime.InferenceSession) -> onnx.ModelProto | None:
+    """A session's model, read again, with our names.
+
+    None for a plain session, for ONNX Runtime's own format, and for a file that is not any more what it was.
+
+    Raises InvalidValueError when tools cannot walk through it: see check_form.
+    """
+    source = session._source if isinstance(session, InferenceSession) else None
+    if source is None or _version(source) != session._version:
+        return None
+    return new_model(read_as_written(source))
 
 
 def has_seed(session: onnxruntime.InferenceSession) -> bool:
@@ -127,23 +136,30 @@ def has_seed(session: onnxruntime.InferenceSession) -> bool:
     return _entry(session.get_session_options(), _SEED) is not None
 
 
-def _checked(path_or_bytes: str | bytes) -> tuple[str | bytes, Drawing]:
-    """What ONNX Runtime is to open, the same unless nodes of ours need their names back; and what draws."""
+def _checked(path_or_bytes: str | bytes) -> str | bytes:
+    """What ONNX Runtime is to open, the same unless nodes of ours need their names back."""
     written = read_as_written(path_or_bytes)
     model = with_our_names(written)
     check_model(model)
-    drawing = drawing_in(model)
     if model is written:
-        return path_or_bytes, drawing
+        return path_or_bytes
     if isinstance(path_or_bytes, str):  # weights in other files would be looked for elsewhere
         model = read_model(path_or_bytes, external_data=True)
     try:
-        return bytes(model.SerializeToString()), drawing
+        return bytes(model.SerializeToString())
     except EncodeError as error:
         raise InvalidValueError(
             f"{path_or_bytes!r}: its RRelu functions have other names, and it is too large to be changed in "
             "memory: `ort-rrelu portable` writes a file with their own names"
         ) from error
+
+
+def _version(path_or_bytes: str | bytes) -> tuple[int, ...]:
+    """Changes when a file is written again or replaced; empty for bytes, and where there is no file."""
+    if isinstance(path_or_bytes, bytes) or not os.path.exists(path_or_bytes):
+        return ()
+    found = os.stat(path_or_bytes)
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _is_ort_format(path_or_bytes: str | bytes) -> bool:

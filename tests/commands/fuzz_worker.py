@@ -25,6 +25,10 @@ from google.protobuf.message import DecodeError
 import ort_rrelu
 from ort_rrelu import graph, serving
 from ort_rrelu.commands import app
+from ort_rrelu.graph.check import check_model
+from ort_rrelu.graph.drawing import drawing_in, mixing
+from ort_rrelu.graph.file import new_model
+from ort_rrelu.row_session import row_model
 from ort_rrelu.tensors import as_ort_value, element_dtype
 from tests.commands.command_line import RUNNER
 
@@ -52,8 +56,16 @@ _TOOLS: dict[str, Callable[[Any], object]] = {
     "portable": graph.portable,
     "lower of a file": lambda model: graph.lower(_FILE),
     "can_batch": serving.can_batch,
+    "drawing": lambda model: _look(new_model(model)),
     "obstacles": lambda model: list(serving.obstacles(model)),
 }
+
+
+def _look(model: onnx.ModelProto) -> None:
+    """What is looked up in the model of a session, of which few open here."""
+    check_model(model)
+    drawing_in(model)
+    mixing(model, [value.name for value in model.graph.input])
 
 
 def _options() -> onnxruntime.SessionOptions:
@@ -144,7 +156,7 @@ def _checked(data: bytes, command: str, enter: Callable[[str], None]) -> list[di
     for _ in _attempt(RUNTIME, lambda: onnxruntime.InferenceSession(data, _options())):
         pass
     enter("InferenceSession")
-    found += _attempt("InferenceSession", lambda: ort_rrelu.InferenceSession(data, _options()))
+    found += _attempt("InferenceSession", lambda: row_model(ort_rrelu.InferenceSession(data, _options())))
     return found
 
 

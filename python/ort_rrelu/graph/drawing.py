@@ -1,4 +1,4 @@
-"""What draws in a model, and at which steps: a session does not tell it."""
+"""What a session does not tell of its model: what draws, at which steps, and whether rows stay apart."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from ort_rrelu.graph.nodes import (
     step_of,
     subgraphs,
 )
+from ort_rrelu.graph.rows.numbers import tensor_numbers
+from ort_rrelu.graph.rows.walk import followed
 from ort_rrelu.graph.step_input import adds_iteration
 
 
@@ -47,7 +49,7 @@ class Drawing:
 
 
 def drawing_in(model: onnx.ModelProto) -> Drawing:
-    """Of a checked model.
+    """Of a model that check_form lets pass.
 
     A node in a function that is not ours has a step from elsewhere, for its calls may differ.
     """
@@ -62,6 +64,19 @@ def drawing_in(model: onnx.ModelProto) -> Drawing:
     at_work = (node for node in nodes if not is_rrelu(node) or may_train(node))
     read = {name for node in at_work for name in node.input}
     return Drawing(tuple(filter(None, drawn)), frozenset(read & inputs))
+
+
+def mixing(model: onnx.ModelProto, batched: Iterable[str]) -> tuple[str, ...]:
+    """Why rows, which `batched` inputs have on axis 0, may see each other; empty by proof that none do.
+
+    Of a model that check_form lets pass.
+    """
+    causes: dict[str, None] = {}
+    for info, value in zip(model.graph.output, followed(model, batched), strict=True):
+        causes |= dict.fromkeys(value.causes)
+        if not value.causes and (reason := value.misplaced) is not None:
+            causes[f'output "{info.name}" {reason}'] = None
+    return tuple(causes)
 
 
 def _in_loops(nodes: Sequence[onnx.NodeProto], inputs: Set[str]) -> dict[str, str]:
@@ -79,7 +94,8 @@ def _constants_of_false(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto])
 
 
 def _is_false(tensor: onnx.TensorProto) -> bool:
-    return tensor.data_type == onnx.TensorProto.BOOL and not onnx.numpy_helper.to_array(tensor).any()
+    numbers = tensor_numbers(tensor) if tensor.data_type == onnx.TensorProto.BOOL else None
+    return numbers is not None and not numbers.any()
 
 
 def _drawn(node: onnx.NodeProto, sources: Mapping[str, str], off: Set[str]) -> DrawingNode | None:

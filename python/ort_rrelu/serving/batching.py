@@ -10,7 +10,6 @@ from ort_rrelu.errors import InvalidTypeError
 from ort_rrelu.graph.form import check_form
 from ort_rrelu.graph.nodes import fed_inputs
 from ort_rrelu.graph.recognition import with_our_names
-from ort_rrelu.graph.rows.values import Rows, Value
 from ort_rrelu.graph.rows.walk import followed
 
 
@@ -44,19 +43,8 @@ def obstacles(model: onnx.ModelProto) -> Iterator[str]:
     yield from dict.fromkeys(cause for value in outputs for cause in value.causes)
     yield from _shapes(inputs, list(model.graph.output), batch)
     for info, value in zip(model.graph.output, outputs, strict=True):
-        if not value.causes and (reason := _misplaced(value)) is not None:
+        if not value.causes and (reason := value.misplaced) is not None:
             yield f'output "{info.name}" {reason}'
-
-
-def _misplaced(value: Value) -> str | None:
-    """Why an output has no row for each request on its first axis; None when it has."""
-    if value.sized:
-        return "depends on the number of rows in a run"
-    if value.rows is None:
-        return "is the same for every batch: it has no rows"
-    if value.rows != Rows(0):
-        return "has its rows elsewhere than one by one on its first axis"
-    return None
 
 
 def _shapes(

@@ -148,6 +148,17 @@ class Value:
         return self.numbers is not None and self.numbers.dtype == object
 
     @property
+    def misplaced(self) -> str | None:
+        """Why it has no row for each one of the inputs on its first axis; None when it has."""
+        if self.sized:
+            return "depends on the number of rows in a run"
+        if self.rows is None:
+            return "is the same for every batch: it has no rows"
+        if self.rows != Rows(0):
+            return "has its rows elsewhere than one by one on its first axis"
+        return None
+
+    @property
     def shape(self) -> tuple[int | None, ...] | None:
         """Its dimensions for SAMPLE rows, None for what is not known."""
         tensor = self.type.tensor_type
