@@ -151,7 +151,9 @@ def _caught_in_cpp(folder: Path, tree: Path, seconds: float) -> str:
     subprocess.run(["cmake", "-S", str(tree), "-B", str(build), *settings], check=True, capture_output=True)
     if not _run("cmake", "--build", str(build), "-j", "2"):
         return _COMPILER
-    if not _run("ctest", "--test-dir", str(build), "--no-tests=error", "--timeout", "300"):
+    if not _run(
+        "ctest", "--test-dir", str(build), "--no-tests=error", "--stop-on-failure", "--timeout", "300"
+    ):
         return "cpp"
     shutil.rmtree(package, ignore_errors=True)
     shutil.copytree(Path(ort_rrelu.__file__).parent, package)
@@ -177,11 +179,10 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=_ROOT / "tests" / "mutation" / "result.json")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    generator = random.Random(arguments.seed)
     python = sorted((_ROOT / "python").rglob("*.py"))
     cpp = sorted(p for p in (_ROOT / "ops").rglob("*") if p.suffix in {".h", ".cc"} and "cuda" not in str(p))
-    python_bugs = _drawn(python, python_mutants.mutants, arguments.python, generator)
-    cpp_bugs = _drawn(cpp, cpp_mutants.mutants, arguments.cpp, generator)
+    python_bugs = _drawn(python, python_mutants.mutants, arguments.python, random.Random(arguments.seed))
+    cpp_bugs = _drawn(cpp, cpp_mutants.mutants, arguments.cpp, random.Random(arguments.seed))
     planted = [(_with_python_bug, *bug) for bug in python_bugs] + [(_with_cpp_bug, *bug) for bug in cpp_bugs]
     results: list[Result] = []
     for test, file, mutant in planted:
