@@ -148,10 +148,10 @@ def test_eval_mode_takes_steps_of_rows_on_any_shards(mesh: DeviceMesh, placement
     assert_same_bits(array(_local(y)), array(module(_X)))
 
 
-_SAID = "all ranks draw the same slopes; call the network with a step for each row"
+_SAID = "all ranks of one seed draw the same slopes; call the network with a step for each row"
 
 
-def _warnings(module: RReLU, x: Tensor, **kw: Any) -> int:
+def _warnings(module: Callable[..., Tensor], x: Tensor, **kw: Any) -> int:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for _ in range(2):
@@ -168,3 +168,36 @@ def test_counted_steps_in_several_processes_warn_once(mesh: DeviceMesh) -> None:
     assert _warnings(RReLU(seed=3), _distributed(mesh, Replicate())) == 0
     assert _warnings(RReLU(seed=3), _X) == 1
     assert _warnings(RReLU(seed=4), _X) == 0
+
+
+@pytest.mark.usefixtures("mesh")
+def test_compiled_code_warns_once_and_stays_whole() -> None:
+    torch._dynamo.reset()
+    _warn_of_ranks.cache_clear()
+    assert _warnings(torch.compile(RReLU(seed=3), backend="aot_eager", fullgraph=True), _X, step=4) == 0
+    compiled, plain = torch.compile(RReLU(seed=3), backend="aot_eager", fullgraph=True), RReLU(seed=3)
+    assert _warnings(compiled, _X) == 1
+    assert _warnings(plain, _X) == 0
+    for _ in range(2):
+        assert_same_bits(array(compiled(_X)), array(plain(_X)))
+
+
+@pytest.mark.usefixtures("mesh")
+def test_an_export_in_several_processes_does_not_warn() -> None:
+    _warn_of_ranks.cache_clear()
+
+    def export(x: Tensor) -> Tensor:
+        y: Tensor = torch.export.export(torch.nn.Sequential(RReLU(seed=3)), (x,)).module()(x)
+        return y
+
+    assert _warnings(export, _X) == 0
+
+
+@pytest.mark.usefixtures("mesh")
+def test_a_module_that_ran_before_the_processes_met_warns(monkeypatch: pytest.MonkeyPatch) -> None:
+    _warn_of_ranks.cache_clear()
+    module = RReLU(seed=3)
+    with monkeypatch.context() as alone:
+        alone.setattr(distributed, "is_initialized", lambda: False)
+        assert _warnings(module, _X) == 0
+    assert _warnings(module, _X) == 1

@@ -62,7 +62,7 @@ class RReLU(torch.nn.RReLU):
 
     seed: int | None
     step: Tensor | None
-    _asked = False  # whether other processes count, too
+    _asked = False  # whether other processes count, too: not before torch.distributed has begun
 
     def __init__(
         self,
@@ -139,14 +139,15 @@ class RReLU(torch.nn.RReLU):
 
     def _draw_counted(self, x: Tensor, seed: int, transforming: bool) -> tuple[int, Tensor]:
         counter = self._counter()
-        if type(x) is not Tensor:
+        compiling = torch.compiler.is_compiling()
+        if type(x) is not Tensor:  # a DTensor, for which all ranks have to draw the same
             sharding.check(x, True, seed, None)
+        elif compiling:
+            _told_of_ranks()
+        elif not self._asked and _told_of_ranks():
+            self._asked = True
         if transforming:
             return seed, transforms.next_step(counter)
-        compiling = torch.compiler.is_compiling()
-        if not (compiling or self._asked):
-            self._asked = True
-            _tell_of_ranks(x)
         try:
             # What compiled code on CUDA computes may be a graph's memory, in which nothing can be remembered.
             return seed, ops.next_step(counter, not (counter.is_cuda and compiling))
@@ -232,18 +233,19 @@ def as_tensor(step: int) -> Tensor:
 def _warn_of_ranks() -> None:
     warnings.warn(
         "a seeded RReLU counts its steps in several processes of torch.distributed: in data parallel "
-        "training all ranks draw the same slopes; call the network with a step for each row "
+        "training all ranks of one seed draw the same slopes; call the network with a step for each row "
         "(ort_rrelu.torch.accept_step), of numbers that differ between ranks, or give each rank other seeds",
         stacklevel=2,
     )
 
 
-def _tell_of_ranks(x: Tensor) -> None:
-    """Warn, once in a process, of counted draws that are the same on every rank. DTensors want that."""
-    if type(x) is not Tensor or not distributed.is_available() or not distributed.is_initialized():
-        return
+def _told_of_ranks() -> bool:
+    """Warn, once in a process, of counted draws that ranks share. False where it is too early to know."""
+    if not distributed.is_available() or not distributed.is_initialized():
+        return False
     if distributed.get_world_size() > 1:
         _warn_of_ranks()
+    return True
 
 
 def _seed_of_place(seed: int, place: int) -> int:
@@ -257,4 +259,6 @@ def _derived(seed: int, place: int) -> int:
     return _cached_seed(seed, place)
 
 
+# Compiled code warns when it is compiled, and has nothing of it.
+private.constant_in_compiled_code(_told_of_ranks)
 private.constant_in_compiled_code(_derived)
