@@ -2,6 +2,7 @@
 # make activations: the same with a network of ReLUs of every kind, and their curves as ONNX Runtime runs them.
 # make bench: what it costs, against the alternatives; ten quiet minutes.
 # make demo-training: the same network trained in ONNX Runtime, both ways, with their curves.
+# make demo-distributed: the same network trained in one process and in two, with their slopes and weights compared.
 # make demo-paddle: the same with Paddle instead of torch, in an environment of its own.
 # make demo-uncertainty: how sure the same network is of a digit that is turned, from 64 draws of its slopes.
 # make demo-web: a page that runs the trained digits network in the browser; needs npm.
@@ -20,13 +21,16 @@ CUDA ?= OFF
 SETTINGS := -C cmake.define.ORT_RRELU_WERROR=$(WERROR) -C cmake.define.ORT_RRELU_CUDA=$(CUDA)
 SHELL := bash
 
-.PHONY: activations bench demo demo-paddle demo-training demo-uncertainty demo-web mutation test test-all test-long lint wheel clean
+.PHONY: activations bench demo demo-distributed demo-paddle demo-training demo-uncertainty demo-web mutation test test-all test-long lint wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m models.digits
 
 activations: $(VENV)/.installed
 	$(BIN)/python -m models.activations
+
+demo-distributed: $(VENV)/.installed
+	$(BIN)/python -m models.digits_distributed
 
 # -W: what importing Paddle says of a compiler cache, which nothing here needs.
 demo-paddle: $(PADDLE)/.installed

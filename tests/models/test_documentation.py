@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -65,6 +66,21 @@ def test_python_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with exporters_advice_hidden():
         for example in examples:
             exec(compile(example, page, "exec"), names)
+
+
+def test_training_in_several_processes_runs_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torchrun starts it."""
+    for name, value in {
+        "RANK": "0",
+        "WORLD_SIZE": "1",
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": "0",
+    }.items():
+        monkeypatch.setenv(name, value)
+    (example,) = blocks("docs/distributed.md", "python")
+    names: dict[str, Any] = {}
+    exec(compile(example, "docs/distributed.md", "exec"), names)
+    assert names["loss"] < 1
 
 
 def test_fuse_prints_what_its_page_says(
