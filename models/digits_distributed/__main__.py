@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rich.console import Console
@@ -87,9 +88,14 @@ def main() -> int:
     """
     arguments, console = _arguments(), Console()
     with tempfile.TemporaryDirectory() as folder:
-        for processes in (1, 2):
-            with console.status(f"training, processes: {processes}"):
-                _torchrun(processes, Path(folder), arguments.dtype, arguments.epochs)
+        # Together: one process alone would leave a core idle.
+        with console.status("training"), ThreadPoolExecutor() as threads:
+            runs = [
+                threads.submit(_torchrun, processes, Path(folder), arguments.dtype, arguments.epochs)
+                for processes in sorted({way.processes for way in WAYS.values()})
+            ]
+        for run in runs:
+            run.result()
         rows = _compared(Path(folder))
     return 0 if _report(rows, arguments.dtype, console) else 1
 

@@ -20,7 +20,7 @@ _WEIGHTS = np.array([1.0, 2.0])
 
 def test_demo_draws_the_same_slopes_in_all_ways() -> None:
     command = [sys.executable, "-m", "models.digits_distributed", "--epochs", "1"]
-    demo = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=300)
+    demo = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, timeout=600)
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert demo.stdout.count("4,224 of 4,224") == 3
     assert "warning" not in demo.stderr.lower()
