@@ -1,4 +1,4 @@
-"""add_step_input(rows=True): a step for each row, where a walk through the model proves that rows stay apart."""  # noqa: E501
+"""add_step_input(rows=True): a step for each row, where a walk through the model proves rows to be apart."""
 
 from __future__ import annotations
 
@@ -29,10 +29,14 @@ def _net(body: str, inputs: str = _X, more: str = "", output: str = _Y, **kw: An
     return parsed(f"g ({inputs}) => ({output}) {more} {{ {body} }}", **kw)
 
 
+def _transposed(x: str, y: str) -> str:
+    return f"{y} = Transpose <perm = [1, 0]> ({x})"
+
+
 def _loop(body: str, x: str = "x", y: str = "y") -> str:
     return (
-        f"n = Constant <value_int = 3> () {y} = Loop (n, , {x}) <body = b (int64 i, bool c, float[batch,4] a) "  # noqa: E501
-        f"=> (bool d, float[batch,4] b) {{ d = Identity (c) {body} }}>"
+        f"n = Constant <value_int = 3> () {y} = Loop (n, , {x}) <body = b (int64 i, bool c, "
+        f"float[batch,4] a) => (bool d, float[batch,4] b) {{ d = Identity (c) {body} }}>"
     )
 
 
@@ -57,13 +61,15 @@ _PROVED: dict[str, onnx.ModelProto] = {
         f"{_X}, int64 step",
         "<float[1,4] k = {1, -2, 3, -4}>",
     ),
-    "moved and back": _net(f"t = Transpose <perm = [1, 0]> (x) h = Transpose <perm = [1, 0]> (t) {_rrelu('h', 'y')}"),  # noqa: E501
+    "moved and back": _net(f"{_transposed('x', 't')} {_transposed('t', 'h')} {_rrelu('h', 'y')}"),
     "folded and back": _net(
         f"f = Reshape (x, one) h = Reshape (f, two) {_rrelu('h', 'y')}",
         more="<int64[2] one = {-1, 2}, int64[2] two = {-1, 4}>",
     ),
     "two inputs": _net(f"h = Add (x, z) {_rrelu('h', 'y')}", f"{_X}, float[batch,4] z"),
-    "a table beside": _net(f"k = ReduceSum <keepdims = 1> (z) h = Add (x, k) {_rrelu('h', 'y')}", f"float[n,3] z, {_X}"),  # noqa: E501
+    "a table beside": _net(
+        f"k = ReduceSum <keepdims = 1> (z) h = Add (x, k) {_rrelu('h', 'y')}", f"float[n,3] z, {_X}"
+    ),
     "loop": _net(_loop(_rrelu("a", "b"))),
     "branches": _net(_if(_KNOWN, _rrelu("x", "b"), "b = Neg (x)")),
     "node after a loop": _net(f"{_loop(_rrelu('a', 'b'), y='h')} {_rrelu('h', 'y')}"),
@@ -186,11 +192,11 @@ _REFUSED: dict[str, tuple[onnx.ModelProto, str]] = {
         'node "h_node" takes steps that are not one for each row of its X',
     ),
     "time first": (
-        _net(f"t = Transpose <perm = [1, 0]> (x) {_rrelu('t', 'h')} y = Transpose <perm = [1, 0]> (h)"),
+        _net(f"{_transposed('x', 't')} {_rrelu('t', 'h')} {_transposed('h', 'y')}"),
         'node "h_node" takes steps that are not one for each row of its X',
     ),
     "a shape that cuts rows": (
-        _net(f"t = Transpose <perm = [1, 0]> (x) h = Reshape (t, one) {_rrelu('h', 'k')} y = Reshape (k, two)",  # noqa: E501
+        _net(f"{_transposed('x', 't')} h = Reshape (t, one) {_rrelu('h', 'k')} y = Reshape (k, two)",
              more="<int64[2] one = {-1, 4}, int64[2] two = {-1, 4}>"),
         'node "k_node".*: Reshape node with output "h"',
     ),
