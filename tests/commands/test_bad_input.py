@@ -168,7 +168,9 @@ def test_exact_lowering_needs_a_seed_and_a_step(attributes: str, inputs: str, me
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("set-training model.onnx", "nothing to set: name --train or --eval, --seed, or --step-input"),
+        ("set-training model.onnx", "name --train or --eval, --seed, --step-input or --step-input-rows"),
+        ("set-training model.onnx --step-input --step-input-rows", "exclude each other: give one of them"),
+        ("export net:network --step-input-rows --step-input", "exclude each other: give one of them"),
         ("set-training model.onnx --seed 1 --nodes x*", "--nodes x*: it needs --train or --eval"),
         ("set-training model.onnx --seed -1", "seed=-1"),
         ("set-training model.onnx --eval --nodes nope*", "nope*"),

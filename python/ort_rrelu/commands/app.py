@@ -11,8 +11,9 @@ import typer
 from typer.core import TyperGroup
 
 import ort_rrelu
+from ort_rrelu import arguments
 from ort_rrelu.commands import terminal
-from ort_rrelu.errors import Error
+from ort_rrelu.errors import Error, InvalidValueError
 from ort_rrelu.files import check_target
 
 
@@ -148,6 +149,13 @@ RowSteps = Annotated[
         help="The same with one step for each row of the inputs, where rows are proved to stay apart.",
     ),
 ]
+
+
+def step_input_of(*, one: bool, rows: bool) -> arguments.StepInput:
+    """The two options as the exporters' step_input=. Raises InvalidValueError if both are given."""
+    if one and rows:
+        raise InvalidValueError("--step-input and --step-input-rows exclude each other: give one of them")
+    return arguments.ROWS if rows else one
 
 
 class OutputExistsError(Error, FileExistsError):

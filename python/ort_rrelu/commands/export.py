@@ -12,9 +12,18 @@ import onnx
 import typer
 
 import ort_rrelu
-from ort_rrelu.arguments import ROWS
 from ort_rrelu.commands import terminal
-from ort_rrelu.commands.app import AsJson, DerivedSeed, Force, RowSteps, StepInput, app, check_output, integer
+from ort_rrelu.commands.app import (
+    AsJson,
+    DerivedSeed,
+    Force,
+    RowSteps,
+    StepInput,
+    app,
+    check_output,
+    integer,
+    step_input_of,
+)
 from ort_rrelu.commands.describe import model_facts, print_model
 from ort_rrelu.commands.factory import importable_here, is_factory
 from ort_rrelu.errors import ConversionError, InvalidValueError
@@ -107,7 +116,7 @@ def export(
     options = {
         "training": training,
         "seed": seed,
-        "step_input": ROWS if step_input_rows else step_input,
+        "step_input": step_input_of(one=step_input, rows=step_input_rows),
         "portable": not no_portable,
         "opset_version": opset,
     }

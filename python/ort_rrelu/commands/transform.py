@@ -13,6 +13,7 @@ import onnx
 import typer
 
 from ort_rrelu import graph
+from ort_rrelu.arguments import ROWS
 from ort_rrelu.commands import terminal
 from ort_rrelu.commands.app import (
     AsJson,
@@ -24,6 +25,7 @@ from ort_rrelu.commands.app import (
     StepInput,
     app,
     check_output,
+    step_input_of,
 )
 from ort_rrelu.commands.describe import changes, print_changes
 from ort_rrelu.errors import InvalidValueError
@@ -161,9 +163,11 @@ def set_training(
     as_json: AsJson = False,
 ) -> None:
     """Switch the RRelu nodes of MODEL to train or eval mode, seed them, and number their draws."""
-    steps = step_input or step_input_rows
+    steps = step_input_of(one=step_input, rows=step_input_rows)
     if training is None and seed is None and not steps:
-        raise InvalidValueError("nothing to set: name --train or --eval, --seed, or --step-input")
+        raise InvalidValueError(
+            "nothing to set: name --train or --eval, --seed, --step-input or --step-input-rows"
+        )
     if nodes is not None and training is None:
         raise InvalidValueError(f"--nodes {nodes}: it needs --train or --eval")
 
@@ -172,7 +176,7 @@ def set_training(
             proto = graph.set_training(proto, training, names=nodes)
         if seed is not None:
             proto = graph.seed(proto, seed)
-        return graph.add_step_input(proto, rows=step_input_rows) if steps else proto
+        return graph.add_step_input(proto, rows=steps == ROWS) if steps else proto
 
     transform(model, output, tool, force=force, as_json=as_json)
 
