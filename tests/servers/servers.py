@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -29,12 +29,14 @@ _SCRIPTS = Path(sys.executable).parent
 class Served:
     """Models by name; `mark` is in the environment of Ray's processes and in no other's.
 
-    runs: a file with the number of rows of each run, a line each.
+    runs: a file with the number of rows of each run, a line each. processes: the ids of `ort-rrelu serve`, by
+    the model's name.
     """
 
     endpoints: Mapping[str, Endpoint]
     runs: Path
     mark: str = ""
+    processes: Mapping[str, int] = field(default_factory=dict)
 
     def noted_rows(self) -> list[int]:
         """The rows of each run until now."""
@@ -84,7 +86,7 @@ def ort_rrelu_serve(
         if value is not None
         for text in (f"--{name.replace('_', '-')}", str(value))
     ]
-    endpoints = {}
+    endpoints, processes = {}, {}
     runs = folder / "runs"
     with ExitStack() as stack:
         for name, model in models.items():
@@ -94,9 +96,11 @@ def ort_rrelu_serve(
             command = [str(_SCRIPTS / "ort-rrelu"), "serve", str(path), *options]
             ports = ["--http-port", str(http), "--grpc-port", str(grpc)]
             url = f"127.0.0.1:{http}/v2/models/{name}"
-            stack.enter_context(running([*command, *ports], log, partial(_is_ready, url), _noting(runs)))
+            ready = partial(_is_ready, url)
+            process = stack.enter_context(running([*command, *ports], log, ready, _noting(runs)))
+            processes[name] = process.pid
             endpoints[name] = Endpoint(name, f"127.0.0.1:{http}", f"127.0.0.1:{grpc}")
-        yield Served(endpoints, runs)
+        yield Served(endpoints, runs, processes=processes)
 
 
 @contextmanager
