@@ -49,6 +49,9 @@ class Given:
     elements: int
 
 
+_DROPPED = object()  # the step of a forward that is known, and whose step is not kept
+
+
 @dataclass
 class _Forward:
     step: Any
@@ -60,13 +63,15 @@ class _Forward:
 class Steps:
     """The steps that seeded modules took; the last `remembered` calls can be recomputed.
 
-    Fewer where their given steps, those of many rows, have more than `elements` numbers together.
+    Of given steps, those of many rows, the last are kept that have `elements` numbers together, and the very
+    last one in any case.
     """
 
     def __init__(self, autograd: Autograd, remembered: int = 1 << 16, elements: int = 1 << 24) -> None:
         self._autograd = autograd
         self._remembered = remembered
         self._forwards: OrderedDict[tuple[int, int], _Forward] = OrderedDict()
+        self._given: OrderedDict[tuple[int, int], Given] = OrderedDict()
         self._shared = _Shared()
         self._elements = elements
         self._lock = threading.Lock()
@@ -105,16 +110,23 @@ class Steps:
             self._forget(call)
         self._forwards[call] = _Forward(step, weakref.ref(counter), ambiguous=waiting)
         if isinstance(step, Given):
+            self._given[call] = step
             self._shared.add(step)
-        while len(self._forwards) > self._remembered or (
-            self._shared.elements > self._elements and len(self._forwards) > 1
-        ):
+        while self._shared.elements > self._elements and self._shared.steps > 1:
+            oldest = next(iter(self._given))
+            self._drop_given(oldest)
+            # The call itself stays known: a later one with its random numbers must not pass for it.
+            self._forwards[oldest].step = _DROPPED
+        if len(self._forwards) > self._remembered:
             self._forget(next(iter(self._forwards)))
 
     def _forget(self, call: tuple[int, int]) -> None:
-        step = self._forwards.pop(call).step
-        if isinstance(step, Given):
-            self._shared.remove(step)
+        del self._forwards[call]
+        if call in self._given:
+            self._drop_given(call)
+
+    def _drop_given(self, call: tuple[int, int]) -> None:
+        self._shared.remove(self._given.pop(call))
 
     def _recall(self, call: tuple[int, int]) -> Any:
         forward = self._forwards.get(call)
@@ -123,6 +135,12 @@ class Steps:
                 "a seeded RReLU runs during backward, and not with the random numbers of one forward that it "
                 f"could repeat: leave {self._autograd.checkpointing}'s preserve_rng_state=True, or pass "
                 "step= to the module"
+            )
+        if forward.step is _DROPPED:
+            raise InvalidValueError(
+                "a seeded RReLU runs during backward, and the steps of its forward are gone, because "
+                f"{self._elements} at most are kept: go backward through fewer forwards at once, or put "
+                f"{self._autograd.checkpointing} around the call of the whole network with its step="
             )
         forward.recomputed = True
         return forward.step
@@ -134,6 +152,11 @@ class _Shared:
     def __init__(self) -> None:
         self.elements = 0
         self._uses: Counter[int] = Counter()
+
+    @property
+    def steps(self) -> int:
+        """How many steps there are."""
+        return len(self._uses)
 
     def add(self, given: Given) -> None:
         """One more call has it."""
