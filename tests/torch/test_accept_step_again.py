@@ -119,26 +119,28 @@ def test_steps_that_are_not_kept_any_more(use_reentrant: bool, monkeypatch: pyte
         first.sum().backward()
 
 
+class _Backward(nn.Module):
+    """A network whose forward goes backward through another one."""
+
+    def forward(self, loss: Tensor) -> Tensor:
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+
+def _gradients_inside(net: nn.Module, around: nn.Module) -> list[Array]:
+    """As _gradients of one forward, its backward inside of a forward of `around` that has other steps."""
+    x = normal(5, 7).requires_grad_()
+    torch.manual_seed(1)
+    around(_plainly(net, x, torch.arange(5) * 2).sin().sum(), step=torch.arange(5) + 100)
+    return [array(leaf.grad) for leaf in (*net.parameters(), x) if leaf.grad is not None]
+
+
 @both_checkpoints
 def test_backward_inside_of_another_forward(use_reentrant: bool) -> None:
     """It recomputes the earlier forward, and not with the steps of the one that runs."""
-    first = accept_step(_Weighted(use_reentrant=use_reentrant))
-
-    class Second(nn.Module):
-        def forward(self, loss: Tensor) -> Tensor:
-            loss.backward()  # type: ignore[no-untyped-call]
-            return loss
-
-    second = accept_step(Second())
-
-    def wrap(net: nn.Module, x: Tensor, step: Tensor) -> Tensor:
-        return net(x, step=step)  # type: ignore[no-any-return]
-
-    expected = _gradients(accept_step(_Weighted()), wrap, 1, between=lambda: None)
-    x = normal(5, 7).requires_grad_()
-    torch.manual_seed(1)
-    second(first(x, step=torch.arange(5) * 2).sin().sum(), step=torch.arange(9))
-    actual = [array(leaf.grad) for leaf in (*first.parameters(), x) if leaf.grad is not None]
+    net = accept_step(_Weighted(use_reentrant=use_reentrant))
+    actual = _gradients_inside(net, accept_step(_Backward()))
+    expected = _gradients(accept_step(_Weighted()), _plainly, 1, between=lambda: None)
     for a, e in zip(actual, expected, strict=True):
         assert_same_bits(a, e)
 
@@ -172,6 +174,48 @@ def test_compiled_modules_in_a_network_that_is_not() -> None:
     for rows in (4, 7, 3, 64, 9):
         x, steps = normal(rows, 9), torch.arange(rows) * 3 - 7
         assert_same_bits(array(net(x, step=steps)), expected_of(x, steps))
+
+
+def _with_compiled_modules(net: _Weighted, backend: str) -> _Weighted:
+    for module in (net.net.shared, net.net.block[1]):
+        module.compile(backend=backend, fullgraph=True)
+    return net
+
+
+@pytest.mark.usefixtures("_nothing_compiled_before")
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+@pytest.mark.parametrize("given", [True, False], ids=["given", "counted"])
+@both_checkpoints
+def test_compiled_modules_never_take_the_steps_around_their_backward(
+    use_reentrant: bool, given: bool, backend: str
+) -> None:
+    net = _with_compiled_modules(_Weighted(use_reentrant=use_reentrant), backend)
+    x = normal(5, 7).requires_grad_()
+    y = _plainly(accept_step(net), x, torch.arange(5)) if given else net(x)
+    with pytest.raises(ort_rrelu.Error, match="inside of another forward that was given step="):
+        accept_step(_Backward())(y.sum(), step=torch.arange(5) + 100)
+
+
+@pytest.mark.usefixtures("_nothing_compiled_before")
+@both_checkpoints
+def test_checkpoint_around_a_network_with_compiled_modules(use_reentrant: bool) -> None:
+    def around(net: nn.Module, x: Tensor, step: Tensor) -> Tensor:
+        y: Tensor = checkpoint(lambda t: net(t, step=step), x, use_reentrant=use_reentrant)
+        return y
+
+    _check_gradients(_with_compiled_modules(accept_step(_Weighted()), "aot_eager"), around)
+
+
+@pytest.mark.usefixtures("_nothing_compiled_before")
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+def test_compiled_checkpoint_inside_of_another_forward(backend: str) -> None:
+    """Its recomputation is compiled too, and has the steps of its forward."""
+    net = accept_step(_Weighted(use_reentrant=False))
+    compiled: Any = torch.compile(net, backend=backend)
+    actual = _gradients_inside(compiled, accept_step(_Backward()))
+    expected = _gradients(accept_step(_Weighted()), _plainly, 1, between=lambda: None)
+    for a, e in zip(actual, expected, strict=True):
+        torch.testing.assert_close(a, e)
 
 
 @pytest.mark.usefixtures("_nothing_compiled_before")

@@ -31,6 +31,11 @@ class Accepted:
             return False
         return torch.compiler.is_compiling() or self._backward == private.backward_pass()
 
+    @property
+    def is_compiled(self) -> bool:
+        """Did the forward begin in compiled code, which then holds all of it?"""
+        return self._caller is None
+
     def is_running(self) -> bool:
         """Is the forward still on the stack? An interrupt leaves it without a call of its hooks."""
         if torch.compiler.is_compiling() or self._caller is None:

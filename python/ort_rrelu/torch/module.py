@@ -133,7 +133,10 @@ class RReLU(torch.nn.RReLU):
         if self.seed is None:
             raise accepted.unseeded(forward.name_of(self))
         step, counter = forward.step_of(self, x), self._counter()
-        if not (transforming or torch.compiler.is_compiling() or accepted.exporting()):
+        if torch.compiler.is_compiling():
+            if not (forward.is_compiled or accepted.exporting()):
+                ops.check_forward(counter)
+        elif not (transforming or accepted.exporting()):
             ops.remember(counter, step, place)
         return _seed_of_place(self.seed, place), step
 

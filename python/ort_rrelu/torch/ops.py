@@ -1,4 +1,4 @@
-"""The torch.library ops ort_rrelu::rrelu, rrelu_grad and next_step, on the kernels of the shared library.
+"""The torch.library ops in the namespace ort_rrelu, on the kernels of the shared library.
 
 rrelu(x, lower, upper, training, seed, step) -> (y, noise)
     seed None: key and step come from torch's generator, so that torch.manual_seed governs them.
@@ -7,6 +7,8 @@ rrelu(x, lower, upper, training, seed, step) -> (y, noise)
 rrelu_grad(dy, noise) -> dx
 next_step(counter) -> step
     reads the counter and advances it in place, on its device.
+check_forward(counter) -> ()
+    in compiled code: is the forward whose steps it takes its own?
 
 On CUDA all of it is queued on the current stream and nothing waits for the device, so that a captured CUDA
 graph draws anew at each replay.
@@ -23,7 +25,7 @@ from ort_rrelu import library, schema
 from ort_rrelu.arguments import not_steps
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.recomputation import Given, Steps
-from ort_rrelu.torch import private
+from ort_rrelu.torch import accepted, private
 
 _DTYPES = {getattr(torch, dtype.name): number for dtype, number in schema.DTYPES.items()}
 _NAMESPACE = schema.DOMAIN
@@ -162,6 +164,26 @@ def remember(counter: Tensor, step: Tensor, place: int) -> None:
         return
     local = _local(counter)
     _steps.give(local, Given(step, place, step.numel()), not _capturing(local))
+
+
+@torch.library.custom_op(f"{_NAMESPACE}::check_forward", mutates_args=("counter",))
+def check_forward(counter: Tensor) -> None:
+    """Raise InvalidValueError where compiled code would take the steps of a forward that it is no part of.
+
+    Compiled code reads the thread's forward, and cannot ask whether it runs in a backward pass inside of it.
+    The counter is not written: an op that says so is not left out where nobody reads an answer of it.
+    """
+    if accepted.current() is None:
+        raise InvalidValueError(
+            "a compiled RReLU runs again during backward, inside of another forward that was given step=: "
+            "call backward() outside of that forward, compile the module together with its "
+            "torch.utils.checkpoint, or pass step= to the module"
+        )
+
+
+@check_forward.register_fake
+def _(counter: Tensor) -> None:
+    return None
 
 
 def _local(counter: Tensor) -> Tensor:
