@@ -16,7 +16,7 @@ from ort_rrelu.arguments import Array
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.graph.drawing import Drawing, drawing_in, mixing
 from ort_rrelu.runtime import has_seed, model_of
-from ort_rrelu.tensors import Dimension, element_dtype, fits, shape_text
+from ort_rrelu.tensors import Dimension, check_shape, element_dtype, shape_text
 
 _STEP = "step"
 REMEDY = 'export the model with seed= and step_input="rows"'
@@ -233,13 +233,5 @@ def _checked(value: Value, given: ArrayLike, shape: tuple[Dimension, ...], sizes
             f'input "{value.name}" has dtype {array.dtype}: the model wants '
             f"{'strings' if value.dtype.kind == 'O' else value.dtype}"
         )
-    # ONNX Runtime reports [] for a scalar and for any rank alike: nothing can be checked there.
-    if shape and not fits(array.shape, shape, sizes):
-        known = {d: sizes[d] for d in shape if isinstance(d, str) and d in sizes}
-        where = f" with {', '.join(f'{d}={n}' for d, n in known.items())}" if known else ""
-        raise InvalidValueError(
-            f'input "{value.name}" has shape {shape_text(array.shape)}: '
-            f"the model wants {shape_text(shape)}{where}"
-        )
-    sizes.update({d: n for d, n in zip(shape, array.shape, strict=False) if isinstance(d, str)})
+    check_shape(f'input "{value.name}"', array.shape, shape, sizes)
     return array.astype(dtype, copy=False)

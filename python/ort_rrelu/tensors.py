@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from ort_rrelu.arguments import Array
-from ort_rrelu.errors import InvalidTypeError
+from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 
 # What a model says of a dimension: a size, a name, or None where it is open.
 Dimension = int | str | None
@@ -80,3 +80,17 @@ def fits(shape: Sequence[int], declared: Sequence[Dimension], sizes: Mapping[str
     known = sizes or {}
     wanted = [known.get(dim) if isinstance(dim, str) else dim for dim in declared]
     return len(shape) == len(wanted) and all(w in (None, n) for w, n in zip(wanted, shape, strict=True))
+
+
+def check_shape(
+    what: str, shape: Sequence[int], declared: Sequence[Dimension], sizes: dict[str, int]
+) -> None:
+    """Raise InvalidValueError for a shape that does not fit; its named dimensions go into `sizes`."""
+    # ONNX Runtime reports [] for a scalar and for any rank alike: nothing can be checked there.
+    if declared and not fits(shape, declared, sizes):
+        known = {dim: sizes[dim] for dim in declared if isinstance(dim, str) and dim in sizes}
+        where = f" with {', '.join(f'{dim}={size}' for dim, size in known.items())}" if known else ""
+        raise InvalidValueError(
+            f"{what} has shape {shape_text(shape)}, the model wants {shape_text(declared)}{where}"
+        )
+    sizes.update({dim: size for dim, size in zip(declared, shape, strict=False) if isinstance(dim, str)})

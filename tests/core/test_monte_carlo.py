@@ -183,13 +183,13 @@ _BAD_ARGUMENTS: dict[str, tuple[onnx.ModelProto, dict[str, Any], type[Exception]
         _model(),
         {"inputs": {"x": _rows()[:, 1:]}},
         ValueError,
-        'input "x" has shape [3, 4]: the model wants [batch, 5]',
+        'input "x" has shape [3, 4], the model wants [batch, 5]',
     ),
     "two sizes of one dimension": (
         _TWO,
         {"inputs": {"x": _rows(), "z": _rows(1)}},
         ValueError,
-        'input "z" has shape [1, 5]: the model wants [batch, 5] with batch=3',
+        'input "z" has shape [1, 5], the model wants [batch, 5] with batch=3',
     ),
     "two numbers of rows": (
         _model("r = {rrelu} (x, step) y = Add (r, z)", inputs=", float[4,5] z", batch="4"),

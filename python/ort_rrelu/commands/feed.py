@@ -15,7 +15,7 @@ import onnx
 
 from ort_rrelu.arguments import Array, as_step
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
-from ort_rrelu.tensors import Dimension, declared_shape, element_dtype, fits, is_extension, shape_text
+from ort_rrelu.tensors import Dimension, check_shape, declared_shape, element_dtype, is_extension, shape_text
 
 STEP = "step"  # the graph input of this name numbers the draws
 _RANDOM_SEED = 0
@@ -228,16 +228,7 @@ def _checked(wanted: Input, given: _Given, sizes: dict[str, int]) -> Array:
             'step for all rows; graph.add_step_input(rows=True) or export(step_input="rows") makes it take '
             "one for each row"
         )
-    # ONNX Runtime reports [] for a scalar and for any rank alike: nothing can be checked there.
-    if wanted.shape and not fits(array.shape, wanted.shape, sizes):
-        fixed = {d: sizes[d] for d in wanted.shape if isinstance(d, str) and d in sizes}
-        where = f" with {', '.join(f'{d}={n}' for d, n in fixed.items())}" if fixed else ""
-        raise InvalidValueError(
-            f'input "{wanted.name}": {given.origin} has shape {shape_text(array.shape)}, '
-            f"the model wants {wanted.wanted_shape}{where}"
-        )
-    named = zip(wanted.shape, array.shape, strict=False)
-    sizes.update({dim: size for dim, size in named if isinstance(dim, str)})
+    check_shape(f'input "{wanted.name}": {given.origin}', array.shape, wanted.shape, sizes)
     return array
 
 
