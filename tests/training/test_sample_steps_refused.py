@@ -46,6 +46,19 @@ class _OwnStep(nn.Module):
         return y
 
 
+class _DrawnMean(nn.Module):
+    """One draw for all samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear, self.rrelu = nn.Linear(8, 3), RReLU(seed=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.linear(x)
+        y: Tensor = x + self.rrelu(x.mean(0, keepdim=True))
+        return y
+
+
 class _NoisyWeight(nn.Module):
     """Dropout of a weight: one mask for all samples."""
 
@@ -61,12 +74,12 @@ _REFUSED: dict[str, tuple[nn.Module, str]] = {
     "features first": (_Around(lambda x: x.T, lambda x: x.T), "not one for each row of its X"),
     "folded": (_Around(lambda x: x.reshape(-1, 4), lambda x: x.reshape(-1, 8)), "not one for each row"),
     "another order": (_Around(lambda x: x.flip(0), _same), "works along the batch"),
-    "rolled": (_Around(lambda x: x.roll(1, 0), _same), "works along the batch"),
-    "sorted": (_Around(lambda x: x.sort(0).values, _same), "works along the batch"),
-    "picked": (_Around(lambda x: x[x[:, 0].argsort()], _same), "works along the batch"),
+    "rolled": (_Around(lambda x: x.roll(1, 0), _same), "computes with the number of rows"),
+    "sorted": (_Around(lambda x: x.sort(0).values, _same), "TopK node"),
+    "picked": (_Around(lambda x: x[x[:, 0].argsort()], _same), "TopK node"),
     "running sums": (_Around(lambda x: x.cumsum(0), _same), "works along the batch"),
     "samples by samples": (_Around(lambda x: (x @ x.T) @ x, _same), "multiplies rows with rows"),
-    "one X for all": (_Around(lambda x: x.mean(0, keepdim=True), lambda x: x.expand(6, 8)), "it has no rows"),
+    "one X for all": (_DrawnMean(), "it has no rows"),
     "a step of its own": (_OwnStep(), "has a step of its own in the model"),
     "a mask of a weight": (_NoisyWeight(), "it has no rows"),
 }
