@@ -124,7 +124,7 @@ def test_counted_and_given_samples_are_resumed(tmp_path: Path) -> None:
     resumed = new_trainer(sample_step())
     resumed.resume(tmp_path / "checkpoint")
     assert (resumed.steps, resumed.next_sample) == (2, 101)
-    for rows in (4, 9, 1):
+    for rows in (4, 8, 2):
         losses = [each.step(*batch_of(rows, rows)) for each in (trainer, resumed)]
         assert losses[0].hex() == losses[1].hex()
     assert (resumed.steps, resumed.next_sample) == (5, 115)
