@@ -64,10 +64,10 @@ def check_rows(model: onnx.ModelProto, seed: int) -> int:
     is drawn for a row has the same bits alone and among others: how many of these were compared is returned.
     """
     run, feeds = runner(model), feeds_of(model, seed)
-    together, others = _answer(run, feeds), _answer(run, _others(feeds))
+    together, others = answer(run, feeds), answer(run, _others(feeds))
     for first, size in ((0, 1), (ROWS - 1, 1), (1, 2)):
         rows = slice(first, first + size)
-        alone = _answer(run, {name: array[rows] for name, array in feeds.items()})
+        alone = answer(run, {name: array[rows] for name, array in feeds.items()})
         assert (alone is None) == (together is None)
         for whole, row in zip(together or (), alone or (), strict=True):
             assert len(whole) == ROWS
@@ -86,9 +86,9 @@ def _check_draws(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> int:
     if not nodes:
         return 0
     run, compared = runner(shown), 0
-    together = _answer(run, feeds)
+    together = answer(run, feeds)
     for row in range(ROWS):
-        alone = _answer(run, {name: array[row : row + 1] for name, array in feeds.items()})
+        alone = answer(run, {name: array[row : row + 1] for name, array in feeds.items()})
         assert (alone is None) == (together is None)
         for (x, noise), (x_alone, noise_alone) in zip(_pairs(together), _pairs(alone), strict=True):
             cut = slice(row * len(x) // ROWS, (row + 1) * len(x) // ROWS)
@@ -119,7 +119,8 @@ def _pairs(values: Sequence[Array] | None) -> list[tuple[Array, Array]]:
     return list(zip((values or ())[::2], (values or ())[1::2], strict=True))
 
 
-def _answer(run: _Run, feeds: Mapping[str, Array]) -> list[Array] | None:
+def answer(run: _Run, feeds: Mapping[str, Array]) -> list[Array] | None:
+    """The outputs; None where the runtime refuses the inputs."""
     try:
         return run(feeds)
     except (_states.Fail, _states.InvalidArgument, _states.RuntimeException):

@@ -23,6 +23,7 @@ from ort_rrelu.graph.nodes import our_nodes
 from ort_rrelu.training import checkpoint
 from ort_rrelu.training.step_model import StepModel, describe
 from tests.training.networks import new_trainer, resumable_batch, resumable_step
+from tests.training.samples import batch_of, sample_step
 
 # Neither of these imports torch.
 _BATCH = """
@@ -115,6 +116,69 @@ def test_the_slopes_of_a_resumed_run_are_not_those_of_its_beginning(tmp_path: Pa
     assert trainer.step(*resumable_batch(9)) != resumed.step(*resumable_batch(9))
 
 
+def test_counted_and_given_samples_are_resumed(tmp_path: Path) -> None:
+    trainer = new_trainer(sample_step())
+    trainer.step(*batch_of(5, 0))
+    trainer.step(*batch_of(3, 1), step=[100, 7, 7])
+    trainer.save(tmp_path / "checkpoint")
+    resumed = new_trainer(sample_step())
+    resumed.resume(tmp_path / "checkpoint")
+    assert (resumed.steps, resumed.next_sample) == (2, 101)
+    for rows in (4, 8, 2):
+        losses = [each.step(*batch_of(rows, rows)) for each in (trainer, resumed)]
+        assert losses[0].hex() == losses[1].hex()
+    assert (resumed.steps, resumed.next_sample) == (5, 115)
+    for name, value in trainer.state_dict().items():
+        np.testing.assert_array_equal(resumed.state_dict()[name], value)
+    forgetful = new_trainer(sample_step())
+    forgetful.resume(tmp_path / "checkpoint")
+    forgetful._next_sample = 0
+    resumed.resume(tmp_path / "checkpoint")
+    assert forgetful.step(*batch_of(4, 4)) != resumed.step(*batch_of(4, 4))
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (
+            "rows",
+            "no number of the next sample: that model takes one step for the whole batch, this one a",
+        ),
+        ("batch", r"that model takes a step for each sample .*, this one one step for the whole batch"),
+    ],
+)
+def test_a_checkpoint_that_counts_otherwise_changes_nothing(kind: str, message: str, tmp_path: Path) -> None:
+    """As one of before, which knew of no samples. The networks are the same."""
+    of_rows, of_batch = new_trainer(sample_step()), new_trainer(sample_step(by_sample=False))
+    trainer, other = (of_rows, of_batch) if kind == "rows" else (of_batch, of_rows)
+    trainer.step(*batch_of(4))
+    before, counts = trainer.state_dict(), (trainer.steps, trainer.next_sample)
+    other.save(tmp_path / "checkpoint")
+    with pytest.raises(ort_rrelu.errors.InvalidValueError, match=message):
+        trainer.resume(tmp_path / "checkpoint")
+    assert (trainer.steps, trainer.next_sample) == counts
+    np.testing.assert_equal(trainer.state_dict(), before)
+
+
+def test_a_checkpoint_without_samples_is_written_as_ever(saved: Path) -> None:
+    with safetensors.safe_open(saved, "np") as file:
+        metadata = file.metadata()
+    assert set(metadata) == {"format", "steps", "identity", "sha256"}
+    assert metadata["format"] == "ort_rrelu.training.1"
+
+
+@pytest.fixture(scope="module", params=["batch", "rows"])
+def either(request: pytest.FixtureRequest, saved: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoints of both kinds."""
+    if request.param == "batch":
+        return saved
+    path = tmp_path_factory.mktemp("saved") / "rows.safetensors"
+    trainer = new_trainer(sample_step())
+    trainer.step(*batch_of(4))
+    trainer.save(path)
+    return path
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("saved") / "checkpoint.safetensors"
@@ -127,9 +191,9 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @given(data=st.data())
 @settings(deadline=None, max_examples=60)
 def test_a_damaged_checkpoint_is_refused(
-    data: st.DataObject, saved: Path, tmp_path_factory: pytest.TempPathFactory
+    data: st.DataObject, either: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    good = saved.read_bytes()
+    good = either.read_bytes()
     position = data.draw(st.integers(0, len(good) - 1))
     damaged = bytearray(good)
     if data.draw(st.booleans()):
@@ -143,8 +207,8 @@ def test_a_damaged_checkpoint_is_refused(
     except ort_rrelu.errors.InvalidValueError as error:
         assert str(path) in str(error)
         return
-    whole = checkpoint.read(saved)  # the header has blanks that mean nothing
-    assert (read.steps, read.identity) == (whole.steps, whole.identity)
+    whole = checkpoint.read(either)  # the header has blanks that mean nothing
+    assert (read.steps, read.identity, read.next_sample) == (whole.steps, whole.identity, whole.next_sample)
     for name, value in whole.tensors.items():
         np.testing.assert_array_equal(value, read.tensors[name])
 

@@ -1,4 +1,4 @@
-"""A step for each row: the input of steps gets the first dimension of others, where rows are proved apart."""
+"""A step for each row: which nodes of a model draw row n with step n, by proof."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ from ort_rrelu.tensors import declared_shape
 
 _REMEDY = (
     "let only operators that keep rows apart stand before it, or take one step for all rows (step_input=True)"
+)
+
+_PLACES_REMEDY = (
+    "let only operators that keep the samples in their order stand before it, or take one step for the whole "
+    "batch (step_input=True)"
 )
 
 _FIXED = "; of a dimension with a name, as dynamic axes have one, more can be proved"
@@ -42,6 +47,18 @@ def declare_row_steps(model: onnx.ModelProto, step: str) -> None:
     raise InvalidValueError(culprits[0])
 
 
+def check_places(model: onnx.ModelProto, batched: list[str]) -> None:
+    """Raise InvalidValueError that names a train node whose X is not known to begin with the batch's rows.
+
+    For training, where rows need not be apart: what they give together, such as a BatchNorm's mean, may reach
+    each of them. batched: the inputs that have rows, steps included. Every train node has a step already.
+    """
+    culprit = _culprit(model, batched, together=True)
+    if culprit is not None:
+        said = _said(culprit, "is not known to have the samples as the rows of its X")
+        raise InvalidValueError(f"no step for each sample: {said}; {_PLACES_REMEDY}")
+
+
 def is_of_rows(value: onnx.ValueInfoProto) -> bool:
     """Is it declared with one dimension, which is not known to be 1?"""
     shape = declared_shape(value.type.tensor_type)
@@ -54,21 +71,26 @@ def first_dimension(value: onnx.ValueInfoProto) -> int | str | None:
     return None if isinstance(first, int) and first < 0 else first
 
 
-def _culprit(model: onnx.ModelProto, batched: list[str]) -> Draw | None:
+def _culprit(model: onnx.ModelProto, batched: list[str], *, together: bool = False) -> Draw | None:
     """A train node without proof."""
     draws: list[Draw] = []
-    followed(model, batched, draws)
+    followed(model, batched, draws, together=together)
     return next((draw for draw in draws if draw.causes and may_train(draw.node)), None)
 
 
 def _refusal(culprit: Draw, first: int | str) -> str:
     along = f'"{first}"' if isinstance(first, str) else f"of size {first}"
-    cause, what = culprit.causes[0], label(culprit.node)
+    cause = culprit.causes[0]
     where = f"no step for each row along the inputs' first dimension {along}"
     if cause.endswith(ONE_STEP):
         return f"{where}: {cause}: remove its step, which is one for all rows, or name its input"
-    said = cause if cause.startswith(what) else f"{what} is not known to draw each row by itself: {cause}"
+    said = _said(culprit, "is not known to draw each row by itself")
     return f"{where}: {said}; {_REMEDY}{'' if isinstance(first, str) else _FIXED}"
+
+
+def _said(culprit: Draw, unknown: str) -> str:
+    cause, what = culprit.causes[0], label(culprit.node)
+    return cause if cause.startswith(what) else f"{what} {unknown}: {cause}"
 
 
 def _nameless(inputs: list[onnx.ValueInfoProto]) -> str:

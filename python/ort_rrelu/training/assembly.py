@@ -13,6 +13,7 @@ from ort_rrelu.graph.nodes import our_nodes, step_of
 from ort_rrelu.graph.reserves import noise_to_reserve
 from ort_rrelu.training import step_model
 from ort_rrelu.training.optimizers import Optimizer
+from ort_rrelu.training.sample_steps import wire_sample_steps
 from ort_rrelu.training.step_model import (
     DOMAIN,
     EVALUATE,
@@ -34,12 +35,26 @@ _REAL = {TensorProto.FLOAT, TensorProto.DOUBLE}
 
 
 def assemble(
-    module: Module, gradients: onnx.ModelProto, evaluation: onnx.ModelProto, name: str, optimizer: Optimizer
+    module: Module,
+    gradients: onnx.ModelProto,
+    evaluation: onnx.ModelProto,
+    name: str,
+    optimizer: Optimizer,
+    *,
+    by_sample: bool = False,
 ) -> onnx.ModelProto:
-    """The step model; `gradients` is (tensors, x, y, step) -> (loss, gradients, changed buffers)."""
+    """The step model; `gradients` is (tensors, x, y, step) -> (loss, gradients, changed buffers).
+
+    by_sample: each row of x has a step. Raises InvalidValueError where a draw is not known to be of these
+    rows.
+    """
     model = onnx.ModelProto()
     model.CopyFrom(gradients)
-    _wire_step(model)
+    if by_sample:
+        wire_sample_steps(model)
+    else:
+        _wire_step(model)
+    _declare_step(model)
     trained = [o.name.removeprefix(GRADIENT) for o in model.graph.output if o.name.startswith(GRADIENT)]
     _add_optimizer(model, trained, optimizer)
     _add_state(model, module, trained, optimizer)
@@ -58,6 +73,10 @@ def _wire_step(model: onnx.ModelProto) -> None:
     for node in our_nodes(model):
         if not step_of(node):
             node.input[1:] = [STEP]
+
+
+def _declare_step(model: onnx.ModelProto) -> None:
+    """Make it an input: the optimizer may read it, too."""
     if all(value.name != STEP for value in model.graph.input):
         model.graph.input.append(helper.make_tensor_value_info(STEP, TensorProto.INT64, []))
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: tensors, step number and the identity of the model, in one safetensors file."""
+"""Checkpoints of a training: tensors, step numbers and the identity of the model, in one safetensors file."""
 
 from __future__ import annotations
 
@@ -16,16 +16,21 @@ from ort_rrelu.arguments import Array
 from ort_rrelu.errors import InvalidValueError, MissingPackageError, ModelFileError
 from ort_rrelu.files import replacing
 
-_FORMAT = "ort_rrelu.training.1"
+# The second one has the number of the next sample too, which a reader of the first does not know.
+_FORMAT, _FORMAT_BY_SAMPLE = "ort_rrelu.training.1", "ort_rrelu.training.2"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """steps: how many were done. identity: StepModel.identity() of the model they were done with."""
+    """steps: how many were done. identity: StepModel.identity() of the model they were done with.
+
+    next_sample: the step of the next sample; None for a model that takes one step for the whole batch.
+    """
 
     steps: int
     tensors: Mapping[str, Array]
     identity: Mapping[str, str]
+    next_sample: int | None = None
 
 
 def _safetensors() -> Any:
@@ -48,6 +53,8 @@ def write(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
         "identity": json.dumps(dict(checkpoint.identity)),
         "sha256": _digest(checkpoint),
     }
+    if checkpoint.next_sample is not None:
+        metadata |= {"format": _FORMAT_BY_SAMPLE, "next_sample": str(checkpoint.next_sample)}
     tensors = {name: np.asarray(value) for name, value in checkpoint.tensors.items()}
     with replacing(path) as written:
         written.touch()
@@ -69,10 +76,11 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
     except safetensors.SafetensorError as error:
         raise InvalidValueError(f"{path}: not a checkpoint, or a damaged one ({error})") from error
-    if metadata.get("format") != _FORMAT:
+    if metadata.get("format") not in {_FORMAT, _FORMAT_BY_SAMPLE}:
         raise InvalidValueError(f"{path}: this safetensors file is not a checkpoint of ort_rrelu.training")
     try:
-        read = Checkpoint(int(metadata["steps"]), tensors, json.loads(metadata["identity"]))
+        next_sample = int(metadata["next_sample"]) if metadata["format"] == _FORMAT_BY_SAMPLE else None
+        read = Checkpoint(int(metadata["steps"]), tensors, json.loads(metadata["identity"]), next_sample)
         expected = metadata["sha256"]
     except (KeyError, ValueError) as error:
         raise InvalidValueError(f"{path}: a damaged checkpoint ({error})") from error
@@ -83,7 +91,10 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
 
 def _digest(checkpoint: Checkpoint) -> str:
     """Of all that a checkpoint says: the format itself only knows its length."""
-    digest = hashlib.sha256(json.dumps([checkpoint.steps, dict(checkpoint.identity)]).encode())
+    said: list[Any] = [checkpoint.steps, dict(checkpoint.identity)]
+    if checkpoint.next_sample is not None:
+        said.append(checkpoint.next_sample)
+    digest = hashlib.sha256(json.dumps(said).encode())
     for name in sorted(checkpoint.tensors):
         value = checkpoint.tensors[name]
         digest.update(f"{name} {value.dtype} {value.shape}".encode())
@@ -105,3 +116,15 @@ def check_identity(path: str | os.PathLike[str], theirs: Mapping[str, str], ours
         if theirs.get(name) != ours[name]:
             what = difference.format(theirs=theirs.get(name), ours=ours[name])
             raise InvalidValueError(f"{path}: a checkpoint of another model: {what}")
+
+
+def check_steps(path: str | os.PathLike[str], checkpoint: Checkpoint, *, by_sample: bool) -> None:
+    """Raise an InvalidValueError unless it counts what the model counts: steps alone, or samples too."""
+    if by_sample == (checkpoint.next_sample is not None):
+        return
+    kinds = "one step for the whole batch", 'a step for each sample (export_step(step_input="rows"))'
+    theirs, ours = kinds if by_sample else kinds[::-1]
+    lacking = "it has no number of the next sample: " if by_sample else ""
+    raise InvalidValueError(
+        f"{path}: a checkpoint of another model: {lacking}that model takes {theirs}, this one {ours}"
+    )

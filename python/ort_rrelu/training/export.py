@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import onnx
 
@@ -19,13 +19,14 @@ try:
 except ImportError as error:
     raise MissingPackageError("torch is not installed: pip install 'ort-rrelu[torch,training]'") from error
 
-from ort_rrelu.arguments import as_seed
+from ort_rrelu.arguments import ROWS, as_seed
 from ort_rrelu.exporting import log_level
 from ort_rrelu.files import check_target
 from ort_rrelu.graph.file import write_model
 from ort_rrelu.training.assembly import assemble
 from ort_rrelu.training.onnx_graphs import to_onnx
 from ort_rrelu.training.optimizers import make_optimizer
+from ort_rrelu.training.sample_steps import fix_rows
 from ort_rrelu.training.tracing import Loss, Module, trace_evaluation, trace_step
 
 _DTYPES = {torch.float32, torch.float64}
@@ -40,6 +41,7 @@ def export_step(
     optimizer: str = "sgd",
     dynamic_batch: bool = True,
     seed: int | None = None,
+    step_input: Literal[True, "rows"] = True,
     **hyperparameters: Any,
 ) -> onnx.ModelProto:
     """Write one ONNX graph with forward, backward and the optimizer's update of a torch module.
@@ -58,6 +60,9 @@ def export_step(
         dynamic_batch: x and y may have any number of rows; False fixes those of the example.
         seed: 0 .. 2^63 - 1, for the RReLUs and dropouts without a seed of their own; None takes one from the
             operating system, which is then written into the model.
+        step_input: True, a step is one number, for the whole batch; "rows", a step has a number for each
+            sample, whose slopes and dropout masks are then the same in any batch. x and y must have as many
+            rows, and all that draws must be known to do so for the samples, in their order.
         **hyperparameters: in torch.optim's names: lr (all); momentum, weight_decay, nesterov ("sgd"); betas,
             eps, weight_decay ("adam", "adamw"). lr and eps are defaults, which each step may replace.
 
@@ -65,30 +70,46 @@ def export_step(
         The step model, with the initial weights.
 
     Raises:
-        InvalidValueError, InvalidTypeError: an argument is not allowed, or the loss depends on no parameter.
+        InvalidValueError, InvalidTypeError: an argument is not allowed, the loss depends on no parameter, or
+            a node draws for something else than the samples (step_input="rows").
         ConversionError: an operator has no gradient, or no translation to ONNX.
         OSError: f cannot be written.
     """
     if f is not None:
         check_target(f)
     _check_loss(loss_fn)
+    by_sample = _is_by_sample(step_input)
     chosen = make_optimizer(optimizer, hyperparameters)
-    x, y = _check_batch(example_batch, dynamic_batch)
+    # For a step for each sample the batch stays open until it is proved which samples draw.
+    dynamic_trace = dynamic_batch or by_sample
+    x, y = _check_batch(example_batch, dynamic_trace, by_sample)
     module = _check_model(model)
     _check_precision(x, module)
     seed = as_seed(seed)
     with _without_advice():
-        gradients = trace_step(module, loss_fn, x, y, dynamic_batch=dynamic_batch)
-        evaluation = trace_evaluation(module, loss_fn, x, y, dynamic_batch=dynamic_batch)
-        dynamic = len(module.tensors) if dynamic_batch else None
+        gradients = trace_step(module, loss_fn, x, y, dynamic_batch=dynamic_trace, by_sample=by_sample)
+        evaluation = trace_evaluation(module, loss_fn, x, y, dynamic_batch=dynamic_trace)
+        dynamic = len(module.tensors) if dynamic_trace else None
         graphs = to_onnx(gradients, seed, dynamic), to_onnx(evaluation, seed, dynamic)
-    exported = assemble(module, *graphs, optimizer, chosen)
+    exported = assemble(module, *graphs, optimizer, chosen, by_sample=by_sample)
+    if by_sample and not dynamic_batch:
+        fix_rows(exported, len(example_batch[0]))
     if f is not None:
         write_model(exported, f)
     return exported
 
 
-def _check_batch(example_batch: Any, dynamic_batch: bool) -> tuple[Tensor, Tensor]:
+def _is_by_sample(step_input: Any) -> bool:
+    if step_input is True:
+        return False
+    if not isinstance(step_input, str | bool):
+        raise InvalidTypeError(f"step_input={step_input!r}: it must be True or {ROWS!r}")
+    if step_input != ROWS:
+        raise InvalidValueError(f"step_input={step_input!r}: it must be True or {ROWS!r}")
+    return True
+
+
+def _check_batch(example_batch: Any, dynamic_trace: bool, by_sample: bool) -> tuple[Tensor, Tensor]:
     if not isinstance(example_batch, tuple | list) or len(example_batch) != 2:
         raise InvalidTypeError("example_batch: it must be a pair (x, y) of tensors")
     for name, tensor in zip("xy", example_batch, strict=True):
@@ -97,12 +118,13 @@ def _check_batch(example_batch: Any, dynamic_batch: bool) -> tuple[Tensor, Tenso
         if tensor.dim() == 0 or not len(tensor):
             raise InvalidValueError(f"example_batch: {name} has shape {list(tensor.shape)}: it needs rows")
     x, y = example_batch
-    if dynamic_batch and len(x) != len(y):
+    if dynamic_trace and len(x) != len(y):
+        also = "step_input=True and " if by_sample else ""
         raise InvalidValueError(
-            f"example_batch: x has {len(x)} rows and y {len(y)}: they must be as many (dynamic_batch=False "
-            "allows others)"
+            f"example_batch: x has {len(x)} rows and y {len(y)}: they must be as many "
+            f"({also}dynamic_batch=False allows others)"
         )
-    if dynamic_batch and len(x) == 1:  # torch would take a size of 1 for one that never changes
+    if dynamic_trace and len(x) == 1:  # torch would take a size of 1 for one that never changes
         x, y = torch.cat([x, x]), torch.cat([y, y])
     return x.detach(), y.detach()
 

@@ -6,6 +6,9 @@ and buffers, `optimizer/NAME/SLOT` for what the optimizer keeps. An initializer 
 initial value of a state tensor, or the default of a hyperparameter. Its outputs are `loss`, `finite` (bool:
 loss, updated parameters and buffers are) and `next/STATE` for every state tensor that a step changes.
 
+A graph with a step for each sample has the input `sample_steps` too, int64 with a number for each row of x.
+What draws reads it, and the optimizer alone reads `step`.
+
 The function `Evaluate` of the model takes the `model/` tensors, x and y, and gives the loss and the output
 of the model in eval mode. The metadata property `ort_rrelu.training` is JSON with the names of torch's
 state_dict and the optimizer.
@@ -28,7 +31,8 @@ from ort_rrelu.graph.edit import prune
 
 DOMAIN, OPSET = "ort_rrelu.training", 18  # of its functions, and of the standard operators
 EVALUATE = "Evaluate"
-X, Y, STEP, LOSS, FINITE, OUTPUT = "x", "y", "step", "loss", "finite", "output"
+X, Y, STEP, SAMPLE_STEPS = "x", "y", "step", "sample_steps"
+LOSS, FINITE, OUTPUT = "loss", "finite", "output"
 _PROPERTY, _VERSION = "ort_rrelu.training", 1
 _MODEL, _OPTIMIZER, _NEXT = "model/", "optimizer/", "next/"
 
@@ -97,6 +101,11 @@ class StepModel:
         defaults = {name: float(v) for name, v in values.items() if name not in initial}
         changed = tuple(o.name.removeprefix(_NEXT) for o in graph.graph.output if o.name.startswith(_NEXT))
         return cls(graph, description, initial, defaults, changed)
+
+    @property
+    def by_sample(self) -> bool:
+        """Does it take a step for each row of x?"""
+        return any(value.name == SAMPLE_STEPS for value in self.graph.graph.input)
 
     @property
     def model_state(self) -> list[str]:

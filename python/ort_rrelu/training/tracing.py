@@ -23,7 +23,7 @@ from ort_rrelu.exporting import BATCH
 from ort_rrelu.torch import RReLU
 from ort_rrelu.torch.private import FakeTensorMode, make_fx, writes
 from ort_rrelu.training.decompositions import decompositions
-from ort_rrelu.training.step_model import LOSS, OUTPUT, STEP, X, Y, as_next, as_state
+from ort_rrelu.training.step_model import LOSS, OUTPUT, SAMPLE_STEPS, STEP, X, Y, as_next, as_state
 
 GRADIENT = "gradient/"  # begins the outputs that are gradients
 
@@ -93,9 +93,14 @@ def _in_mode(module: nn.Module, training: bool) -> Iterator[None]:
 
 @contextmanager
 def _drawing(module: nn.Module, step: Tensor) -> Iterator[None]:
-    """Every seeded RReLU draws the slopes of `step`, unless the model itself names one."""
+    """Every seeded RReLU draws the slopes of `step`, unless the model itself names one.
 
-    def name_step(_module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    One in eval mode draws none, and its input may have other rows than `step` has.
+    """
+
+    def name_step(owner: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        if step.dim() and not owner.training:
+            return args, kwargs
         return args, kwargs if len(args) > 1 else {"step": step, **kwargs}
 
     seeded = [m for m in module.modules() if isinstance(m, RReLU) and m.seed is not None]
@@ -107,11 +112,13 @@ def _drawing(module: nn.Module, step: Tensor) -> Iterator[None]:
             hook.remove()
 
 
-def trace_step(module: Module, loss_fn: Loss, x: Tensor, y: Tensor, *, dynamic_batch: bool) -> Traced:
+def trace_step(
+    module: Module, loss_fn: Loss, x: Tensor, y: Tensor, *, dynamic_batch: bool, by_sample: bool = False
+) -> Traced:
     """(tensors, x, y, step) -> (loss, gradients, changed buffers), in the modes that the module is in.
 
     Outputs are named loss, gradient/NAME and next/model/NAME; a parameter that the loss does not depend on
-    has no gradient.
+    has no gradient. by_sample: in place of `step` there is sample_steps, a number for each row of x.
 
     Raises:
         ConversionError: an operator has no gradient.
@@ -134,11 +141,14 @@ def trace_step(module: Module, loss_fn: Loss, x: Tensor, y: Tensor, *, dynamic_b
         outputs[:] = [LOSS, *(GRADIENT + name for name in gradients)]
         return (loss.detach(), *gradients.values(), *(after[name].detach() for name in others))
 
-    arguments = (*module.tensors.values(), x, y, torch.zeros((), dtype=torch.int64))
+    step = torch.zeros(x.shape[:1] if by_sample else (), dtype=torch.int64)
+    arguments = (*module.tensors.values(), x, y, step)
     graph = _trace(gradients_of, arguments, len(names) if dynamic_batch else None)
     changed = _keep_changed(graph, others)
     outputs += [as_next(as_state(name)) for name in changed]
-    return Traced(graph, arguments, [*map(as_state, names), X, Y, STEP], outputs)
+    return Traced(
+        graph, arguments, [*map(as_state, names), X, Y, SAMPLE_STEPS if by_sample else STEP], outputs
+    )
 
 
 def _keep_changed(graph: torch.fx.GraphModule, names: list[str]) -> list[str]:

@@ -19,11 +19,12 @@ from ort_rrelu.graph.file import read_model, write_model
 from ort_rrelu.graph.portable import portable
 from ort_rrelu.runtime import InferenceSession, register
 from ort_rrelu.tensors import declared_shape, fits
-from ort_rrelu.training import checkpoint
+from ort_rrelu.training import checkpoint, sample_numbers
 from ort_rrelu.training.step_model import (
     FINITE,
     LOSS,
     OUTPUT,
+    SAMPLE_STEPS,
     STEP,
     StepModel,
     X,
@@ -69,8 +70,12 @@ class Trainer:
         self._batch = _BatchCheck(self._model.graph.graph)
         self._scalars = {name: _scalar(value) for name, value in self._model.defaults.items()}
         self._number = _scalar(0)
-        self._steps = 0
+        self._begin()
         self._hold(self._model.initial)
+
+    def _begin(self) -> None:
+        self._steps = 0
+        self._next_sample = 0 if self._model.by_sample else None
 
     def _new_session(self, model: onnx.ModelProto) -> Any:
         return InferenceSession(model.SerializeToString(), self._options, _PROVIDERS)
@@ -101,15 +106,29 @@ class Trainer:
         return self._steps
 
     @property
+    def next_sample(self) -> int | None:
+        """The step of the next sample that is not given one: above those of all samples so far.
+
+        It is the number of samples so far, if none were given. None where the model takes one step for the
+        whole batch, `steps`.
+        """
+        return self._next_sample
+
+    @property
     def hyperparameters(self) -> dict[str, float]:
         """What `step` can be given, with the values that it takes otherwise."""
         return dict(self._model.defaults)
 
-    def step(self, x: ArrayLike, y: ArrayLike, **hyperparameters: float) -> float:
+    def step(
+        self, x: ArrayLike, y: ArrayLike, *, step: ArrayLike | None = None, **hyperparameters: float
+    ) -> float:
         """One training step.
 
         Args:
             x, y: a batch, in dtype and shape of the example batch of export_step.
+            step: for a model of export_step(step_input="rows"): int64, a number for each row of x, with which
+                its slopes and dropout masks are drawn. Equal numbers draw the same. None counts on from
+                `next_sample`.
             **hyperparameters: lr, and eps of Adam, for this step instead of the model's default.
 
         Returns:
@@ -122,6 +141,9 @@ class Trainer:
                 the one before the step.
         """
         batch = self._batch.check(x, y)
+        steps = None
+        if step is not None or self._model.by_sample:
+            steps = batch[SAMPLE_STEPS] = self._steps_of(step, len(batch[X]))
         for name, value in self._checked({**self._model.defaults, **hyperparameters}).items():
             self._scalars[name].update_inplace(np.array(value, np.float64))
         self._number.update_inplace(np.array(self._steps))
@@ -139,7 +161,20 @@ class Trainer:
         self._now, self._after = self._after, self._now
         self._bindings.reverse()
         self._steps += 1
+        if steps is not None and self._next_sample is not None:
+            self._next_sample = sample_numbers.next_after(self._next_sample, steps)
         return number
+
+    def _steps_of(self, step: ArrayLike | None, rows: int) -> Array:
+        """Those of the batch's samples, counted if they are not given."""
+        if self._next_sample is None:
+            raise InvalidTypeError(
+                "step: this model takes one step for the whole batch, which the trainer counts: "
+                'export_step(step_input="rows") writes one that takes a step for each sample'
+            )
+        if step is None:
+            return sample_numbers.counted(self._next_sample, rows)
+        return sample_numbers.given(step, rows)
 
     def _checked(self, hyperparameters: Mapping[str, float]) -> Mapping[str, float]:
         for name, value in hyperparameters.items():
@@ -185,7 +220,7 @@ class Trainer:
         return {n: _copy(self._now[state]) for n, state in self._model.description.state_dict.items()}
 
     def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
-        """Start from these parameters and buffers, with a new optimizer, at step 0.
+        """Start from these parameters and buffers, with a new optimizer, at step 0 and sample 0.
 
         Raises InvalidValueError when a name is missing or unknown, or has another dtype or shape;
         InvalidTypeError when it is not a mapping.
@@ -207,15 +242,16 @@ class Trainer:
                 )
             values[known[name]] = array
         self._hold(values)
-        self._steps = 0
+        self._begin()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a checkpoint: state and step number, in the safetensors format, all of it or nothing.
+        """Write a checkpoint: state and numbers of steps, in the safetensors format, all of it or nothing.
 
         Raises OSError when it cannot be written, MissingPackageError without safetensors.
         """
         values = {name: value.numpy() for name, value in self._now.items()}
-        checkpoint.write(path, checkpoint.Checkpoint(self._steps, values, self._model.identity()))
+        saved = checkpoint.Checkpoint(self._steps, values, self._model.identity(), self._next_sample)
+        checkpoint.write(path, saved)
 
     def resume(self, path: str | os.PathLike[str]) -> None:
         """Continue from a checkpoint of this step model, bit for bit as if there had been no stop.
@@ -225,9 +261,10 @@ class Trainer:
             InvalidValueError: it is damaged, or of another model; the state stays as it was.
         """
         loaded = checkpoint.read(path)
+        checkpoint.check_steps(path, loaded, by_sample=self._model.by_sample)
         checkpoint.check_identity(path, loaded.identity, self._model.identity())
         self._hold({name: loaded.tensors[name] for name in self._model.initial})
-        self._steps = loaded.steps
+        self._steps, self._next_sample = loaded.steps, loaded.next_sample
 
     def export_inference(self, f: str | os.PathLike[str] | None = None) -> onnx.ModelProto:
         """The trained model, x -> output in eval mode, as `ort_rrelu.graph.portable` makes it.

@@ -28,10 +28,15 @@ def along(call: Call, *, default: int = -1) -> Rows:
 def reduced(call: Call, *, since: int = 18) -> Rows:
     """A reduction over axes, which are an input from opset `since` on."""
     call.only(0)
+    return without(call.rows(), reduced_axes(call, since=since), keep=bool(call.attribute("keepdims", 1)))
+
+
+def reduced_axes(call: Call, *, since: int = 18) -> list[int]:
+    """The axes that a reduction uses up."""
     axes = call.axes(1, since=since)
-    if axes == [] or axes is None:
-        axes = [] if call.attribute("noop_with_empty_axes", 0) else list(range(call.rank()))
-    return without(call.rows(), axes, keep=bool(call.attribute("keepdims", 1)))
+    if axes:
+        return axes
+    return [] if call.attribute("noop_with_empty_axes", 0) else list(range(call.rank()))
 
 
 def without(rows: Rows, axes: list[int], *, keep: bool = False) -> Rows:

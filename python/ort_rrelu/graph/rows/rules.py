@@ -188,10 +188,12 @@ _IMAGES = """
 """
 _REDUCTIONS = "L1 L2 LogSum LogSumExp Max Mean Min Prod SumSquare"
 
+ELEMENTWISE = frozenset(_ELEMENTWISE.split())
+
 _Rule = Callable[[Call], Kept]
 
 RULES: dict[str, _Rule] = {
-    **dict.fromkeys(_ELEMENTWISE.split(), _elementwise),
+    **dict.fromkeys(ELEMENTWISE, _elementwise),
     **dict.fromkeys(_IMAGES.split(), lambda call: _items(call, 0)),
     **dict.fromkeys((f"Reduce{name}" for name in _REDUCTIONS.split()), layout.reduced),
     **dict.fromkeys(("Softmax", "LogSoftmax", "Hardmax"), _softmax),

@@ -38,6 +38,7 @@ from ort_rrelu.graph.rows.rules import (
     Kept,
     has_step_of_each_row,
 )
+from ort_rrelu.graph.rows.together import may_compute, reduces_rows, with_counts
 from ort_rrelu.graph.rows.values import COUNTS, SAMPLE, Call, MixingError, NotLinearError, Rows, Size, Value
 
 # Domains for which a runtime may have a kernel, which then runs in place of the model's function.
@@ -58,15 +59,20 @@ class Draw:
     causes: tuple[str, ...]
 
 
-def followed(model: onnx.ModelProto, batched: Iterable[str], draws: list[Draw] | None = None) -> list[Value]:
+def followed(
+    model: onnx.ModelProto, batched: Iterable[str], draws: list[Draw] | None = None, *, together: bool = False
+) -> list[Value]:
     """The values of the model's outputs, when the inputs named in `batched` have rows on axis 0.
 
     Nothing that the model says of its values' shapes is read, but for its inputs' other dimensions. draws:
     gets the RRelu nodes in graph and bodies, a node several times where several things are found of it.
+
+    together: what all rows give together, such as a mean over the batch, may reach each of them. Rows then
+    are not apart, but keep their places: if those of the inputs change places, so do those of every value.
     """
     batched = set(batched)
     functions = {(canonical(f.domain), f.name, f.overload): f for f in model.functions}
-    scope = _Scope(_opsets(model.opset_import), functions, draws=[] if draws is None else draws)
+    scope = _Scope(_opsets(model.opset_import), functions, together, draws=[] if draws is None else draws)
     for value in fed_inputs(model):
         scope.values[value.name] = _input(value, value.name in batched)
     return scope.graph(model.graph)
@@ -92,6 +98,7 @@ class _Scope:
 
     opsets: Mapping[str, int]
     functions: _Functions
+    together: bool
     attributes: Mapping[str, onnx.AttributeProto] = field(default_factory=dict)
     values: ChainMap[str, Value] = field(default_factory=ChainMap)
     depth: int = 0
@@ -167,8 +174,12 @@ class _Scope:
             open_negative_dimensions(kind)
         if node.op_type in LIKE_FIRST:
             found[0] = call.need(0).type
-        if is_standard(node.domain) and (numbers := _computed(call)) is not None:
-            return [Value(found[0], numbers=numbers)]
+        if is_standard(node.domain):
+            if (numbers := self._computed(call)) is not None:
+                return [Value(found[0], numbers=numbers)]
+            call = with_counts(call) if self.together else call
+            if self.together and reduces_rows(call):
+                return [Value(kind) for kind in found]
         kept = _judged(node, call)
         if kept is None:
             return [Value(kind) for kind in found]
@@ -176,6 +187,14 @@ class _Scope:
         if is_standard(node.domain) and all(value is None or value.exact for value in inputs):
             return [replace(value, of_integers=value.integer) for value in values]
         return values
+
+    def _computed(self, call: Call) -> Any:
+        try:
+            return computed(call)
+        except NotLinearError:
+            if self.together and may_compute(call):
+                return None
+            raise MixingError(COUNTS) from None
 
     def _call_function(
         self, node: onnx.NodeProto, function: onnx.FunctionProto, inputs: Sequence[Value | None]
@@ -187,6 +206,7 @@ class _Scope:
         inner = _Scope(
             _opsets(function.opset_import),
             self.functions,
+            self.together,
             defaults | {a.name: a for a in node.attribute},
             ChainMap({name: value for name, value in given if value is not None}),
             self.depth + 1,
@@ -292,13 +312,6 @@ def _sample(value: Value) -> onnx.TensorProto | None:
         return onnx.numpy_helper.from_array(np.array(numbers, dtype).reshape(value.numbers.shape))
     except OverflowError:  # as many rows as no machine holds
         return None
-
-
-def _computed(call: Call) -> Any:
-    try:
-        return computed(call)
-    except NotLinearError:
-        raise MixingError(COUNTS) from None
 
 
 def _judged(node: onnx.NodeProto, call: Call) -> Kept | None:
