@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -112,15 +113,29 @@ def _raw_call(endpoint: Endpoint, chunks: Iterator[bytes], method: str = "ModelI
     return channel.stream_unary(f"/inference.GRPCInferenceService/{method}")(chunks, timeout=_LATE)
 
 
-def test_slow_message(served: Served) -> None:
-    def nothing() -> Iterator[bytes]:
-        time.sleep(_TIMEOUT * 3)
-        yield b""
+def _nothing() -> Iterator[bytes]:
+    time.sleep(_TIMEOUT * 3)
+    yield b""
 
+
+def test_slow_message(served: Served) -> None:
     with pytest.raises(grpc.RpcError) as caught:
-        _raw_call(served.endpoints["eval"], nothing())
+        _raw_call(served.endpoints["eval"], _nothing())
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
     assert "did not come within 3 seconds" in caught.value.details()
+
+
+@pytest.mark.parametrize("method", ["ModelInfer", "ModelMetadata"])
+def test_slow_message_stops_no_other(served: Served, method: str) -> None:
+    def seconds_of_another() -> float:
+        with ThreadPoolExecutor() as pool:
+            pool.submit(_raw_call, served.endpoints["eval"], _nothing(), method)
+            time.sleep(_TIMEOUT / 6)  # until it is read
+            began = time.monotonic()
+            _infer(served, _message(fp32_contents=ROW[0].tolist()))
+            return time.monotonic() - began
+
+    assert any(seconds_of_another() < _TIMEOUT / 2 for _ in range(3))  # a busy machine may be late
 
 
 @pytest.mark.parametrize("message", [[], [b"\xff\xff\xff"]])
