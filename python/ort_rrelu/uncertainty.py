@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,7 @@ from ort_rrelu.tensors import as_array, as_ort_value, is_extension
 
 _DRAW_SHIFT = 48
 _MOST_DRAWS = 2 ** (64 - _DRAW_SHIFT)
-_TRIED = 8  # rows in a trial
-_GROSS = 0.1  # of the largest number in an output: rounding makes no such difference
+_ROUNDING, _ROUNDING_OF_16_BITS = 0.01, 0.1  # of the largest number in a row: it makes no such difference
 
 
 def monte_carlo(
@@ -44,9 +43,10 @@ def monte_carlo(
     onnxruntime.InferenceSession with the library registered, a model in ONNX Runtime's own format, and a file
     that has changed since do not tell: there, the step input must be named "step", and on the CPU some rows
     are run twice, with equal bits. A node without a seed is not noticed there: its draws are others in each
-    session. Where it is not proved that the model keeps rows apart (see `ort_rrelu.serving.obstacles`), up to
-    eight rows are tried: the first and the last must give the same bits (outside the CPU, roughly the same)
-    beside copies of themselves, and the first roughly the same alone.
+    session. Where it is not proved that the model keeps rows apart (see `ort_rrelu.serving.obstacles`), it is
+    tried in some more runs: the first and the last row must give the same bits (outside the CPU, roughly the
+    same) beside copies of themselves, roughly the same at each place in the run, and the first one alone.
+    Integers alone cannot tell: from them only the bits beside copies are judged.
 
     Args:
         session: an ort_rrelu.InferenceSession, or an onnxruntime.InferenceSession.
@@ -163,17 +163,17 @@ def _gathered(run: _Runner, total: int, size: int) -> list[Array]:
 
 
 def _check(run: _Runner, size: int, total: int) -> None:
-    """Try, in short runs, what is not known of the model. Raises InvalidValueError that says what is wrong.
+    """Try, in runs of full size, what is not known of the model. Raises InvalidValueError that says it.
 
     Runs of one size round alike, so that a row keeps its bits whatever the others are. That is counted on
     where the CPU runs all nodes, and nowhere else.
     """
-    alone = run.model.mixing is None or min(size, total) == 1
+    full = size if isinstance(run.model.dimension, int) else min(size, total)  # a run that is fixed is filled
+    alone = run.model.mixing is None or full == 1
     if run.model.known and alone:
         return
     exact = list(run.session.get_providers()) == ["CPUExecutionProvider"]
-    tried = min(size, total, _TRIED)
-    places = np.arange(tried) * total // tried
+    places = np.arange(full) * max(total, full) // full
     first = run(places)
     if not run.model.known and exact and not all(map(_same, first, run(places))):
         raise InvalidValueError(
@@ -182,17 +182,18 @@ def _check(run: _Runner, size: int, total: int) -> None:
     if alone:
         return
     for row in (0, -1):
-        _compare(run, row, first, run(np.full_like(places, places[row])), exact=exact)
-    _compare(run, 0, first, run(places[:1]), exact=False)
+        copies = run(np.full_like(places, places[row]))
+        _compare(run, [a[row] for a in first], [a[row] for a in copies], _same if exact else _alike)
+        _compare(run, [a[row] for a in copies], copies, _alike)  # at each place in the run
+    _compare(run, [a[0] for a in first], [a[0] for a in run(places[:1])], _alike)
 
 
-def _compare(run: _Runner, row: int, first: list[Array], again: list[Array], *, exact: bool) -> None:
-    for value, a, b in zip(run.model.outputs, first, again, strict=True):
-        equal = _same(a[row], b[row]) if exact else not _differ_grossly(a[row], b[row], np.abs(a))
-        if not equal:
+def _compare(run: _Runner, a: list[Array], b: list[Array], equal: Callable[[Array, Array], bool]) -> None:
+    for value, one, other in zip(run.model.outputs, a, b, strict=True):
+        if not equal(one, other):
             raise InvalidValueError(
-                f'output "{value.name}": a row depends on those beside it ({run.model.mixing}): with rows=1 '
-                "each has a run to itself"
+                f'output "{value.name}": a row depends on those beside it, or on its place among them '
+                f"({run.model.mixing}): with rows=1 each has a run to itself"
             )
 
 
@@ -201,12 +202,16 @@ def _same(a: Array, b: Array) -> bool:
     return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
 
 
-def _differ_grossly(a: Array, b: Array, sizes: Array) -> bool:
-    """Integers are not judged: which of two nearly equal numbers is the largest is a matter of rounding."""
-    if a.shape != b.shape:
-        return True
-    if a.dtype.kind not in "fV":  # V are the types of ml_dtypes
+def _alike(a: Array, b: Array) -> bool:
+    """Do b, or all rows of b, differ from a by no more than rounding?
+
+    Integers are not judged: which of two nearly equal numbers is the largest is a matter of rounding.
+    """
+    if a.shape != b.shape[b.ndim - a.ndim :]:
         return False
+    if a.dtype.kind not in "fV":  # V are the types of ml_dtypes
+        return True
+    largest = _ROUNDING if a.dtype.itemsize > 2 else _ROUNDING_OF_16_BITS
     with np.errstate(all="ignore"):
-        difference, finite = np.abs(a.astype(np.float64) - b.astype(np.float64)), sizes[np.isfinite(sizes)]
-        return bool((difference > _GROSS * finite.max(initial=0)).any())
+        difference, sizes = np.abs(a.astype(np.float64) - b.astype(np.float64)), np.abs(a.astype(np.float64))
+        return not (difference > largest * sizes[np.isfinite(sizes)].max(initial=0)).any()

@@ -291,7 +291,7 @@ _REFUSED: dict[str, tuple[str, str]] = {
     "rows that see each other": (
         "net (float[n,5] x, int64[n] step) => (float[n,5] y) "
         "{ r = {rrelu} (x, step) y = Softmax <axis = 0> (r) }",
-        'output "y": a row depends on those beside it (Softmax node with output "y" works along the batch: ',
+        'on its place among them (Softmax node with output "y" works along the batch: ',
     ),
 }
 
@@ -315,6 +315,10 @@ _MIXED = {
     "y = Add (r, d)",
     "with the rows before": "a = Constant <value_int = 0> () y = CumSum (r, a)",
     "with the rows after": "a = Constant <value_int = 0> () y = CumSum <reverse = 1> (r, a)",
+    "by their place": "s = Shape <end = 1> (r) z = Constant <value_int = 0> () "
+    "o = Constant <value_int = 1> () n = Squeeze (s) p = Range (z, n, o) f = Cast <to = 1> (p) "
+    "c = Constant <value_ints = [1]> () "
+    "g = Unsqueeze (f, c) y = Add (r, g)",
     "by their number": "s = Shape (r) n = Cast <to = 1> (s) y = Mul (r, n)",
 }
 

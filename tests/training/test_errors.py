@@ -171,6 +171,20 @@ def test_the_module_is_left_as_it_was(tmp_path: Path) -> None:
     assert "next/model/3.running_mean" not in changed
 
 
+def test_a_layer_at_several_places_keeps_its_tensors() -> None:
+    """Its weight is another layer's, too, which stands at two places itself."""
+    twice, other = nn.Linear(8, 8), nn.Linear(8, 8)
+    other.weight = twice.weight
+    net = nn.Sequential(nn.BatchNorm1d(8), twice, other, nn.RReLU(), other, twice, nn.Linear(8, 3))
+    x = torch.randn(4, 8)
+    before, y = dict(net.named_parameters(remove_duplicate=False)), net.eval()(x).detach()
+    step = export_step(net.train(), functional.cross_entropy, (x, _Y), seed=1)
+    after = dict(net.named_parameters(remove_duplicate=False))
+    assert before.keys() == after.keys()
+    assert all(after[name] is tensor for name, tensor in before.items())
+    torch.testing.assert_close(torch.from_numpy(Trainer(step).predict(x)), y)
+
+
 def test_one_row_is_enough_of_an_example() -> None:
     step = export_step(nn.Linear(8, 3), functional.cross_entropy, (_X[:1], _Y[:1]))
     trainer = Trainer(step)

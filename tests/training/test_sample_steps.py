@@ -26,7 +26,7 @@ from tests.training.networks import (
     resumable_batch,
     resumable_step,
 )
-from tests.training.samples import batch_of, drawn, export_rows, mixed, sample_step, slopes
+from tests.training.samples import batch_of, drawn, export_rows, sample_step, slopes
 
 _ROUNDING = 5e-6  # as in test_parity
 _NUMBERS = np.array([0, 7, 7, -1, 2**32, 2**63 - 1, -(2**63), 12])
@@ -126,16 +126,6 @@ def test_a_fixed_batch_in_double() -> None:
     assert largest_difference(net, trainer.state_dict()) < 1e-11
     with pytest.raises(ValueError, match=r"x has shape \[5, 8\]: it must be \[6, 8\]"):
         trainer.step(data[0][0].numpy()[:5], data[0][1].numpy()[:5])
-
-
-def test_a_fixed_batch_of_one() -> None:
-    x, y = batch_of(1)
-    step = export_rows(mixed()[4:], (torch.randn(1, 16), torch.from_numpy(y)), dynamic_batch=False, seed=1)
-    trainer = new_trainer(step)
-    x = np.random.default_rng(1).normal(size=(1, 16)).astype(np.float32)
-    first = trainer.step(x, y, step=[5], lr=0)
-    assert trainer.step(x, y, lr=0) != first == trainer.step(x, y, step=[5], lr=0)
-    assert trainer.next_sample == 7
 
 
 def _losses(trainer: Trainer, *steps: Any) -> list[float]:

@@ -129,6 +129,10 @@ def _export(**options: Any) -> None:
             {"example_batch": (_X, _Y[:2]), "dynamic_batch": False},
             *(errors.InvalidValueError, "x has 6 rows and y 2.*step_input=True and dynamic_batch=False"),
         ),
+        (
+            {"example_batch": (_X[:1], _Y[:1]), "dynamic_batch": False},
+            *(errors.InvalidValueError, "x has one row.*step_input=True gives the row its step"),
+        ),
     ],
 )
 def test_arguments_are_checked(options: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -83,6 +83,11 @@ def export_step(
     # For a step for each sample the batch stays open until it is proved which samples draw.
     dynamic_trace = dynamic_batch or by_sample
     x, y = _check_batch(example_batch, dynamic_trace, by_sample)
+    if by_sample and not dynamic_batch and len(example_batch[0]) == 1:
+        raise InvalidValueError(
+            "example_batch: x has one row, which cannot be told from what all rows share: with "
+            "dynamic_batch=False and one row, step_input=True gives the row its step"
+        )
     module = _check_model(model)
     _check_precision(x, module)
     seed = as_seed(seed)

@@ -69,9 +69,16 @@ class Module:
     def call(self, tensors: dict[str, Tensor], x: Tensor) -> tuple[Any, dict[str, Tensor]]:
         """What the module gives for x, and the tensors as the call left them."""
         # One dict, which functional_call writes back to: a buffer may be assigned, not only changed in place.
-        given = {**tensors, **{alias: tensors[name] for alias, name in self.aliases.items()}}
+        # Each place once: to a layer that has two names functional_call would not give its tensors back.
+        names = {_place(self.module, name): name for name in (*reversed(self.aliases), *self.tensors)}
+        given = {name: tensors[self.aliases.get(name, name)] for name in names.values()}
         output = functional_call(self.module, given, (x,), tie_weights=False)
         return output, given
+
+
+def _place(module: nn.Module, name: str) -> tuple[int, str]:
+    owner, _, leaf = name.rpartition(".")
+    return id(module.get_submodule(owner)), leaf
 
 
 def _is_draw_counter(module: nn.Module, name: str) -> bool:
