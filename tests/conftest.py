@@ -1,4 +1,4 @@
-"""The options of the tests, and a cache that halves the time of torch's exports."""
+"""The options of the tests, the same cases in each run, and a cache that halves the time of torch exports."""
 
 from __future__ import annotations
 
@@ -14,6 +14,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--cases", type=int, default=None, metavar="N", help="cases of each long property test; else a few"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Property tests draw the same cases in every run, so that none fails by chance; with --cases, others."""
+    if find_spec("hypothesis") and config.getoption("--cases") is None:
+        from hypothesis import settings
+
+        settings.register_profile("the same cases", derandomize=True, database=None)
+        settings.load_profile("the same cases")
 
 
 def pytest_collection_finish() -> None:
