@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import onnx
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from onnx import TensorProto
 
 from tests.rows import axes_makers, draw_makers, layer_makers, number_makers
@@ -27,6 +31,17 @@ def grown_model(seed: int, size: int) -> onnx.ModelProto:
             continue
     outputs = {value.name: value for value in (_output(g) for _ in range(g.one_of([1, 1, 2])))}
     return g.model(list(outputs.values()))
+
+
+def for_grown_models(check: Callable[[onnx.ModelProto, int], None], cases: int) -> None:
+    """Call check(model, seed) for so many of them."""
+
+    @settings(max_examples=cases, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.integers(0, 2**63), st.integers(4, 14))
+    def grow(seed: int, size: int) -> None:
+        check(grown_model(seed, size), seed)
+
+    grow()
 
 
 def _output(g: Growth) -> Grown:

@@ -7,14 +7,12 @@ from collections import Counter
 import numpy as np
 import onnx
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from ort_rrelu.graph.rows.values import Rows
 from ort_rrelu.graph.rows.walk import followed
 from tests.rows.apart import APART
 from tests.rows.cases import DRAWN, ROWS, SOME, TRAIN, Case, X
-from tests.rows.grown import grown_model
+from tests.rows.grown import for_grown_models
 from tests.rows.mixing import MIXING
 from tests.rows.runs import ROWS as _COUNT
 from tests.rows.runs import answer, feeds_of, runner
@@ -108,10 +106,7 @@ def test_random_graphs(pytestconfig: pytest.Config) -> None:
     cases = pytestconfig.getoption("--cases") or _CASES
     seen: Counter[str] = Counter()
 
-    @settings(max_examples=cases, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(st.integers(0, 2**63), st.integers(4, 14))
-    def check(seed: int, size: int) -> None:
-        model = grown_model(seed, size)
+    def check(model: onnx.ModelProto, seed: int) -> None:
         if _places(model)[0]:
             seen["unknown"] += 1
             return
@@ -120,7 +115,7 @@ def test_random_graphs(pytestconfig: pytest.Config) -> None:
         if _check_order(model, seed):
             seen["together" if together else "apart"] += 1
 
-    check()
+    for_grown_models(check, cases)
     print(f"\nof {cases} random graphs {dict(seen)}")
     assert min(seen["unknown"], seen["apart"]) > cases / 10
     assert seen["together"] > cases / 50

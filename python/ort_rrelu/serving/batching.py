@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import onnx
 
 from ort_rrelu.errors import InvalidTypeError
+from ort_rrelu.graph.drawing import mixing
 from ort_rrelu.graph.form import check_form
 from ort_rrelu.graph.nodes import fed_inputs
 from ort_rrelu.graph.recognition import with_our_names
-from ort_rrelu.graph.rows.walk import followed
 
 
 def can_batch(model: onnx.ModelProto) -> bool:
@@ -39,12 +39,8 @@ def obstacles(model: onnx.ModelProto) -> Iterator[str]:
         yield "the model has no input"
         return
     batch = _first(inputs[0]) or "batch"
-    outputs = followed(model, [value.name for value in inputs if _first(value) == batch])
-    yield from dict.fromkeys(cause for value in outputs for cause in value.causes)
+    yield from mixing(model, [value.name for value in inputs if _first(value) == batch])
     yield from _shapes(inputs, list(model.graph.output), batch)
-    for info, value in zip(model.graph.output, outputs, strict=True):
-        if not value.causes and (reason := value.misplaced) is not None:
-            yield f'output "{info.name}" {reason}'
 
 
 def _shapes(

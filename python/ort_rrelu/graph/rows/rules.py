@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from ort_rrelu.graph.rows import layout, products
 from ort_rrelu.graph.rows.layout import depends_on_rows
@@ -186,7 +187,11 @@ _IMAGES = """
     AveragePool Col2Im Conv ConvInteger ConvTranspose DepthToSpace GlobalAveragePool GlobalLpPool
     GlobalMaxPool GroupNormalization InstanceNormalization LpPool QLinearConv SpaceToDepth
 """
-_REDUCTIONS = "L1 L2 LogSum LogSumExp Max Mean Min Prod SumSquare"
+# Reductions that no order of their elements changes, and the opset from which the axes are an input.
+REDUCTIONS = {
+    f"Reduce{name}": 18
+    for name in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare")
+} | {"ReduceSum": 13}
 
 ELEMENTWISE = frozenset(_ELEMENTWISE.split())
 
@@ -195,7 +200,7 @@ _Rule = Callable[[Call], Kept]
 RULES: dict[str, _Rule] = {
     **dict.fromkeys(ELEMENTWISE, _elementwise),
     **dict.fromkeys(_IMAGES.split(), lambda call: _items(call, 0)),
-    **dict.fromkeys((f"Reduce{name}" for name in _REDUCTIONS.split()), layout.reduced),
+    **{name: partial(layout.reduced, since=opset) for name, opset in REDUCTIONS.items()},
     **dict.fromkeys(("Softmax", "LogSoftmax", "Hardmax"), _softmax),
     **dict.fromkeys(("LayerNormalization", "RMSNormalization"), _from_axis),
     **dict.fromkeys(("ArgMax", "ArgMin"), _arg),
@@ -225,7 +230,6 @@ RULES: dict[str, _Rule] = {
     "OneHot": layout.one_hot,
     "Pad": layout.pad,
     "QLinearMatMul": products.qlinear_matmul,
-    "ReduceSum": lambda call: layout.reduced(call, since=13),
     "Reshape": layout.reshape,
     "ReverseSequence": _reverse_sequence,
     "RotaryEmbedding": _rotary,

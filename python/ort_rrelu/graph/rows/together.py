@@ -5,14 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ort_rrelu.graph.rows.layout import reduced_axes
-from ort_rrelu.graph.rows.rules import ELEMENTWISE
+from ort_rrelu.graph.rows.rules import ELEMENTWISE, REDUCTIONS
 from ort_rrelu.graph.rows.values import Call
-
-# No order of its elements changes what one of these gives. ArgMax, say, gives a place.
-_REDUCTIONS = {
-    f"Reduce{name}": 18
-    for name in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare")
-} | {"ReduceSum": 13}  # the opset from which the axes are an input
 
 
 def may_compute(call: Call) -> bool:
@@ -33,7 +27,7 @@ def reduces_rows(call: Call) -> bool:
 
     Raises MixingError when its axes are not known.
     """
-    if call.op not in _REDUCTIONS or not call.given(0) or call.need(0).rows is None:
+    if call.op not in REDUCTIONS or not call.given(0) or call.need(0).rows is None:
         return False
     call.only(0)
-    return call.rows().axis in reduced_axes(call, since=_REDUCTIONS[call.op])
+    return call.rows().axis in reduced_axes(call, since=REDUCTIONS[call.op])
