@@ -102,6 +102,12 @@ _OF_AXES = [
     Case(X, "t = Transpose (x) u = Relu (t) y = Transpose (u)"),
     Case(LONG, "y = Reshape (x, s)", ints(s=[0, -1])),
     Case(LONG, "y = Reshape (x, s)", ints(s=[-1, 12])),
+    *(
+        Case(LONG, f"c = Constant <{value}> () s = Cast <to = 7> (c) y = Reshape (x, s)")
+        for value in ("value_ints = [-1, 12]", "value_floats = [-1.0, 12.0]", "value = int32[2] {-1, 12}")
+    ),
+    Case(LONG, "c = Constant <value_float = 2.0> () k = Cast <to = 7> (c) y = CumSum (x, k)"),
+    Case(LONG, "k = Constant <value_int = 2> () y = CumSum (x, k)"),
     Case(LONG, "f = Reshape (x, s) m = Softmax (f) y = Reshape (m, u)", ints(s=[-1, 4], u=[-1, 3, 4])),
     Case(LONG, f"{ROWS} s = Concat <axis = 0> (n, rest) y = Reshape (x, s)", SOME),
     Case(

@@ -142,8 +142,8 @@ def _export(
             **kw,
         )
     if settings.take is not None:
-        with _as_saved(program, export_params, keep_initializers_as_inputs):
-            settings.take(program.model_proto)
+        _make_as_saved(program, export_params, keep_initializers_as_inputs)
+        settings.take(program.model_proto)
         return program
     _finish(program, settings, opset_version)
     if isinstance(f, io.BytesIO):  # as torch does: with weights, whatever the other arguments say
@@ -194,23 +194,13 @@ def _own_errors() -> Iterator[None]:
         raise
 
 
-@contextmanager
-def _as_saved(program: torch.onnx.ONNXProgram, weights: bool, inputs: bool) -> Iterator[None]:
-    """In the block the program is what its `save` writes with these include_ and keep_initializers."""
+def _make_as_saved(program: torch.onnx.ONNXProgram, weights: bool, inputs: bool) -> None:
+    """Make the program what its `save` writes with these include_ and keep_initializers."""
     graph = program.model.graph
-    initializers, before = dict(graph.initializers), list(graph.inputs)
+    if inputs:
+        graph.inputs.extend(graph.initializers.values())
     if not weights:
         graph.initializers.clear()
-    if inputs:
-        graph.inputs.extend(initializers.values())
-    try:
-        yield
-    finally:
-        if not weights:
-            graph.initializers.update(initializers)
-        if inputs:
-            graph.inputs.clear()
-            graph.inputs.extend(before)
 
 
 def _finish(program: torch.onnx.ONNXProgram, settings: Settings, opset_version: int | None) -> None:
