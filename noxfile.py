@@ -1,39 +1,47 @@
-"""Environments that `make test` does not have: ONNX Runtimes old, new, for training; Paddle; the wheel alone.
+"""Environments that `make test` does not have: ONNX Runtimes old and for training; Paddle; the wheel alone.
 
 `nox` runs every session, `nox -s wheel` one. The wheel is built once, when it is older than its sources.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
 
 import nox
 
-nox.options.default_venv_backend = "venv"
+nox.options.default_venv_backend = "uv"  # which installs in a small part of pip's time
 nox.options.stop_on_first_error = False
+
+# uv reads no settings of pip's. This one says where wheels lie, such as torch's for the CPU.
+if "PIP_FIND_LINKS" in os.environ:
+    os.environ.setdefault("UV_FIND_LINKS", os.environ["PIP_FIND_LINKS"])
 
 _ROOT = Path(__file__).parent
 _NUMPY_1 = ("numpy ==1.26.4", "ml_dtypes ==0.5.4")  # what the oldest releases were built with
 
-# Version -> what else it needs. The oldest that works, two on the way (custom shape inference is off in the
-# first and on in the second), the newest, which make test has too.
-_ONNX_RUNTIMES: dict[str, tuple[str, ...]] = {"1.17.3": _NUMPY_1, "1.19.2": (), "1.24.4": (), "1.32.0": ()}
+# Version -> what else it needs. The oldest that works, and two on the way (custom shape inference is off in
+# the first and on in the second). make test has the newest.
+_ONNX_RUNTIMES: dict[str, tuple[str, ...]] = {"1.17.3": _NUMPY_1, "1.19.2": (), "1.24.4": ()}
+_PINNED = (_ROOT / "constraints.txt").read_text("utf-8").splitlines(keepends=True)
+(_NEWEST,) = (line.partition("==")[2].strip() for line in _PINNED if line.startswith("onnxruntime=="))
 _TOO_OLD = "1.16.3"
 # Where portable models run without the library: one release more.
-_WITHOUT_LIBRARY = {**_ONNX_RUNTIMES, "1.20.1": ()}
+_WITHOUT_LIBRARY = {**_ONNX_RUNTIMES, "1.20.1": (), _NEWEST: ()}
 # The oldest that pyproject.toml allows, and one on the way to that of make test.
 _ONNXES = ("1.19.0", "1.22.0")
 
 
 def _pinned(session: nox.Session, packages: tuple[str, ...]) -> list[str]:
-    """pip's arguments for packages: constraints.txt holds, except for those that are chosen here."""
+    """uv's arguments for packages: constraints.txt holds, except for those that are chosen here."""
     versions = (re.match(r"([\w-]+) ?[<>=]=?", package) for package in packages)
     chosen = {version[1] for version in versions if version}
-    lines = (_ROOT / "constraints.txt").read_text("utf-8").splitlines(keepends=True)
     constraints = Path(session.virtualenv.location).resolve() / "constraints.txt"
-    constraints.write_text("".join(line for line in lines if line.partition("==")[0] not in chosen), "utf-8")
+    constraints.write_text(
+        "".join(line for line in _PINNED if line.partition("==")[0] not in chosen), "utf-8"
+    )
     return ["-q", "-c", str(constraints), *packages]
 
 
@@ -43,9 +51,9 @@ def _install(session: nox.Session, *packages: str, env: dict[str, str] | None = 
 
 def _another_python(session: nox.Session, folder: Path, *packages: str) -> str:
     """The Python of one more environment."""
-    session.run("python", "-m", "venv", str(folder))
     python = str(folder / "bin" / "python")
-    session.run(python, "-m", "pip", "install", *_pinned(session, packages), external=True)
+    session.run("uv", "venv", "-q", "--clear", str(folder))
+    session.run("uv", "pip", "install", "--python", python, *_pinned(session, packages))
     return python
 
 
@@ -58,7 +66,7 @@ def _changed() -> float:
 
 
 def _settings(**values: str) -> list[str]:
-    """pip's options for the build, with a CMake define for each name in capitals."""
+    """uv's options for the build, with a CMake define for each name in capitals."""
     names = {name: f"cmake.define.{name}" if name.isupper() else name.replace("_", "-") for name in values}
     return [word for name, value in values.items() for word in ("-C", f"{names[name]}={value}")]
 
@@ -88,8 +96,7 @@ def _wheel(session: nox.Session, kernels: str = "cpu") -> str:
     if len(wheels) != 1 or wheels[0].stat().st_mtime < _changed():
         for wheel in wheels:
             wheel.unlink()
-        command = ["python", "-m", "pip", "wheel", "-q", "--no-deps", *_KERNELS[kernels]]
-        session.run(*command, "-w", str(folder), ".", silent=False)
+        session.run("uv", "build", "-q", "--wheel", *_KERNELS[kernels], "--out-dir", str(folder), ".")
         wheels = list(folder.glob("ort_rrelu-*.whl"))
     return str(wheels[0])
 
@@ -233,7 +240,7 @@ def training_long(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-q", "-s", "tests/training/long.py", *session.posargs)
     folder = Path(session.create_tmp()).resolve()
     session.run("python", "-m", "tests.training.run", "make", str(folder))
-    for version, more in _ONNX_RUNTIMES.items():
+    for version, more in {**_ONNX_RUNTIMES, _NEWEST: ()}.items():
         packages = [f"{_wheel(session)}[training]", f"onnxruntime=={version}", *more]
         python = _another_python(session, folder / version, *packages)
         session.run(python, "tests/training/run.py", "run", str(folder), external=True)
