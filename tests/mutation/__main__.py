@@ -61,7 +61,10 @@ _LIKELY: dict[str, tuple[str, ...]] = {
 
 @dataclass
 class Result:
-    """A bug, and the suite that caught it, "" for none."""
+    """A bug, and the suite that caught it, "" for none.
+
+    survived: of one that no test caught: why nobody can see it, or which test sees it now. Written by hand.
+    """
 
     file: str
     line: int
@@ -70,6 +73,12 @@ class Result:
     after: str
     caught_by: str
     seconds: float
+    survived: str = ""
+
+    @property
+    def place(self) -> tuple[str, int, str, str]:
+        """What tells it from other bugs."""
+        return self.file, self.line, self.before, self.after
 
 
 def _drawn(
@@ -175,6 +184,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     limit = "of a suite: a bug may make a loop endless, and what takes longer is caught"
     parser.add_argument("--seconds", type=float, default=900, help=limit)
+    parser.add_argument("--resume", action="store_true", help="keep what is in the output already")
     parser.add_argument("--folder", type=Path, default=_ROOT / "build" / "mutation")
     parser.add_argument("--output", type=Path, default=_ROOT / "tests" / "mutation" / "result.json")
     arguments = parser.parse_args()
@@ -185,17 +195,19 @@ def main() -> None:
     cpp_bugs = _drawn(cpp, cpp_mutants.mutants, arguments.cpp, random.Random(arguments.seed))
     planted = [(_with_python_bug, *bug) for bug in python_bugs] + [(_with_cpp_bug, *bug) for bug in cpp_bugs]
     results: list[Result] = []
+    if arguments.resume:
+        results = [Result(**result) for result in json.loads(arguments.output.read_text())]
+    known = {result.place for result in results}
     for test, file, mutant in planted:
-        source = file.read_text()
+        before = file.read_text()[mutant.start : mutant.end]
+        result = Result(str(file.relative_to(_ROOT)), mutant.line, mutant.what, before, mutant.text, "", 0)
+        if result.place in known:
+            continue
         start = time.monotonic()
-        caught = test(arguments.folder, file, mutant, arguments.seconds)
-        before = source[mutant.start : mutant.end]
-        name = str(file.relative_to(_ROOT))
-        seconds = round(time.monotonic() - start)
-        results.append(Result(name, mutant.line, mutant.what, before, mutant.text, caught, seconds))
-        print(
-            f"{caught or 'NOT CAUGHT':20} {seconds:4d} s  {name}:{mutant.line} {before!r} -> {mutant.text!r}"
-        )
+        result.caught_by = test(arguments.folder, file, mutant, arguments.seconds)
+        result.seconds = round(time.monotonic() - start)
+        results.append(result)
+        print(f"{result.caught_by or 'NOT CAUGHT':20} {result.seconds:4.0f} s  {result}", flush=True)
         arguments.output.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")
     counted = [result.caught_by for result in results if result.caught_by != _COMPILER]
     print(f"{sum(map(bool, counted))} of {len(counted)} bugs caught")

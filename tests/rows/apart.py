@@ -224,7 +224,18 @@ _QUANTIZED = [
     Case(BYTES, "y = DequantizeLinear (x, s, q)", SCALE),
     Case(BYTES, "y = DequantizeLinear <axis = 1> (x, s)", OF_CHANNELS),
     Case(BYTES, "y = MatMulInteger (x, w, q)", f"{SCALE}, {weights('w', 4, 2, kind='uint8')}"),
+    Case(
+        BYTES,
+        "y = MatMulInteger (x, w, q, z)",
+        f"{SCALE}, {weights('w', 4, 2, kind='uint8')}, {weights('z', 2, kind='uint8')}",
+    ),
     Case(BYTES, "y = QLinearMatMul (x, s, q, w, s, q, s, q)", f"{SCALE}, {weights('w', 4, 2, kind='uint8')}"),
+    Case(
+        BYTES,
+        "y = QLinearMatMul (x, s, q, w, of_columns, z, s, q)",
+        f"{SCALE}, {weights('w', 4, 2, kind='uint8')}, {weights('z', 2, kind='uint8')}, "
+        "float[2] of_columns = {0.5, 0.25}",
+    ),
     Case("uint8[batch,1,3,3] x", "y = ConvInteger (x, w)", weights("w", 1, 1, 2, 2, kind="uint8")),
     Case(
         "uint8[batch,1,3,3] x",

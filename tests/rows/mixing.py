@@ -12,6 +12,7 @@ from tests.rows.cases import (
     OF_CHANNELS,
     PAIR,
     ROWS,
+    SCALE,
     SCAN,
     SOME,
     STEPS,
@@ -111,6 +112,14 @@ MIXING = [
             f"{weights('w', 4, 2, kind='uint8')}, uint8[3] q = {{1, 2, 3}}",
         ),
         "zero point for each row",
+    ),
+    (
+        Case(
+            BYTES,
+            "t = Transpose (x) m = MatMulInteger (w, t, q, z) y = Transpose (m)",
+            f"{SCALE}, {weights('w', 2, 4, kind='uint8')}, {weights('z', 3, kind='uint8')}",
+        ),
+        "zero point for each row, its input 3",
     ),
     # Rows that are cut, or joined.
     (Case(X, "f = Reshape (x, s) p = Softmax (f) y = Reshape (p, u)", ints(s=[2, -1], u=[-1, 4])), _CUTS),
