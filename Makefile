@@ -52,7 +52,7 @@ bench: $(VENV)/.installed
 
 # One thread of torch a worker: there is a worker for each core.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 test-all:
 	bash .ci/stage "make test" $(MAKE) test

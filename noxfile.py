@@ -86,7 +86,18 @@ _PYTEST = ("hypothesis", "pytest", "pytest-xdist")
 def _test(session: nox.Session, *tests: str, **env: str) -> None:
     """Run tests, or those that the command line names behind `--`; one thread a worker, a worker a core."""
     arguments = session.posargs or tests
-    command = ["python", "-m", "pytest", "-q", "-n", "auto", "--disable-warnings", *arguments]
+    command = [
+        "python",
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "auto",
+        "--dist",
+        "worksteal",
+        "--disable-warnings",
+        *arguments,
+    ]
     session.run(*command, env={"OMP_NUM_THREADS": "1", **env})
 
 

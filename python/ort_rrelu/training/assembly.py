@@ -9,11 +9,9 @@ import onnx
 from onnx import TensorProto, helper
 
 from ort_rrelu import schema
-from ort_rrelu.graph.nodes import our_nodes, step_of
 from ort_rrelu.graph.reserves import noise_to_reserve
 from ort_rrelu.training import step_model
 from ort_rrelu.training.optimizers import Optimizer
-from ort_rrelu.training.sample_steps import wire_sample_steps
 from ort_rrelu.training.step_model import (
     DOMAIN,
     EVALUATE,
@@ -40,20 +38,10 @@ def assemble(
     evaluation: onnx.ModelProto,
     name: str,
     optimizer: Optimizer,
-    *,
-    by_sample: bool = False,
 ) -> onnx.ModelProto:
-    """The step model; `gradients` is (tensors, x, y, step) -> (loss, gradients, changed buffers).
-
-    by_sample: each row of x has a step. Raises InvalidValueError where a draw is not known to be of these
-    rows.
-    """
+    """The step model; `gradients` is (tensors, x, y, steps) -> (loss, gradients, changed buffers)."""
     model = onnx.ModelProto()
     model.CopyFrom(gradients)
-    if by_sample:
-        wire_sample_steps(model)
-    else:
-        _wire_step(model)
     _declare_step(model)
     trained = [o.name.removeprefix(GRADIENT) for o in model.graph.output if o.name.startswith(GRADIENT)]
     _add_optimizer(model, trained, optimizer)
@@ -66,13 +54,6 @@ def assemble(
     _tidy(model)
     onnx.checker.check_model(model)
     return model
-
-
-def _wire_step(model: onnx.ModelProto) -> None:
-    """What draws without a step of its own, such as torch.nn.RReLU, draws those of the training step."""
-    for node in our_nodes(model):
-        if not step_of(node):
-            node.input[1:] = [STEP]
 
 
 def _declare_step(model: onnx.ModelProto) -> None:

@@ -26,7 +26,7 @@ from ort_rrelu.graph.file import write_model
 from ort_rrelu.training.assembly import assemble
 from ort_rrelu.training.onnx_graphs import to_onnx
 from ort_rrelu.training.optimizers import make_optimizer
-from ort_rrelu.training.sample_steps import fix_rows
+from ort_rrelu.training.sample_steps import fix_rows, wire_sample_steps, wire_step
 from ort_rrelu.training.tracing import Loss, Module, trace_evaluation, trace_step
 
 _DTYPES = {torch.float32, torch.float64}
@@ -92,11 +92,14 @@ def export_step(
     _check_precision(x, module)
     seed = as_seed(seed)
     with _without_advice():
-        gradients = trace_step(module, loss_fn, x, y, dynamic_batch=dynamic_trace, by_sample=by_sample)
-        evaluation = trace_evaluation(module, loss_fn, x, y, dynamic_batch=dynamic_trace)
         dynamic = len(module.tensors) if dynamic_trace else None
-        graphs = to_onnx(gradients, seed, dynamic), to_onnx(evaluation, seed, dynamic)
-    exported = assemble(module, *graphs, optimizer, chosen, by_sample=by_sample)
+        traced = trace_step(module, loss_fn, x, y, dynamic_batch=dynamic_trace, by_sample=by_sample)
+        gradients = to_onnx(traced, seed, dynamic)
+        wire = wire_sample_steps if by_sample else wire_step
+        wire(gradients)  # which may refuse it: before seconds more of work
+        traced = trace_evaluation(module, loss_fn, x, y, dynamic_batch=dynamic_trace)
+        evaluation = to_onnx(traced, seed, dynamic)
+    exported = assemble(module, gradients, evaluation, optimizer, chosen)
     if by_sample and not dynamic_batch:
         fix_rows(exported, len(example_batch[0]))
     if f is not None:

@@ -1,4 +1,4 @@
-"""A step model with a step for each sample: every draw in it has the samples as its rows, by proof."""
+"""Which steps the draws of a step model read: the training step's, or by proof one for each sample."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.check import may_train
 from ort_rrelu.graph.nodes import label, our_nodes, step_of
 from ort_rrelu.graph.row_steps import check_places, first_dimension
-from ort_rrelu.training.step_model import SAMPLE_STEPS, X, Y
+from ort_rrelu.training.step_model import SAMPLE_STEPS, STEP, X, Y
+
+
+def wire_step(model: onnx.ModelProto) -> None:
+    """What draws without a step of its own, such as torch.nn.RReLU, reads the training step's, in place."""
+    for node in our_nodes(model):
+        if not step_of(node):
+            node.input[1:] = [STEP]
 
 
 def wire_sample_steps(model: onnx.ModelProto) -> None:
