@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import onnx
-from google.protobuf.message import EncodeError
 
 from ort_rrelu import library
-from ort_rrelu.arguments import as_seed
+from ort_rrelu.arguments import as_seed, check_switch
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, LibraryError, MissingPackageError
-from ort_rrelu.graph.check import check_model
-from ort_rrelu.graph.file import new_model, read_as_written, read_model
-from ort_rrelu.graph.recognition import with_our_names
+from ort_rrelu.graph.file import new_model, read_as_written
 
 try:
     import onnxruntime
@@ -24,6 +19,7 @@ except ImportError as error:
         "onnxruntime is not installed: pip install 'ort-rrelu[cpu]', or 'ort-rrelu[gpu]'"
     ) from error
 
+from ort_rrelu.opening import ONE_MODEL, Providers, checked, entry, lowered
 
 _REGISTERED, _SEED = "ort_rrelu.registered", "ort_rrelu.seed"
 
@@ -34,14 +30,6 @@ def _check_version() -> None:
         raise LibraryError(
             f"ort_rrelu does not run on onnxruntime {onnxruntime.__version__}: it needs {oldest} or newer"
         )
-
-
-def _entry(options: onnxruntime.SessionOptions, name: str) -> str | None:
-    try:
-        value: str = options.get_session_config_entry(name)
-    except RuntimeError:  # ONNX Runtime's way to say that there is none
-        return None
-    return value
 
 
 def register(
@@ -71,12 +59,12 @@ def register(
         )
     if seed is not None:
         text = str(as_seed(seed))
-        if (registered := _entry(options, _REGISTERED)) not in {None, text}:
+        if (registered := entry(options, _REGISTERED)) not in {None, text}:
             raise InvalidValueError(
                 f"seed={text}: these session options are registered with {registered!r} already; "
                 "another seed needs session options of its own"
             )
-        if _entry(options, _SEED) != text:  # ONNX Runtime warns when an entry is written again
+        if entry(options, _SEED) != text:  # ONNX Runtime warns when an entry is written again
             options.add_session_config_entry(_SEED, text)
     options.register_custom_ops_library(library.get_library_path())
     return options
@@ -92,10 +80,19 @@ class InferenceSession(onnxruntime.InferenceSession):  # type: ignore[misc]  # o
         path_or_bytes: a model file, or its bytes.
         sess_options: registered in place, as by `register`; None makes new ones.
         seed: as in `register`.
+        lower_eval: True hands eval-mode RRelu nodes of float to ONNX Runtime as LeakyRelu, which gives the
+            same bits and which it can fuse and fold. It does so where Y alone is read of a node, the mean
+            slope is positive, and the node is in no function of the model's own. The model stays as it is
+            where graph optimization is off, optimized_model_filepath or session.set_denormal_as_zero is set,
+            or another provider than those of the CPU and CUDA is asked for. So it does where its weights are
+            in other files, unless ONNX Runtime is 1.21 or newer, and sess_options are None or have the entry
+            ort_rrelu.one_model=1: then they tell it the folder, for this model alone. False leaves every
+            node to the kernel.
         providers, **kw: as in onnxruntime.InferenceSession.
 
     Raises:
         ModelFileError: there is no such file.
+        InvalidTypeError: lower_eval is not a bool.
         InvalidValueError: not an ONNX model, or one of our nodes has an attribute that is misspelt, or whose
             type or value is not allowed; the message names node, attribute and value.
     """
@@ -104,18 +101,31 @@ class InferenceSession(onnxruntime.InferenceSession):  # type: ignore[misc]  # o
         self,
         path_or_bytes: str | os.PathLike[str] | bytes,
         sess_options: onnxruntime.SessionOptions | None = None,
-        providers: Sequence[str | tuple[str, dict[str, Any]]] | None = None,
+        providers: Providers | None = None,
         *,
         seed: int | None = None,
+        lower_eval: bool = True,
         **kw: Any,
     ) -> None:
+        check_switch("lower_eval", lower_eval)
         if not isinstance(path_or_bytes, bytes):
             path_or_bytes = os.fspath(path_or_bytes)
-        self._source: str | bytes | None = None
         self._version = _version(path_or_bytes)
-        if not _is_ort_format(path_or_bytes):
-            path_or_bytes = self._source = _checked(path_or_bytes)
-        super().__init__(path_or_bytes, register(sess_options, seed=seed), providers, **kw)
+        source, model = checked(path_or_bytes)
+        self._source = None if model is None else source
+        options = register(sess_options, seed=seed)
+        if sess_options is None:
+            options.add_session_config_entry(ONE_MODEL, "1")
+        handed = source
+        if model is not None and lower_eval:
+            usable = providers or onnxruntime.get_available_providers()
+            handed = lowered(source, model, options, usable)
+        del model  # before ONNX Runtime makes a copy of its own
+        super().__init__(handed, options, providers, **kw)
+        if handed is not source:
+            # ONNX Runtime's class keeps what it was given for a session that it makes again.
+            self._model_path = source if isinstance(source, str) else None
+            self._model_bytes = source if isinstance(source, bytes) else None
 
 
 def model_of(session: onnxruntime.InferenceSession) -> onnx.ModelProto | None:
@@ -133,25 +143,7 @@ def model_of(session: onnxruntime.InferenceSession) -> onnx.ModelProto | None:
 
 def has_seed(session: onnxruntime.InferenceSession) -> bool:
     """Was the session made with `seed`, which nodes without one take theirs from?"""
-    return _entry(session.get_session_options(), _SEED) is not None
-
-
-def _checked(path_or_bytes: str | bytes) -> str | bytes:
-    """What ONNX Runtime is to open, the same unless nodes of ours need their names back."""
-    written = read_as_written(path_or_bytes)
-    model = with_our_names(written)
-    check_model(model)
-    if model is written:
-        return path_or_bytes
-    if isinstance(path_or_bytes, str):  # weights in other files would be looked for elsewhere
-        model = read_model(path_or_bytes, external_data=True)
-    try:
-        return bytes(model.SerializeToString())
-    except EncodeError as error:
-        raise InvalidValueError(
-            f"{path_or_bytes!r}: its RRelu functions have other names, and it is too large to be changed in "
-            "memory: `ort-rrelu portable` writes a file with their own names"
-        ) from error
+    return entry(session.get_session_options(), _SEED) is not None
 
 
 def _version(path_or_bytes: str | bytes) -> tuple[int, ...]:
@@ -160,15 +152,3 @@ def _version(path_or_bytes: str | bytes) -> tuple[int, ...]:
         return ()
     found = os.stat(path_or_bytes)
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _is_ort_format(path_or_bytes: str | bytes) -> bool:
-    """ONNX Runtime's own flatbuffer format, which onnx cannot read."""
-    if isinstance(path_or_bytes, bytes):
-        head = path_or_bytes[:8]
-    elif (path := Path(path_or_bytes)).is_file():
-        with path.open("rb") as file:
-            head = file.read(8)
-    else:
-        return False
-    return head[4:8] == b"ORTM"

@@ -63,7 +63,9 @@ def _session(model: onnx.ModelProto, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    return ort_rrelu.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return ort_rrelu.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"], lower_eval=False
+    )
 
 
 def _run(case: Case, nodes: list[onnx.NodeProto], inputs: Inputs, output: str) -> Run:

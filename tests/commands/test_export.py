@@ -115,6 +115,25 @@ def test_eval_is_for_the_whole_module(net: str, exporter: str) -> None:
     assert [node["training"] for node in call_json("info net.onnx")["nodes"]] == [0]
 
 
+@pytest.mark.parametrize("exporter", ["", "--torchscript --opset 12"])
+def test_lowered(net: str, exporter: str) -> None:
+    """In the opset that was asked for, also one that is too old for a portable model."""
+    facts = call_json(f"export {net}:network --input-shape 2,4 --eval --lower -o net.onnx {exporter}")
+    assert facts["nodes"] == []
+    model = onnx.load("net.onnx")
+    assert [node.op_type for node in model.graph.node] == ["Gemm", "LeakyRelu"]
+    assert ort_rrelu.schema.DOMAIN not in {entry.domain for entry in model.opset_import}
+    assert not exporter or model.opset_import[0].version == 12
+    call(f"export {net}:network --input-shape 2,4 --eval -o kept.onnx {exporter.replace('12', '18')}")
+    assert "Tolerance 0: kept" in call("compare kept.onnx net.onnx --tolerance 0")
+
+
+@pytest.mark.parametrize("step", ["--step-input", "--step-input-rows"])
+def test_a_lowered_model_has_no_step(net: str, step: str) -> None:
+    command = f"export {net}:network --input-shape 2,4 --train --seed 1 {step} --lower -o net.onnx"
+    assert "error: --step-input: --lower leaves train nodes" in refused(command)
+
+
 def test_instances_and_arrays_from_files(net: str) -> None:
     facts = call_json(f"export {net}:instance --input a.npy --input b.npy --no-portable -o net.onnx")
     assert facts["inputs"] == {"a": "float32 [2, 3]", "b": "int64 [2, 3]"}

@@ -36,7 +36,7 @@ def _parameters(*kinds: str) -> list[Any]:
 
 
 def _with_library(model: bytes) -> onnxruntime.InferenceSession:
-    return ort_rrelu.InferenceSession(model, seed=SEED_OF_SESSIONS, providers=_PROVIDERS)
+    return ort_rrelu.InferenceSession(model, seed=SEED_OF_SESSIONS, providers=_PROVIDERS, lower_eval=False)
 
 
 def _without_library(model: bytes) -> onnxruntime.InferenceSession:

@@ -12,6 +12,7 @@ import onnx
 import typer
 
 import ort_rrelu
+from ort_rrelu import graph
 from ort_rrelu.commands import terminal
 from ort_rrelu.commands.app import (
     AsJson,
@@ -98,6 +99,14 @@ def export(
     no_portable: Annotated[
         bool, typer.Option("--no-portable", help="Write a model that needs the library.")
     ] = False,
+    lower: Annotated[
+        bool,
+        typer.Option(
+            "--lower",
+            help="Write standard operators alone, as `ort-rrelu lower` does: eval nodes as LeakyRelu, for "
+            "runtimes without the library.",
+        ),
+    ] = False,
     torchscript: Annotated[
         bool, typer.Option("--torchscript", help="Use torch's older exporter, by tracing.")
     ] = False,
@@ -106,6 +115,11 @@ def export(
 ) -> None:
     """Export a torch or Paddle model to ONNX; each rrelu becomes an RRelu node."""
     check_output(output, force=force)
+    if lower and (step_input or step_input_rows):
+        raise InvalidValueError(
+            "--step-input: --lower leaves train nodes to the runtime's random numbers, which have no step; "
+            "export without --lower, then `ort-rrelu lower --exact`"
+        )
     for_factories = {
         "--input-shape": shapes,
         "--input": files,
@@ -117,7 +131,7 @@ def export(
         "training": training,
         "seed": seed,
         "step_input": step_input_of(one=step_input, rows=step_input_rows),
-        "portable": not no_portable,
+        "portable": not no_portable and not lower,  # which also asks for a newer opset
         "opset_version": opset,
     }
     # What a user's module prints is no part of our output.
@@ -128,6 +142,8 @@ def export(
         else:
             _refuse(source, for_factories)
             model = _from_file(Path(source), options)
+        if lower:
+            model = graph.lower(model)
         _check_opset(model, opset)
         write_model(model, output)
     facts = {"source": source, "model": str(output), **model_facts(model)}

@@ -52,20 +52,31 @@ def _onnxruntime_errors() -> Iterator[None]:
 
 
 def open_session(
-    model: Path, *, seed: int | None = None, threads: int = 0, library: bool = True, in_turn: bool = False
+    model: Path,
+    *,
+    seed: int | None = None,
+    threads: int = 0,
+    library: bool = True,
+    lower_eval: bool = True,
+    in_turn: bool = False,
 ) -> Any:
     """An onnxruntime.InferenceSession on the CPU, with the library registered or without it.
 
-    threads: of one operator; 0 is ONNX Runtime's own choice. library: without it, a model with nodes of ours
-    must be portable, and `seed` has no meaning. in_turn: other sessions run between the runs of this one.
+    seed, lower_eval: as of ort_rrelu.InferenceSession. threads: of one operator; 0 is ONNX Runtime's own
+    choice. library: without it, a model with nodes of ours must be portable, and `seed` and `lower_eval` have
+    no meaning. in_turn: other sessions run between the runs of this one.
     """
     options = ort_rrelu.register(seed=seed) if library else _plain_options(model)
     options.log_severity_level = _FATAL  # its errors come as exceptions, too
     options.intra_op_num_threads = threads
     if in_turn:  # else its threads go on spinning for a while, and disturb the next session's run
         options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.add_session_config_entry("ort_rrelu.one_model", "1")
     with _onnxruntime_errors():
-        made = (ort_rrelu if library else _onnxruntime()).InferenceSession(model, options, _PROVIDERS)
+        if library:
+            made = ort_rrelu.InferenceSession(model, options, _PROVIDERS, lower_eval=lower_eval)
+        else:
+            made = _onnxruntime().InferenceSession(model, options, _PROVIDERS)
     _check_texts(model, made)
     return made
 
@@ -138,8 +149,8 @@ class Runner:
 
 
 def in_onnxruntime(model: Path, *, seed: int | None = None, library: bool = True) -> Runner:
-    """ONNX Runtime, with the library registered or without it."""
-    session = open_session(model, seed=seed, library=library)
+    """ONNX Runtime, with the library registered, whose kernels run in eval mode too, or without it."""
+    session = open_session(model, seed=seed, library=library, lower_eval=False)
 
     def run(arrays: Mapping[str, Array]) -> dict[str, Array | None]:
         results, _seconds = timed_run(session, arrays)

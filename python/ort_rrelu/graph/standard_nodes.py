@@ -18,7 +18,7 @@ from ort_rrelu.graph.check import attributes
 UNKNOWN = 0  # as onnx has it
 
 # PRelu, Mul and others with broadcasting; LessOrEqual, and all that is used here with bfloat16; CastLike.
-_SHORT_FORMS, _LONG_FORMS, _CAST_LIKE = 7, 13, 15
+SHORT_FORMS, _LONG_FORMS, _CAST_LIKE = 7, 13, 15
 
 # RandomUniformLike has its seed as a float, which holds no more integers than these.
 _SEEDS = 2**24
@@ -32,8 +32,8 @@ def oldest_opset(node: onnx.NodeProto, element: int) -> int:
     if element == TensorProto.BFLOAT16:
         return _LONG_FORMS
     if node.op_type == schema.RRELU_GRAD or _is_prelu(node, types):
-        return _SHORT_FORMS
-    return _SHORT_FORMS if _is_leaky_relu(node, types) and not _noise_is_read(node) else _LONG_FORMS
+        return SHORT_FORMS
+    return SHORT_FORMS if _is_leaky_relu(node, types) and not _noise_is_read(node) else _LONG_FORMS
 
 
 def standard_nodes(node: onnx.NodeProto, element: int, prefix: str) -> list[onnx.NodeProto]:
@@ -51,6 +51,14 @@ def standard_nodes(node: onnx.NodeProto, element: int, prefix: str) -> list[onnx
     results = compute(body, node, types)
     _finish(body, [types.rounded(body, value) for value in results[: len(node.output)]], node)
     return body.nodes
+
+
+def leaky_relu(node: onnx.NodeProto) -> onnx.NodeProto | None:
+    """The LeakyRelu that gives the bits of Y for an X of float, in eval mode; None where none does."""
+    if not _is_leaky_relu(node, _Types(TensorProto.FLOAT, node.input[0])):
+        return None
+    alpha = mean_slope(_bounds(node))
+    return onnx.helper.make_node("LeakyRelu", node.input[:1], node.output[:1], alpha=alpha)
 
 
 @dataclass(frozen=True)

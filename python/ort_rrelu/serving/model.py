@@ -201,6 +201,7 @@ def _rows(request: dict[str, Array]) -> int:
 
 def _options(model: onnx.ModelProto, seed: int | None, threads: int | None) -> Any:
     options = ort_rrelu.register(seed=seed)
+    options.add_session_config_entry("ort_rrelu.one_model", "1")
     options.log_severity_level = 4  # errors come as exceptions, too
     if image_inputs(model):  # an arena would keep what the largest image took
         options.enable_cpu_mem_arena = False
