@@ -15,9 +15,11 @@ namespace {
 constexpr uint64_t kChunksPerThread = 4;
 
 uint64_t ThreadCount(Range range, int32_t num_threads) {
+  const uint64_t useful = range.Chunks() / kChunksPerThread;
+  if (useful <= 1) return 1;  // and hardware_concurrency(), which takes 6 us, is not asked
   const uint64_t wanted =
       num_threads > 0 ? static_cast<uint64_t>(num_threads) : std::thread::hardware_concurrency();
-  return std::clamp<uint64_t>(range.Chunks() / kChunksPerThread, 1, std::max<uint64_t>(wanted, 1));
+  return std::clamp<uint64_t>(useful, 1, std::max<uint64_t>(wanted, 1));
 }
 
 template <class Call>
@@ -27,7 +29,8 @@ void RunChunks(const Call& call) {
     for (uint64_t i = next++; i < call.range.Chunks(); i = next++) Run(call, call.range.Chunk(i));
   };
   std::vector<std::thread> threads;
-  for (uint64_t i = 1; i < ThreadCount(call.range, call.params.num_threads); ++i) {
+  const uint64_t count = ThreadCount(call.range, call.params.num_threads);
+  for (uint64_t i = 1; i < count; ++i) {
     try {
       threads.emplace_back(drain);
     } catch (const std::exception&) {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-import secrets
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, Protocol, cast, overload
 
@@ -96,6 +96,8 @@ def _allowed_dtypes() -> str:
 def as_input(value: ArrayLike, name: str) -> Array:
     """The value as a C-contiguous, aligned array in native byte order; its dtype must be one of the four."""
     array = np.asarray(value)
+    if array.dtype in schema.DTYPES and array.flags.c_contiguous and array.flags.aligned:
+        return array
     if array.dtype.newbyteorder("=") not in schema.DTYPES:
         raise InvalidTypeError(f"{name} has dtype {array.dtype}: it must be one of {_allowed_dtypes()}")
     return np.require(array, array.dtype.newbyteorder("="), ["C", "A"])
@@ -154,7 +156,7 @@ def as_count(value: int, name: str, *, most: int = 2**63 - 1) -> int:
 
 def as_seed(seed: int | None) -> int:
     """A seed from 0 to 2^63 - 1; None draws one from the operating system."""
-    return secrets.randbits(63) if seed is None else _as_int64(seed, "seed", negative=False)
+    return int.from_bytes(os.urandom(8)) >> 1 if seed is None else _as_int64(seed, "seed", negative=False)
 
 
 def as_step(step: int) -> int:
@@ -164,6 +166,8 @@ def as_step(step: int) -> int:
 
 def as_steps(step: ArrayLike, shape: tuple[int, ...], name: str = "step") -> tuple[int, Array | None]:
     """The step of all of x; or 0, and those of its rows as an int64 array of two elements or more."""
+    if type(step) is int:
+        return _as_int64(step, name, negative=True), None
     array = np.asarray(step)
     if array.ndim == 0:
         return _as_int64(cast("int", step), name, negative=True), None
@@ -194,12 +198,17 @@ def as_params(
     dtype: np.dtype[Any], lower: float, upper: float, training: bool, seed: int | None = None, step: int = 0
 ) -> library.Params:
     """The checked parameters of one draw; InvalidValueError and InvalidTypeError name the culprit."""
-    # Not `in`: an array or a list has no hash.
-    if not isinstance(training, bool | np.bool_ | int | np.integer) or not 0 <= training <= 1:
-        raise InvalidValueError(f"training={training!r}: it must be True or False")
-    params = library.Params(schema.DTYPES[dtype], lower, upper, bool(training), as_seed(seed), as_step(step))
+    trains = training if type(training) is bool else _as_mode(training)
+    params = library.Params(schema.DTYPES[dtype], lower, upper, trains, as_seed(seed), as_step(step))
     library.check(params)
     return params
+
+
+def _as_mode(training: Any) -> bool:
+    # Not `in`: an array or a list has no hash.
+    if not isinstance(training, np.bool_ | int | np.integer) or not 0 <= training <= 1:
+        raise InvalidValueError(f"training={training!r}: it must be True or False")
+    return bool(training)
 
 
 def check_switch(name: str, value: Any) -> None:

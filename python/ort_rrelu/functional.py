@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -61,19 +64,18 @@ def rrelu(
     if steps is not None:
         params = params._replace(steps=steps.ctypes.data, rows=steps.size)
     y = as_output(out, array)
-    # An `out` that is strided, not aligned, or overlaps x by halves cannot be written in one pass.
-    direct = y.flags.carray and (y.ctypes.data == array.ctypes.data or not np.may_share_memory(y, array))
-    target = y if direct else np.empty_like(array)
+    source = _address(array)
+    target = y if out is None or _is_writable_at_once(out, array, source) else np.empty_like(array)
     noise = np.empty_like(array) if return_noise else None
     reserve = np.empty(library.reserve_bytes(array.size, params.rows), np.uint8) if return_reserve else None
     library.forward(
         params,
-        array.ctypes.data,
-        target.ctypes.data,
-        _address(noise),
+        source,
+        _address(target),
+        None if noise is None else _address(noise),
         0,
         array.size,
-        reserve=_address(reserve),
+        reserve=None if reserve is None else _address(reserve),
     )
     if target is not y:
         y[...] = target
@@ -81,8 +83,20 @@ def rrelu(
     return (y, *saved) if saved else y
 
 
-def _address(array: Array | None) -> int | None:
-    return None if array is None else array.ctypes.data
+def _is_writable_at_once(out: Array, x: Array, address: int) -> bool:
+    """Not if it is strided, not aligned, or overlaps x by halves."""
+    return out.flags.carray and (_address(out) == address or not np.may_share_memory(out, x))
+
+
+def _address(array: Any) -> int:
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+    except (
+        TypeError,
+        ValueError,
+        BufferError,
+    ):  # read-only, empty, or bfloat16, of which buffers know nothing
+        return int(array.ctypes.data)  # in four times the time
 
 
 def rrelu_grad(dy: ArrayLike, saved: ArrayLike) -> Array:
@@ -102,7 +116,7 @@ def rrelu_grad(dy: ArrayLike, saved: ArrayLike) -> Array:
     gradient, kept = as_gradient(dy, saved)
     dx = np.empty_like(gradient)
     params = library.Params(schema.DTYPES[gradient.dtype])
-    addresses = gradient.ctypes.data, kept.ctypes.data, dx.ctypes.data
+    addresses = _address(gradient), _address(kept), _address(dx)
     if kept.dtype == np.uint8:
         library.backward_reserve(params, *addresses[:2], kept.size, addresses[2], dx.size, 0, dx.size)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from decimal import Decimal
 from typing import Any, Protocol
 
 import ml_dtypes
@@ -207,6 +208,8 @@ _REFUSALS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"x": [None]}, TypeError, f"x has dtype object: {_DTYPES}"),
     ({"lower": "0.1"}, TypeError, "lower='0.1' is not a number"),
     ({"lower": None}, TypeError, "lower=None is not a number"),
+    ({"lower": Decimal("0.125")}, TypeError, "lower=Decimal('0.125') is not a number"),  # 0.125 is allowed
+    ({"upper": np.array(0.5)}, TypeError, "upper=array(0.5) is not a number"),
     ({"lower": np.nan}, ValueError, "lower=nan is not a finite float"),
     ({"upper": np.inf}, ValueError, "upper=inf is not a finite float"),
     ({"upper": 1e39}, ValueError, "upper=1e+39 is too large: it must be finite in float32"),
