@@ -57,6 +57,7 @@ def get_pkgconfig_dir() -> str:
     return _installed("share/pkgconfig")
 
 
+@functools.cache
 def _installed(name: str) -> str:
     # An editable installation has two folders: the sources, and what was built.
     for folder in sys.modules[schema.__package__].__path__:

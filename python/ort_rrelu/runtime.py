@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Any
 
@@ -19,11 +20,12 @@ except ImportError as error:
         "onnxruntime is not installed: pip install 'ort-rrelu[cpu]', or 'ort-rrelu[gpu]'"
     ) from error
 
-from ort_rrelu.opening import ONE_MODEL, Providers, checked, entry, lowered
+from ort_rrelu.opening import Providers, checked, entry
 
 _REGISTERED, _SEED = "ort_rrelu.registered", "ort_rrelu.seed"
 
 
+@functools.cache
 def _check_version() -> None:
     oldest = library.build_info()["onnxruntime_oldest"]
     if tuple(map(int, onnxruntime.__version__.split(".")[:2])) < tuple(map(int, oldest.split("."))):
@@ -111,16 +113,13 @@ class InferenceSession(onnxruntime.InferenceSession):  # type: ignore[misc]  # o
         if not isinstance(path_or_bytes, bytes):
             path_or_bytes = os.fspath(path_or_bytes)
         self._version = _version(path_or_bytes)
-        source, model = checked(path_or_bytes)
-        self._source = None if model is None else source
-        options = register(sess_options, seed=seed)
-        if sess_options is None:
-            options.add_session_config_entry(ONE_MODEL, "1")
-        handed = source
-        if model is not None and lower_eval:
-            usable = providers or onnxruntime.get_available_providers()
-            handed = lowered(source, model, options, usable)
-        del model  # before ONNX Runtime makes a copy of its own
+        with checked(path_or_bytes) as taken:
+            source = taken.source
+            self._source = None if taken.model is None else source
+            options = register(sess_options, seed=seed)
+            fresh = sess_options is None
+            handed = taken.lowered(options, providers, fresh=fresh) if lower_eval else source
+        del taken  # before ONNX Runtime makes a copy of its own
         super().__init__(handed, options, providers, **kw)
         if handed is not source:
             # ONNX Runtime's class keeps what it was given for a session that it makes again.

@@ -19,6 +19,7 @@ from onnx import numpy_helper
 import ort_rrelu
 from ort_rrelu import opening, reference
 from ort_rrelu.functions import mean_slope
+from ort_rrelu.graph.check import checked_nodes
 from ort_rrelu.graph.eval_nodes import lower_eval_nodes
 from ort_rrelu.graph.nodes import all_nodes, our_nodes
 from ort_rrelu.runtime import model_of
@@ -72,7 +73,7 @@ def _lowered(model: onnx.ModelProto) -> list[str]:
     before = {node.output[0] for node in our_nodes(model)}
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    made = lower_eval_nodes(copy)
+    made = lower_eval_nodes(copy, checked_nodes(copy))
     names = [node.output[0] for node in all_nodes(copy) if node.op_type == "LeakyRelu"]
     assert made == bool(names)
     assert set(names) <= before
@@ -248,13 +249,13 @@ def test_a_step_that_nothing_reads(capfd: pytest.CaptureFixture[str]) -> None:
     (y,) = run(of, _X, np.array(5))
     assert_same_bits(y, reference.rrelu(reference.rrelu(_X)))
     assert "Removing initializer" not in capfd.readouterr().err
-    lower_eval_nodes(model)
+    lower_eval_nodes(model, checked_nodes(model))
     assert [node.op_type for node in model.graph.node] == ["LeakyRelu", "LeakyRelu"]
 
 
 def test_a_portable_model(tmp_path: Path) -> None:
     eval_only = ort_rrelu.graph.portable(_convolutions())
-    lower_eval_nodes(eval_only)
+    lower_eval_nodes(eval_only, checked_nodes(eval_only))
     assert not eval_only.functions
     mixed = ort_rrelu.graph.portable(_convolutions("z = ort_rrelu.RRelu <training = 1, seed = 1> (c)"))
     mixed.graph.output.append(onnx.helper.make_tensor_value_info("z", FLOAT, [2, 4, 8, 8]))
@@ -338,7 +339,7 @@ def test_sessions_that_flush_subnormals(monkeypatch: pytest.MonkeyPatch) -> None
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     model = rrelu_model(outputs=["y"])
     source = model.SerializeToString()
-    assert opening.lowered(source, model, options, _PROVIDERS) is source
+    assert opening.Checked(source, model, checked_nodes(model)).lowered(options, _PROVIDERS) is source
 
 
 @pytest.mark.parametrize(
@@ -354,7 +355,7 @@ def test_sessions_that_flush_subnormals(monkeypatch: pytest.MonkeyPatch) -> None
 def test_providers(providers: Any, lowers: bool) -> None:
     model = rrelu_model(outputs=["y"])
     source = model.SerializeToString()
-    made = opening.lowered(source, model, ort_rrelu.register(), providers)
+    made = opening.Checked(source, model, checked_nodes(model)).lowered(ort_rrelu.register(), providers)
     assert (made is not source) == lowers
 
 
@@ -363,9 +364,9 @@ def test_a_model_that_is_too_large_for_its_bytes(monkeypatch: pytest.MonkeyPatch
         def SerializeToString(self) -> bytes:  # noqa: N802
             raise EncodeError("Failed to serialize proto")
 
-    monkeypatch.setattr(opening, "lower_eval_nodes", lambda model: True)
+    monkeypatch.setattr(opening, "lower_eval_nodes", lambda model, ours: True)
     large: Any = TooLarge()
-    assert opening.lowered(b"source", large, ort_rrelu.register(), _PROVIDERS) == b"source"
+    assert opening.Checked(b"source", large).lowered(ort_rrelu.register(), _PROVIDERS) == b"source"
 
 
 @pytest.mark.parametrize("lower_eval", [0, 1, None, "yes", np.True_])
@@ -434,7 +435,7 @@ def test_options_that_name_another_folder(tmp_path: Path) -> None:
     for key, value in ((_FOLDER, str(tmp_path.parent)), ("ort_rrelu.one_model", "1")):
         options.add_session_config_entry(key, value)
     path = str(tmp_path / "model.onnx")
-    assert opening.lowered(path, model, options, _PROVIDERS) == path
+    assert opening.Checked(path, model, checked_nodes(model)).lowered(options, _PROVIDERS) == path
     assert opening.entry(options, _FOLDER) == str(tmp_path.parent)
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import difflib
 import functools
+from collections.abc import Iterable
 from typing import Any
 
 import onnx
 
 from ort_rrelu import library, schema
 from ort_rrelu.errors import InvalidValueError
-from ort_rrelu.graph.nodes import all_nodes, label
+from ort_rrelu.graph.nodes import Container, label, nodes_of_ours
 
 _TYPE_NAME = onnx.AttributeProto.AttributeType.Name
 
@@ -70,17 +71,26 @@ def _float32(value: float) -> float:
 
 
 def _check_node(node: onnx.NodeProto) -> None:
-    known = schema.schemas().get(node.op_type)
+    known = _attribute_types().get(node.op_type)
     if known is None:
-        names = ", ".join(schema.schemas())
+        names = ", ".join(_attribute_types())
         raise InvalidValueError(
             f"{label(node)}: unknown op {node.op_type!r}: domain {schema.DOMAIN} has {names}"
         )
     for attribute in node.attribute:
-        _check_name(node, attribute.name, sorted(known.attributes))
-        _check_type(node, attribute, int(known.attributes[attribute.name].default_value.type))
+        _check_name(node, attribute.name, list(known))
+        _check_type(node, attribute, known[attribute.name])
     if node.op_type == schema.RRELU:
         _check_values(node)
+
+
+@functools.cache
+def _attribute_types() -> dict[str, dict[str, int]]:
+    """Op -> attribute -> its type, in the order of names."""
+    return {
+        op: {name: int(found.attributes[name].default_value.type) for name in sorted(found.attributes)}
+        for op, found in schema.schemas().items()
+    }
 
 
 def _check_values(node: onnx.NodeProto) -> None:
@@ -102,6 +112,20 @@ def check_model(model: onnx.ModelProto) -> None:
     on the element type (a bound that float16 cannot hold) is checked by the kernel when a session is created,
     and by check_types.
     """
-    for node in all_nodes(model):
-        if node.domain == schema.DOMAIN:
-            _check_node(node)
+    _checked((model.graph, *model.functions))
+
+
+def checked_nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
+    """The nodes of our domain, after the same check, for ONNX Runtime.
+
+    It refuses a function with nodes of a domain that the function does not import: such ones are left out.
+    """
+    importing = (f for f in model.functions if any(e.domain == schema.DOMAIN for e in f.opset_import))
+    return _checked((model.graph, *importing))
+
+
+def _checked(containers: Iterable[Container]) -> list[onnx.NodeProto]:
+    nodes = nodes_of_ours(containers)
+    for node in nodes:
+        _check_node(node)
+    return nodes

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections import ChainMap
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import onnx
@@ -17,7 +17,7 @@ from onnx.defs import OpSchema, SchemaError
 from ort_rrelu import schema
 from ort_rrelu.graph.nodes import is_standard, subgraphs
 
-_Types = MutableMapping[str, int]  # name -> onnx.TensorProto.DataType; UNDEFINED where it is not known
+_Types = Mapping[str, int]  # name -> onnx.TensorProto.DataType; UNDEFINED where it is not known
 _UNKNOWN = int(TensorProto.UNDEFINED)
 
 _TENSOR = {f"tensor({name.lower()})": int(number) for name, number in TensorProto.DataType.items()}
@@ -33,22 +33,23 @@ def known_types(model: onnx.ModelProto, opset: int) -> Iterator[tuple[onnx.NodeP
         model: its functions are left out.
         opset: that of its standard operators.
     """
-    return _walk(model.graph, ChainMap(), opset)
+    return _walk(model.graph, [], opset)
 
 
 def _walk(
-    graph: onnx.GraphProto, outer: ChainMap[str, int], opset: int
+    graph: onnx.GraphProto, outer: list[dict[str, int]], opset: int
 ) -> Iterator[tuple[onnx.NodeProto, _Types]]:
     declared = _declared(graph)
     # What is here hides what is outside from the first node on, wherever it is written.
-    types = outer.new_child({name: _UNKNOWN for node in graph.node for name in node.output} | declared)
+    own = {name: _UNKNOWN for node in graph.node for name in node.output} | declared
+    types: _Types = ChainMap(own, *outer) if outer else own
     for node in graph.node:
         yield node, types
         for body in subgraphs(node):
-            yield from _walk(body, types, opset)
+            yield from _walk(body, [own, *outer], opset)
         for place, name in enumerate(node.output):
             if name and name not in declared:
-                types[name] = _output_type(node, place, types, opset)
+                own[name] = _output_type(node, place, types, opset)
 
 
 def _declared(graph: onnx.GraphProto) -> dict[str, int]:

@@ -6,19 +6,20 @@ through it; of a custom operator it knows nothing. Unlike `lower`, this changes 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import onnx
 from onnx import TensorProto
 
-from ort_rrelu import schema
 from ort_rrelu.graph.check import may_train
-from ort_rrelu.graph.edit import drop_functions, prune, replace_node
+from ort_rrelu.graph.edit import drop_functions, prune
 from ort_rrelu.graph.element_types import known_types
-from ort_rrelu.graph.nodes import all_nodes, is_rrelu, is_standard, reads, subgraphs
+from ort_rrelu.graph.nodes import is_rrelu, is_standard, reads, step_of, subgraphs
 from ort_rrelu.graph.opset import opset_of
-from ort_rrelu.graph.standard_nodes import SHORT_FORMS, leaky_relu
+from ort_rrelu.graph.standard_nodes import SHORT_FORMS, leaky_slope
 
 
-def lower_eval_nodes(model: onnx.ModelProto) -> bool:
+def lower_eval_nodes(model: onnx.ModelProto, ours: Sequence[onnx.NodeProto]) -> bool:
     """Turn RRelu nodes into LeakyRelu nodes, in place; were there any?
 
     Those in eval mode, of float, with a positive mean slope, and of whose outputs only Y is read; in bodies
@@ -26,20 +27,36 @@ def lower_eval_nodes(model: onnx.ModelProto) -> bool:
     step that nothing reads any more goes with what computes it, unless it is an input.
 
     The model need not be sound: what ONNX Runtime refuses in it, it refuses after this.
+
+    Args:
+        model: in which all functions of ours have their names.
+        ours: the nodes of our domain in it, those in functions too.
     """
     opset = opset_of(model)
     if opset is None or opset < SHORT_FORMS or any(is_standard(f.domain) for f in model.functions):
         return False
-    lowered = [(node, new) for node in _candidates(model, opset) if (new := leaky_relu(node)) is not None]
-    steps: set[str] = set()
-    for node, new in lowered:
-        steps |= replace_node(node, new)
-        del node.output[1:]
-    if steps := set(filter(None, steps)):
+    lowered = [
+        (node, slope) for node in _candidates(model, opset) if (slope := leaky_slope(node)) is not None
+    ]
+    steps = set(filter(None, (step_of(node) for node, _slope in lowered)))
+    for node, slope in lowered:
+        _become_leaky_relu(node, slope)
+    if steps:
         _prune(model.graph, steps)
-    if lowered and model.functions and all(node.domain != schema.DOMAIN for node in all_nodes(model)):
+    if len(lowered) == len(ours):
         drop_functions(model)
     return bool(lowered)
+
+
+def _become_leaky_relu(node: onnx.NodeProto, slope: float) -> None:
+    node.domain, node.op_type = "", "LeakyRelu"
+    del node.input[1:], node.output[1:], node.attribute[:]
+    node.attribute.add(name="alpha", type=onnx.AttributeProto.FLOAT, f=slope)
+
+
+def has_eval_nodes(ours: Iterable[onnx.NodeProto]) -> bool:
+    """Is one of these nodes of our domain in eval mode?"""
+    return any(is_rrelu(node) and not may_train(node) for node in ours)
 
 
 def _candidates(model: onnx.ModelProto, opset: int) -> list[onnx.NodeProto]:

@@ -79,7 +79,7 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _parse(data: bytes, origin: str) -> onnx.ModelProto:
     try:
-        model = onnx.load_model_from_string(data)
+        model: onnx.ModelProto = onnx.ModelProto.FromString(data)
     except DecodeError as error:
         raise InvalidValueError(f"{origin}: not an ONNX model, or a damaged one ({error})") from error
     if not model.ir_version or not model.HasField("graph"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import onnx
 
@@ -36,14 +36,18 @@ def is_standard(domain: str) -> bool:
     return not canonical(domain)
 
 
+_BODIES = (_GRAPH, _GRAPHS) = int(onnx.AttributeProto.GRAPH), int(onnx.AttributeProto.GRAPHS)
+
+
 def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
     """The bodies of a control-flow node, but those that are attributes of the function that it is in."""
     for attribute in node.attribute:
-        if attribute.ref_attr_name:
+        kind = attribute.type
+        if kind not in _BODIES or attribute.ref_attr_name:
             continue
-        if attribute.type == onnx.AttributeProto.GRAPH:
+        if kind == _GRAPH:
             yield attribute.g
-        elif attribute.type == onnx.AttributeProto.GRAPHS:
+        else:
             yield from attribute.graphs
 
 
@@ -64,11 +68,32 @@ def all_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
         yield from function_nodes(function)
 
 
+def nodes_of_ours(containers: Iterable[Container]) -> list[onnx.NodeProto]:
+    """The nodes of our domain in graphs or functions and in the bodies there, in order."""
+    found: list[onnx.NodeProto] = []
+    for container in containers:
+        _collect(container, found)
+    return found
+
+
+def _collect(container: Container, found: list[onnx.NodeProto]) -> None:
+    """In half the time of function_nodes: opening a session waits for it."""
+    for node in container.node:
+        if node.domain == schema.DOMAIN:
+            found.append(node)
+        for attribute in node.attribute:
+            kind = attribute.type
+            if kind in _BODIES and not attribute.ref_attr_name:
+                for body in (attribute.g,) if kind == _GRAPH else attribute.graphs:
+                    _collect(body, found)
+
+
 def _with_bodies(nodes: list[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
     for node in nodes:
         yield node
-        for graph in subgraphs(node):
-            yield from graph_nodes(graph)
+        if node.attribute:
+            for graph in subgraphs(node):
+                yield from graph_nodes(graph)
 
 
 def all_graphs(model: onnx.ModelProto) -> list[onnx.GraphProto]:
@@ -153,7 +178,8 @@ def is_gradient(node: onnx.NodeProto) -> bool:
 
 def our_nodes(model: onnx.ModelProto, op_type: str = schema.RRELU) -> list[onnx.NodeProto]:
     """The nodes of one of our ops."""
-    return [n for n in all_nodes(model) if n.domain == schema.DOMAIN and n.op_type == op_type]
+    nodes = nodes_of_ours((model.graph, *model.functions))
+    return [node for node in nodes if node.op_type == op_type]
 
 
 def step_of(node: onnx.NodeProto) -> str:

@@ -64,6 +64,8 @@ def give_names_back(model: onnx.ModelProto) -> bool:
 
 def _renamed(model: onnx.ModelProto) -> dict[_Name, str]:
     """The op of each function of ours that does not have its name."""
+    if not model.functions:
+        return {}
     known = schema.schemas()
     strangers = (f for f in model.functions if f.domain == schema.DOMAIN and f.name not in known)
     ops = ((f.name, f.overload, KNOWN_BODIES.get(digest(f))) for f in strangers)

@@ -53,12 +53,10 @@ def standard_nodes(node: onnx.NodeProto, element: int, prefix: str) -> list[onnx
     return body.nodes
 
 
-def leaky_relu(node: onnx.NodeProto) -> onnx.NodeProto | None:
-    """The LeakyRelu that gives the bits of Y for an X of float, in eval mode; None where none does."""
-    if not _is_leaky_relu(node, _Types(TensorProto.FLOAT, node.input[0])):
-        return None
-    alpha = mean_slope(_bounds(node))
-    return onnx.helper.make_node("LeakyRelu", node.input[:1], node.output[:1], alpha=alpha)
+def leaky_slope(node: onnx.NodeProto) -> float | None:
+    """The alpha with which LeakyRelu gives Y of an eval RRelu of float, to the bit; None where none does."""
+    slope = mean_slope(_bounds(node))
+    return slope if _is_of_leaky_relu(slope) else None
 
 
 @dataclass(frozen=True)
@@ -110,8 +108,13 @@ def _noise_is_read(node: onnx.NodeProto) -> bool:
 
 
 def _is_leaky_relu(node: onnx.NodeProto, types: _Types) -> bool:
-    """LeakyRelu keeps the sign of +0, which a negative slope changes; a double has a slope of its own."""
-    return not _trains(node) and types.wide is np.float32 and mean_slope(_bounds(node)) > 0
+    """A double has a slope of its own."""
+    return not _trains(node) and types.wide is np.float32 and _is_of_leaky_relu(mean_slope(_bounds(node)))
+
+
+def _is_of_leaky_relu(slope: float) -> bool:
+    """LeakyRelu keeps the sign of +0, which a negative slope changes."""
+    return slope > 0
 
 
 def _is_prelu(node: onnx.NodeProto, types: _Types) -> bool:
