@@ -132,13 +132,41 @@ def _instruction_sets(results: Results) -> Iterator[Ratio]:
 
 
 def _networks(results: Results) -> Iterator[Ratio]:
+    def of(mode: str, slower: str, faster: str) -> float:
+        times = (results.networks[network_key(name, mode, ALL_THREADS)] for name in (slower, faster))
+        return next(times) / next(times)
+
+    yield Ratio(
+        "network of four convolutions, train: speed over today's export",
+        of("train", "today's", "ours"),
+        "",
+        1,
+    )
+    for network, mode in (("network of four convolutions", "eval"), ("resnet18", "resnet18, eval")):
+        over_today = of(mode, "today's", "ours")
+        yield Ratio(f"{network}, eval: speed over today's export", over_today, ">=", 0.98)
+        over_kernel = of(mode, "kernel", "ours")
+        yield Ratio(f"{network}, eval: speed of lower_eval over the kernel", over_kernel, "", 1)
+
+
+def _opening(results: Results) -> Iterator[Ratio]:
+    def seconds(name: str, mode: str) -> float:
+        return results.networks[network_key(name, mode, 1)]
+
+    def of(mode: str, name: str, other: str) -> float:
+        return seconds(name, mode) / seconds(other, mode)
+
+    folded = of("constant part", "ours", "LeakyRelu")
+    yield Ratio("constant part of a graph, eval: time of LeakyRelu", folded, "<=", 1.1)
     for mode in ("train", "eval"):
-        times = [results.networks[network_key(e, mode, ALL_THREADS)] for e in ("today's", "ours")]
-        yield Ratio(
-            f"network of four convolutions, {mode}: speed over today's export", times[0] / times[1], "", 1
-        )
-    lowered, ours = (results.networks[network_key(e, "eval", ALL_THREADS)] for e in ("lowered", "ours"))
-    yield Ratio("network of four convolutions, eval: speed of the lowered one", ours / lowered, "", 1)
+        one = of(f"one-node session, {mode}", "ours", "by hand")
+        yield Ratio(f"session of one node, {mode}: time of one registered by hand", one, "<=", 1.3)
+    for mode, what, wanted in (("train", "nothing", 1.6), ("eval", "eight nodes", 2.2)):
+        large = of("session of 128 MiB", mode, "stock")
+        yield Ratio(f"session of 128 MiB, {what} lowered: time of a stock session", large, "<=", wanted)
+    for mode in ("train", "eval"):
+        microseconds = seconds("NumPy", mode) * 1e6
+        yield Ratio(f"rrelu on 1,000 elements of NumPy, {mode}: microseconds", microseconds, "<=", 10)
 
 
 def _training(results: Results) -> Iterator[Ratio]:
@@ -165,5 +193,6 @@ def ratios(results: Results) -> list[Ratio]:
         *_rows(results, widest),
         *_instruction_sets(results),
         *_networks(results),
+        *_opening(results),
         *_training(results),
     ]
