@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,8 +82,13 @@ def checked(source: str | bytes) -> Iterator[Checked]:
 
     Its source is another one where nodes of ours need their names back.
     """
-    with ExitStack() as stack:
-        yield _checked(source, None if _is_small(source) else _data(source, stack))
+    if _is_small(source):
+        yield _checked(source, None)
+    elif isinstance(source, bytes):
+        yield _checked(source, InMemory(source))
+    else:
+        with open(source, "rb") as file:
+            yield _checked(source, InFile(file))
 
 
 def _checked(source: str | bytes, large: Source | None) -> Checked:
@@ -106,17 +111,13 @@ def _checked(source: str | bytes, large: Source | None) -> Checked:
         ) from error
 
 
-_SMALL = 2**20  # bytes, which are read in less time than they are searched for weights
+_SMALL = 2**22  # bytes, which are read in less time than they are searched for weights
 
 
 def _is_small(source: str | bytes) -> bool:
     if isinstance(source, bytes):
         return len(source) <= _SMALL
     return not os.path.isfile(source) or os.path.getsize(source) <= _SMALL
-
-
-def _data(source: str | bytes, stack: ExitStack) -> Source:
-    return InMemory(source) if isinstance(source, bytes) else InFile(stack.enter_context(open(source, "rb")))
 
 
 def _is_ort_format(source: str | bytes) -> bool:

@@ -17,12 +17,12 @@ from tests.bits import assert_same_bits
 from tests.draws import normal
 from tests.onnx_models import FLOAT, Array, parsed, run
 
-_SIZE = 2**15  # floats: 128 KiB
+_SIZE, _COUNT = 2**15, 40  # weights of 128 KiB
 _X = normal((3, _SIZE), FLOAT)
 
 
-def _model(training: int = 0, *, weights: int = 12) -> onnx.ModelProto:
-    """Some large weights, some small, in raw bytes and in floats; 1.5 MiB."""
+def _model(training: int = 0, *, weights: int = _COUNT) -> onnx.ModelProto:
+    """Some large weights, some small, in raw bytes and in floats; 5 MiB."""
     nodes = " ".join(f"a{i + 1} = Add (a{i}, w{i})" for i in range(weights))
     model = parsed(f"""net (float[n,{_SIZE}] a0) => (float[n,{_SIZE}] y) {{ {nodes}
         b = Mul (a{weights}, small) y = ort_rrelu.RRelu <training = {training}, seed = 1> (b) }}""")
@@ -57,8 +57,8 @@ def _in_order(model: onnx.ModelProto) -> onnx.ModelProto:
 def test_all_comes_back() -> None:
     data = _model().SerializeToString()
     read = _read(data)
-    assert list(read.weights) == [f"w{place}" for place in range(12)]
-    assert read.model.ByteSize() < 4000
+    assert list(read.weights) == [f"w{place}" for place in range(_COUNT)]
+    assert read.model.ByteSize() < 200 * _COUNT
     tensors = {tensor.name: tensor for tensor in read.model.graph.initializer}
     assert (tensors["w3"].data_type, list(tensors["w3"].dims)) == (FLOAT, [_SIZE])
     assert tensors["w3"].doc_string == "number 3"
@@ -75,7 +75,7 @@ def test_an_initializer_that_is_gone_stays_away() -> None:
     written = write_with_weights(read.model, read.weights, InMemory(data))
     assert written is not None
     names = {tensor.name for tensor in onnx.ModelProto.FromString(written).graph.initializer}
-    assert names == {"small", *(f"w{place}" for place in range(12) if place != 5)}
+    assert names == {"small", *(f"w{place}" for place in range(_COUNT) if place != 5)}
 
 
 def test_a_file_is_read_as_bytes_are(tmp_path: Path) -> None:
@@ -117,6 +117,13 @@ _DATA = _model(weights=2).SerializeToString()
 )
 def test_what_is_read_whole(data: bytes) -> None:
     assert read_weightless(InMemory(data)) is None
+
+
+def test_a_model_of_many_small_nodes_is_read_whole() -> None:
+    model = _model(weights=2)
+    assert read_weightless(InMemory(model.SerializeToString())) is not None
+    model.graph.node.extend(onnx.NodeProto(op_type="Nothing") for _ in range(100))
+    assert read_weightless(InMemory(model.SerializeToString())) is None
 
 
 def test_any_byte_may_be_wrong() -> None:
@@ -165,7 +172,7 @@ def test_sessions_of_large_models(form: str, training: int, tmp_path: Path) -> N
 
 def _expected(training: int) -> Array:
     total = _X
-    for place in range(12):
+    for place in range(_COUNT):
         total = total + normal((_SIZE,), FLOAT, seed=place)
     return np.asarray(ort_rrelu.rrelu(total * np.float32(2), training=bool(training), seed=1))
 

@@ -43,7 +43,7 @@ def lower_eval_nodes(model: onnx.ModelProto, ours: Sequence[onnx.NodeProto]) -> 
         _become_leaky_relu(node, slope)
     if steps:
         _prune(model.graph, steps)
-    if len(lowered) == len(ours):
+    if model.functions and len(lowered) == len(ours):
         drop_functions(model)
     return bool(lowered)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -14,6 +15,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 _LARGE = 2**16  # bytes, of what is left out
+_BYTES_OF_A_FIELD = 2**12  # on average, at least: a graph of more fields is read whole in less time
 _LARGEST = 2**31 - 1  # of a protobuf message
 _PART = 2**19  # bytes that are copied from a file at a time, within the cache
 
@@ -121,11 +123,12 @@ def _read(source: Source) -> Weightless | None:
     if len(graphs) != 1 or graphs[0].wire_type != _BYTES:
         return None
     (graph,) = graphs
-    large = [
-        field
-        for field in _fields(source, graph.value, graph.end)
-        if field.number == _INITIALIZER and field.wire_type == _BYTES and field.end - field.value > _LARGE
-    ]
+    large = []
+    for count, field in enumerate(_fields(source, graph.value, graph.end)):
+        if count > source.size // _BYTES_OF_A_FIELD:
+            return None
+        if field.number == _INITIALIZER and field.wire_type == _BYTES and field.end - field.value > _LARGE:
+            large.append(field)
     stubs = [_without_large_fields(source, field.value, field.end) for field in large]
     graph_parts = _without(source, graph.value, graph.end, large)
     for stub in stubs:
@@ -135,8 +138,8 @@ def _read(source: Source) -> Weightless | None:
     model = onnx.ModelProto.FromString(b"".join(parts))
     names = [onnx.TensorProto.FromString(stub).name for stub in stubs]
     weights = {name: (field.value, field.end) for name, field in zip(names, large, strict=True)}
-    every = [tensor.name for tensor in model.graph.initializer]
-    if len(weights) < len(large) or any(every.count(name) > 1 for name in weights):
+    every = Counter(tensor.name for tensor in model.graph.initializer)
+    if len(weights) < len(large) or any(every[name] > 1 for name in weights):
         return None  # two of one name
     if not model.ir_version:
         return None
@@ -159,20 +162,26 @@ def _without(source: Source, begin: int, end: int, fields: list[_Field]) -> list
 
 
 _HEAD = 20  # bytes: no tag and length have more
+_WINDOW = 2**14  # bytes that are read ahead
 
 
 def _fields(source: Source, begin: int, end: int) -> Iterator[_Field]:
+    window, base = b"", begin
     while begin < end:
-        head = source.read(begin, min(begin + _HEAD, end))
-        tag, place = _number(head, 0)
+        if begin + _HEAD > base + len(window):
+            window, base = bytes(source.read(begin, min(begin + _WINDOW, end))), begin
+        start = begin - base
+        tag, place = _number(window, start)
         wire_type = tag & 7
         if wire_type == _BYTES:
-            length, place = _number(head, place)
-            value, after = begin + place, begin + place + length
+            length, place = _number(window, place)
+            value = begin + place - start
+            after = value + length
         elif wire_type == _VARINT:
-            value, after = begin + place, begin + _number(head, place)[1]
+            value = begin + place - start
+            after = begin + _number(window, place)[1] - start
         elif wire_type in (_FIXED64, _FIXED32):
-            value = begin + place
+            value = begin + place - start
             after = value + (8 if wire_type == _FIXED64 else 4)
         else:
             raise _DamagedError
@@ -182,8 +191,10 @@ def _fields(source: Source, begin: int, end: int) -> Iterator[_Field]:
         begin = after
 
 
-def _number(data: bytes | memoryview, place: int) -> tuple[int, int]:
+def _number(data: bytes, place: int) -> tuple[int, int]:
     """A varint, and where it ends."""
+    if place < len(data) and data[place] < 0x80:  # as most are
+        return data[place], place + 1
     number = 0
     for shift in range(0, 70, 7):
         if place >= len(data):
