@@ -17,7 +17,7 @@ nox.options.stop_on_first_error = False
 
 # uv reads no settings of pip's. This one says where wheels lie, such as torch's for the CPU.
 if "PIP_FIND_LINKS" in os.environ:
-    os.environ.setdefault("UV_FIND_LINKS", os.environ["PIP_FIND_LINKS"])
+    os.environ.setdefault("UV_FIND_LINKS", ",".join(os.environ["PIP_FIND_LINKS"].split()))
 
 _ROOT = Path(__file__).parent
 _NUMPY_1 = ("numpy ==1.26.4", "ml_dtypes ==0.5.4")  # what the oldest releases were built with
