@@ -20,6 +20,7 @@ WERROR := $(if $(CI),ON,OFF)
 CUDA ?= OFF
 SETTINGS := -C cmake.define.ORT_RRELU_WERROR=$(WERROR) -C cmake.define.ORT_RRELU_CUDA=$(CUDA)
 SHELL := bash
+NOX := $(BIN)/nox --non-interactive
 
 .PHONY: activations bench demo demo-distributed demo-paddle demo-training demo-uncertainty demo-web mutation test test-all test-long lint wheel clean
 
@@ -56,11 +57,12 @@ test: lint
 
 test-all:
 	bash .ci/stage "make test" $(MAKE) test
-	bash .ci/stage "nox" $(BIN)/nox --non-interactive
+	bash .ci/stage "nox, a session at a time" $(NOX) -k "not compiles and not beside and not long"
+	bash .ci/stage "nox, two at a time" bash .ci/both "$(NOX) -t compiles" "$(NOX) -t beside"
 
 # What CI does not wait for: the oldest Paddle, more of training. Last results: docs/install.md, docs/training.md.
 test-long: $(VENV)/.installed
-	$(BIN)/nox --non-interactive -s paddle_oldest training_long
+	$(NOX) -t long
 
 # The last result is tests/mutation/result.json.
 mutation: $(VENV)/.installed

