@@ -100,6 +100,49 @@ _CASES: dict[str, tuple[nn.Module, Callable[[Any, Tensor], Any], type[errors.Err
 }
 
 
+class _InEvalOnly(nn.Linear):
+    """Goes by the number of rows in eval mode."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x if self.training else x * len(x))
+
+
+_BY_ROWS: dict[str, tuple[nn.Module, Callable[[Any, Tensor], Any], str]] = {
+    "a branch": (_Then(lambda z: z * 2 if z.shape[0] > 3 else z), _mean, "rows > 3"),
+    "a number": (_Then(lambda z: z * float(z.shape[0])), _mean, "rows == 4"),
+    "a loop": (_Then(lambda z: sum(z[i] for i in range(len(z))) + z), _mean, "rows == 4"),
+    "halves": (_Then(lambda z: z.reshape(2, -1, 3).flatten(0, 1)), _mean, r"Mod\("),
+    "the loss": (nn.Linear(8, 3), lambda output, y: output.sum() / len(y), "rows == 4"),
+    "eval mode": (_InEvalOnly(8, 3), _mean, "rows == 4"),
+}
+
+
+@pytest.mark.parametrize("name", _BY_ROWS)
+def test_what_goes_by_the_number_of_rows_is_for_one_number(name: str) -> None:
+    model, loss, asked = _BY_ROWS[name]
+    with pytest.raises(errors.InvalidValueError, match=f"{asked}.*dynamic_batch=False takes no other"):
+        export_step(model, loss, (_X, _Y))
+
+
+def test_a_fixed_batch_may_go_by_its_rows() -> None:
+    model, loss, _asked = _BY_ROWS["a branch"]
+    step = export_step(model, loss, (_X, _Y), dynamic_batch=False)
+    x = next(value for value in step.graph.input if value.name == "x")
+    assert x.type.tensor_type.shape.dim[0].dim_value == len(_X)
+
+
+def test_the_number_of_rows_may_be_computed_with() -> None:
+    def loss(output: Tensor, y: Tensor) -> Tensor:
+        return (output / output.shape[0]).sum() + y.shape[0]
+
+    trainer = Trainer(export_step(_Then(lambda z: z.reshape(-1, 3)), loss, (_X, _Y), lr=0.0))
+    for rows in (1, 3, 7):
+        x, y = torch.randn(rows, 8), torch.zeros(rows, dtype=torch.int64)
+        model = trainer.export_inference()
+        output = ort_rrelu.InferenceSession(model.SerializeToString()).run(None, {"x": x.numpy()})[0]
+        assert trainer.step(x.numpy(), y.numpy()) == pytest.approx(output.sum() / rows + rows, rel=1e-5)
+
+
 @pytest.mark.parametrize(("module", "loss_fn", "error", "message"), _CASES.values(), ids=_CASES)
 def test_a_model_that_cannot_be_trained_is_refused(
     module: nn.Module, loss_fn: Any, error: type[Exception], message: str, tmp_path: Path

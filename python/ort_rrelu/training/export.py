@@ -27,7 +27,7 @@ from ort_rrelu.training.assembly import assemble
 from ort_rrelu.training.onnx_graphs import to_onnx
 from ort_rrelu.training.optimizers import make_optimizer
 from ort_rrelu.training.sample_steps import fix_rows, wire_sample_steps, wire_step
-from ort_rrelu.training.tracing import Loss, Module, trace_evaluation, trace_step
+from ort_rrelu.training.tracing import Loss, Module, Traced, trace_evaluation, trace_step
 
 _DTYPES = {torch.float32, torch.float64}
 
@@ -70,8 +70,9 @@ def export_step(
         The step model, with the initial weights.
 
     Raises:
-        InvalidValueError, InvalidTypeError: an argument is not allowed, the loss depends on no parameter, or
-            a node draws for something else than the samples (step_input="rows").
+        InvalidValueError, InvalidTypeError: an argument is not allowed, the loss depends on no parameter, the
+            model or the loss goes by the number of rows (dynamic_batch), or a node draws for something else
+            than the samples (step_input="rows").
         ConversionError: an operator has no gradient, or no translation to ONNX.
         OSError: f cannot be written.
     """
@@ -94,10 +95,12 @@ def export_step(
     with _without_advice():
         dynamic = len(module.tensors) if dynamic_trace else None
         traced = trace_step(module, loss_fn, x, y, dynamic_batch=dynamic_trace, by_sample=by_sample)
+        _check_rows_asked(traced, dynamic_batch)
         gradients = to_onnx(traced, seed, dynamic)
         wire = wire_sample_steps if by_sample else wire_step
         wire(gradients)  # which may refuse it: before seconds more of work
         traced = trace_evaluation(module, loss_fn, x, y, dynamic_batch=dynamic_trace)
+        _check_rows_asked(traced, dynamic_batch)
         evaluation = to_onnx(traced, seed, dynamic)
     exported = assemble(module, gradients, evaluation, optimizer, chosen)
     if by_sample and not dynamic_batch:
@@ -105,6 +108,14 @@ def export_step(
     if f is not None:
         write_model(exported, f)
     return exported
+
+
+def _check_rows_asked(traced: Traced, dynamic_batch: bool) -> None:
+    if dynamic_batch and traced.rows_asked:
+        raise InvalidValueError(
+            f"the model or loss_fn goes by the number of rows ({traced.rows_asked[0]} in the example): the "
+            "graph would go by that for every number; dynamic_batch=False takes no other number"
+        )
 
 
 def _is_by_sample(step_input: Any) -> bool:

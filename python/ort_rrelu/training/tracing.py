@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import sympy  # type: ignore[import-untyped]
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -32,12 +33,17 @@ Loss = Callable[[Any, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Traced:
-    """A graph of operators, what it was traced with, and the names of its inputs and outputs."""
+    """A graph of operators, what it was traced with, and the names of its inputs and outputs.
+
+    rows_asked: what Python code, or torch, asked of an open number of rows: conditions that hold for the
+    example's number but not for every one, while the graph goes by them for good.
+    """
 
     graph: torch.fx.GraphModule
     arguments: tuple[Tensor, ...]
     inputs: list[str]
     outputs: list[str]
+    rows_asked: tuple[str, ...] = ()
 
 
 class Module:
@@ -150,12 +156,11 @@ def trace_step(
 
     step = torch.zeros(x.shape[:1] if by_sample else (), dtype=torch.int64)
     arguments = (*module.tensors.values(), x, y, step)
-    graph = _trace(gradients_of, arguments, len(names) if dynamic_batch else None)
+    graph, asked = _trace(gradients_of, arguments, len(names) if dynamic_batch else None)
     changed = _keep_changed(graph, others)
     outputs += [as_next(as_state(name)) for name in changed]
-    return Traced(
-        graph, arguments, [*map(as_state, names), X, Y, SAMPLE_STEPS if by_sample else STEP], outputs
-    )
+    inputs = [*map(as_state, names), X, Y, SAMPLE_STEPS if by_sample else STEP]
+    return Traced(graph, arguments, inputs, outputs, asked)
 
 
 def _keep_changed(graph: torch.fx.GraphModule, names: list[str]) -> list[str]:
@@ -234,15 +239,19 @@ def trace_evaluation(module: Module, loss_fn: Loss, x: Tensor, y: Tensor, *, dyn
 
     arguments = (*module.tensors.values(), x, y)
     with _in_mode(module.module, training=False), torch.no_grad():
-        graph = _trace(evaluation_of, arguments, len(names) if dynamic_batch else None)
-    return Traced(graph, arguments, [*map(as_state, names), X, Y], [LOSS, OUTPUT])
+        graph, asked = _trace(evaluation_of, arguments, len(names) if dynamic_batch else None)
+    return Traced(graph, arguments, [*map(as_state, names), X, Y], [LOSS, OUTPUT], asked)
 
 
 def _trace(
     function: Callable[..., Any], arguments: tuple[Tensor, ...], first_of_batch: int | None
-) -> torch.fx.GraphModule:
-    """first_of_batch: the arguments from here on that have dimensions have a dynamic first one."""
-    mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
+) -> tuple[torch.fx.GraphModule, tuple[str, ...]]:
+    """The graph, and what was asked of the number of rows.
+
+    first_of_batch: the arguments from here on that have dimensions have a dynamic first one.
+    """
+    shapes = ShapeEnv()
+    mode = FakeTensorMode(shape_env=shapes, allow_non_fake_inputs=True)
 
     def as_fake(position: int, tensor: Tensor) -> Tensor:
         sizes = [DimDynamic.STATIC] * tensor.dim()
@@ -262,4 +271,14 @@ def _trace(
         ) from error
     graph.graph.eliminate_dead_code()
     graph.recompile()
-    return graph
+    return graph, tuple(_asked(shapes))
+
+
+def _asked(shapes: ShapeEnv) -> Iterator[str]:
+    """Conditions on the number of rows, which all inputs share."""
+    rows = sympy.Symbol("rows", integer=True, positive=True)
+    for guard in shapes.guards:
+        condition = guard.expr.subs(dict.fromkeys(guard.expr.free_symbols, rows))
+        if condition is not sympy.true:
+            equal = isinstance(condition, sympy.Eq)
+            yield f"{condition.lhs} == {condition.rhs}" if equal else str(condition)
