@@ -110,40 +110,50 @@ HWY_INLINE uint64_t ReadBits(const uint8_t* reserve, size_t i) {
   return bits;
 }
 
-// Y and noise of a vector of elements. Returns which of them took the slope, lane 0 lowest.
+// Elements of a pair of vectors.
 template <class T>
-HWY_INLINE uint64_t ForwardVector(const Arrays<T>& arrays, size_t i, WideVector<T> factor,
-                                  WideVector<T> saved) {
+HWY_INLINE size_t PairSize() {
+  return 2 * hn::Lanes(WideTag<T>());
+}
+
+// Y and noise of a pair. Returns which of its elements took the slope, the first lowest.
+template <class T>
+HWY_INLINE uint64_t ForwardPair(const Arrays<T>& arrays, size_t i, WideVector<T> factor0,
+                                WideVector<T> factor1, WideVector<T> saved0, WideVector<T> saved1) {
   const WideTag<T> d;
-  const auto x = LoadWide(arrays.x + i);
-  const auto leaks = hn::Le(x, hn::Zero(d));
-  StoreRounded(hn::MaskedMulOr(x, leaks, x, factor), arrays.y + i);
+  const auto x = LoadPair(arrays.x + i);
+  const auto x0 = hn::Get2<0>(x), x1 = hn::Get2<1>(x);
+  const auto leaks0 = hn::Le(x0, hn::Zero(d)), leaks1 = hn::Le(x1, hn::Zero(d));
+  StoreRounded(hn::MaskedMulOr(x0, leaks0, x0, factor0), hn::MaskedMulOr(x1, leaks1, x1, factor1),
+               arrays.y + i);
   if (arrays.noise != nullptr) {
-    StoreExact(hn::IfThenElse(leaks, saved, hn::Set(d, Wide<T>{1})), arrays.noise + i);
+    const auto one = hn::Set(d, Wide<T>{1});
+    StoreExact(hn::IfThenElse(leaks0, saved0, one), hn::IfThenElse(leaks1, saved1, one), arrays.noise + i);
   }
-  return arrays.reserve == nullptr ? 0 : BitsOf(d, leaks);
+  return arrays.reserve == nullptr ? 0 : BitsOfPair<T>(leaks0, leaks1);
 }
 
-// dX of a vector of elements, of which `bits` took the slope.
+// dX of a pair, of whose elements `bits` took the slope.
 template <class T>
-HWY_INLINE void BackwardVector(const Arrays<T>& arrays, size_t i, WideVector<T> factor, uint64_t bits) {
-  const auto dy = LoadWide(arrays.x + i);
-  StoreRounded(hn::MaskedMulOr(dy, MaskOf(WideTag<T>(), bits), dy, factor), arrays.y + i);
+HWY_INLINE void BackwardPair(const Arrays<T>& arrays, size_t i, WideVector<T> factor0, WideVector<T> factor1,
+                             uint64_t bits) {
+  const auto dy = LoadPair(arrays.x + i);
+  const auto dy0 = hn::Get2<0>(dy), dy1 = hn::Get2<1>(dy);
+  WithMasks<T>(bits, [&](auto leaks0, auto leaks1) ORT_RRELU_LAMBDA {
+    StoreRounded(hn::MaskedMulOr(dy0, leaks0, dy0, factor0), hn::MaskedMulOr(dy1, leaks1, dy1, factor1),
+                 arrays.y + i);
+  });
 }
 
-// f(j, factors of elements j, ...) for the vectors of T that two vectors of slopes make.
+// f(j, factors of the pair of elements j, ...) for the pairs that two vectors of slopes make.
 template <class T, class F>
-HWY_INLINE void ForEachFactor(hn::Vec<FloatTag> slopes0, hn::Vec<FloatTag> slopes1, const F& f) {
-  const WideTag<T> d;
-  const size_t lanes = hn::Lanes(d);
+HWY_INLINE void ForEachFactors(hn::Vec<FloatTag> slopes0, hn::Vec<FloatTag> slopes1, const F& f) {
   if constexpr (std::is_same_v<T, double>) {
-    f(0 * lanes, hn::PromoteLowerTo(d, slopes0));
-    f(1 * lanes, hn::PromoteUpperTo(d, slopes0));
-    f(2 * lanes, hn::PromoteLowerTo(d, slopes1));
-    f(3 * lanes, hn::PromoteUpperTo(d, slopes1));
+    const WideTag<T> d;
+    f(0, hn::PromoteLowerTo(d, slopes0), hn::PromoteUpperTo(d, slopes0));
+    f(PairSize<T>(), hn::PromoteLowerTo(d, slopes1), hn::PromoteUpperTo(d, slopes1));
   } else {
-    f(0 * lanes, RoundTo<T>(slopes0));
-    f(1 * lanes, RoundTo<T>(slopes1));
+    f(0, RoundTo<T>(slopes0), RoundTo<T>(slopes1));
   }
 }
 
@@ -153,9 +163,9 @@ template <class T, class Kernel>
 HWY_INLINE void ForEachSlopesOf(const Stream& stream, const ort_rrelu_params& params, const Arrays<T>& arrays,
                                 uint64_t begin, uint64_t end, const Kernel& kernel) {
   ForEachUnit(arrays, begin, end, [&](const Arrays<T>& unit, uint64_t first) ORT_RRELU_LAMBDA {
-    stream.ForEachSlopes(first / kBlock, params.lower, params.upper,
-                         [&](size_t i, auto slopes0, auto slopes1)
-                             ORT_RRELU_LAMBDA { kernel(unit, i, slopes0, slopes1); });
+    stream.ForEachSlopes<T>(first / kBlock, params.lower, params.upper,
+                            [&](size_t i, auto slopes0, auto slopes1)
+                                ORT_RRELU_LAMBDA { kernel(unit, i, slopes0, slopes1); });
   });
 }
 
@@ -180,8 +190,7 @@ void ForEachSlopesOf(const uint16_t* drawn, const ort_rrelu_params& params, cons
   ForEachUnit(arrays, begin, end, [&](const Arrays<T>& unit, uint64_t first) ORT_RRELU_LAMBDA {
     for (size_t i = 0; i < UnitSize(); i += StrideSize()) {
       const auto half_words = hn::LoadU(HalfWordTag(), drawn + (first - begin) + i);
-      kernel(unit, i, slopes.Of(hn::PromoteLowerTo(WordTag(), half_words)),
-             slopes.Of(hn::PromoteUpperTo(WordTag(), half_words)));
+      kernel(unit, i, slopes.template First<T>(half_words), slopes.template Second<T>(half_words));
     }
   });
 }
@@ -209,8 +218,8 @@ template <class T>
 auto TrainKernel() {
   return [](const Arrays<T>& unit, size_t i, auto slopes0, auto slopes1) ORT_RRELU_LAMBDA {
     uint64_t bits = 0;
-    ForEachFactor<T>(slopes0, slopes1, [&](size_t j, auto factor) ORT_RRELU_LAMBDA {
-      bits |= ForwardVector<T>(unit, i + j, factor, factor) << j;
+    ForEachFactors<T>(slopes0, slopes1, [&](size_t j, auto factor0, auto factor1) ORT_RRELU_LAMBDA {
+      bits |= ForwardPair<T>(unit, i + j, factor0, factor1, factor0, factor1) << j;
     });
     WriteBits(unit.reserve, i, bits);
   };
@@ -225,8 +234,8 @@ template <class T>
 auto TrainBackKernel() {
   return [](const Arrays<T>& unit, size_t i, auto slopes0, auto slopes1) ORT_RRELU_LAMBDA {
     const uint64_t bits = ReadBits(unit.saved_reserve, i);
-    ForEachFactor<T>(slopes0, slopes1, [&](size_t j, auto factor) ORT_RRELU_LAMBDA {
-      BackwardVector<T>(unit, i + j, factor, bits >> j);
+    ForEachFactors<T>(slopes0, slopes1, [&](size_t j, auto factor0, auto factor1) ORT_RRELU_LAMBDA {
+      BackwardPair<T>(unit, i + j, factor0, factor1, bits >> j);
     });
   };
 }
@@ -243,14 +252,13 @@ WideVector<T> MeanFactor(const ort_rrelu_params& params) {
 
 template <class T>
 void Evaluate(const ort_rrelu_params& params, const Arrays<T>& arrays, uint64_t begin, uint64_t end) {
-  const size_t lanes = hn::Lanes(WideTag<T>());
   ForEachUnit(arrays, begin, end, [&](const Arrays<T>& unit, uint64_t) ORT_RRELU_LAMBDA {
     const auto mean = MeanFactor<T>(params);
     const auto saved = RoundTo<T>(mean);
     for (size_t i = 0; i < UnitSize(); i += StrideSize()) {
       uint64_t bits = 0;
-      for (size_t j = 0; j < StrideSize(); j += lanes)
-        bits |= ForwardVector<T>(unit, i + j, mean, saved) << j;
+      for (size_t j = 0; j < StrideSize(); j += PairSize<T>())
+        bits |= ForwardPair<T>(unit, i + j, mean, mean, saved, saved) << j;
       WriteBits(unit.reserve, i, bits);
     }
   });
@@ -258,22 +266,23 @@ void Evaluate(const ort_rrelu_params& params, const Arrays<T>& arrays, uint64_t 
 
 template <class T>
 void EvaluateBack(const ort_rrelu_params& params, const Arrays<T>& arrays, uint64_t begin, uint64_t end) {
-  const size_t lanes = hn::Lanes(WideTag<T>());
   ForEachUnit(arrays, begin, end, [&](const Arrays<T>& unit, uint64_t) ORT_RRELU_LAMBDA {
     const auto mean = MeanFactor<T>(params);
     for (size_t i = 0; i < UnitSize(); i += StrideSize()) {
       const uint64_t bits = ReadBits(unit.saved_reserve, i);
-      for (size_t j = 0; j < StrideSize(); j += lanes) BackwardVector<T>(unit, i + j, mean, bits >> j);
+      for (size_t j = 0; j < StrideSize(); j += PairSize<T>())
+        BackwardPair<T>(unit, i + j, mean, mean, bits >> j);
     }
   });
 }
 
 template <class T>
 void MultiplyByNoise(const Arrays<T>& arrays, uint64_t begin, uint64_t end) {
-  const size_t lanes = hn::Lanes(WideTag<T>());
   ForEachUnit(arrays, begin, end, [&](const Arrays<T>& unit, uint64_t) ORT_RRELU_LAMBDA {
-    for (size_t i = 0; i < UnitSize(); i += lanes) {
-      StoreRounded(hn::Mul(LoadWide(unit.x + i), LoadWide(unit.saved_noise + i)), unit.y + i);
+    for (size_t i = 0; i < UnitSize(); i += PairSize<T>()) {
+      const auto dy = LoadPair(unit.x + i), noise = LoadPair(unit.saved_noise + i);
+      StoreRounded(hn::Mul(hn::Get2<0>(dy), hn::Get2<0>(noise)), hn::Mul(hn::Get2<1>(dy), hn::Get2<1>(noise)),
+                   unit.y + i);
     }
   });
 }

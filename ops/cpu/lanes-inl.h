@@ -84,70 +84,110 @@ HWY_INLINE HalfBits<D> HalfOfFloat(D, hn::Vec<D> value) {
 
 using FloatTag = hn::CappedTag<float, 16>;  // slopes; the masks of four vectors fill 64 bits
 using PatternTag = hn::RebindToUnsigned<FloatTag>;
-using ShortTag = hn::Rebind<uint16_t, FloatTag>;  // as many 16-bit types
+using ShortTag = hn::Rebind<uint16_t, FloatTag>;          // as many 16-bit types
+using HalfWordTag = hn::Repartition<uint16_t, FloatTag>;  // twice as many
 template <class T>
 using WideTag = hn::Repartition<Wide<T>, FloatTag>;
 template <class T>
 using WideVector = hn::Vec<WideTag<T>>;
 
+// The order in which two vectors hold elements that follow each other: those at even places and those at odd
+// ones, or the first half and the second. A bfloat16 is the upper half of a float: two at a time are what
+// they are, and shifted.
+template <class T>
+inline constexpr bool kEvenOdd = std::is_same_v<T, BFloat16>;
+
+template <class T>
+using WidePair = hn::Vec2<WideTag<T>>;
+template <class T>
+using WideMask = hn::Mask<WideTag<T>>;
+
+// The bits of two vectors, those at odd places from the first.
+HWY_INLINE hn::Vec<HalfWordTag> OddEvenHalves(hn::Vec<PatternTag> odd, hn::Vec<PatternTag> even) {
+  return hn::OddEven(hn::BitCast(HalfWordTag(), odd), hn::BitCast(HalfWordTag(), even));
+}
+
 template <class T>
 HWY_INLINE WideVector<T> LoadWide(const T* from) {
-  const WideTag<T> d;
-  if constexpr (std::is_same_v<T, Wide<T>>) {
-    return hn::LoadU(d, from);
+  if constexpr (std::is_same_v<T, Half>) {
+    return FloatOfHalf(FloatTag(), hn::LoadU(ShortTag(), reinterpret_cast<const uint16_t*>(from)));
   } else {
-    const auto pattern = hn::LoadU(ShortTag(), reinterpret_cast<const uint16_t*>(from));
-    if constexpr (std::is_same_v<T, Half>) return FloatOfHalf(d, pattern);
-    return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(PatternTag(), pattern)));
+    return hn::LoadU(WideTag<T>(), from);
   }
 }
 
-// The upper half is the nearest bfloat16. By integers everywhere: x86's own conversion flushes subnormals. A
-// NaN stays one: those that come from bfloat16 or from arithmetic have no bit set that the sum could carry
-// from.
-HWY_INLINE hn::Vec<PatternTag> NearestBFloat16(hn::Vec<FloatTag> value) {
-  const PatternTag d;
-  const auto pattern = hn::BitCast(d, value);
-  const auto odd = hn::And(hn::ShiftRight<16>(pattern), hn::Set(d, 1u));
-  return hn::Add(pattern, hn::Add(odd, hn::Set(d, 0x7FFFu)));
+template <class T>
+HWY_INLINE WidePair<T> LoadPair(const T* from) {
+  const WideTag<T> d;
+  if constexpr (kEvenOdd<T>) {
+    const PatternTag bits;
+    const auto pattern = hn::BitCast(bits, hn::LoadU(HalfWordTag(), reinterpret_cast<const uint16_t*>(from)));
+    return hn::Create2(d, hn::BitCast(d, hn::ShiftLeft<16>(pattern)),
+                       hn::BitCast(d, hn::And(pattern, hn::Set(bits, 0xFFFF0000u))));
+  } else {
+    return hn::Create2(d, LoadWide(from), LoadWide(from + hn::Lanes(d)));
+  }
 }
 
-HWY_INLINE void StoreUpperHalves(hn::Vec<PatternTag> patterns, BFloat16* to) {
-  const auto upper = hn::TruncateTo(ShortTag(), hn::ShiftRight<16>(patterns));
-  hn::StoreU(upper, ShortTag(), reinterpret_cast<uint16_t*>(to));
-}
-
-// The nearest values of T.
+// The nearest values of T. bfloat16 by integers everywhere: x86's own conversion flushes subnormals. A NaN
+// stays one: those that come from bfloat16 or from arithmetic have no bit set that the sum could carry from.
 template <class T>
 HWY_INLINE WideVector<T> RoundTo(WideVector<T> value) {
   if constexpr (std::is_same_v<T, Half>) {
     return FloatOfHalf(FloatTag(), HalfOfFloat(FloatTag(), value));
   } else if constexpr (std::is_same_v<T, BFloat16>) {
-    const auto upper = hn::And(NearestBFloat16(value), hn::Set(PatternTag(), 0xFFFF0000u));
-    return hn::BitCast(FloatTag(), upper);
+    const PatternTag d;
+    const auto pattern = hn::BitCast(d, value);
+    const auto odd = hn::And(hn::ShiftRight<16>(pattern), hn::Set(d, 1u));
+    const auto nearest = hn::Add(pattern, hn::Add(odd, hn::Set(d, 0x7FFFu)));
+    return hn::BitCast(FloatTag(), hn::And(nearest, hn::Set(d, 0xFFFF0000u)));
   } else {
     return value;
   }
 }
 
-// Values that T holds exactly.
 template <class T>
-HWY_INLINE void StoreExact(WideVector<T> value, T* to) {
+HWY_INLINE void StoreWide(WideVector<T> value, T* to) {
   if constexpr (std::is_same_v<T, Half>) {
     hn::StoreU(HalfOfFloat(FloatTag(), value), ShortTag(), reinterpret_cast<uint16_t*>(to));
-  } else if constexpr (std::is_same_v<T, BFloat16>) {
-    StoreUpperHalves(hn::BitCast(PatternTag(), value), to);
   } else {
     hn::StoreU(value, WideTag<T>(), to);
   }
 }
 
+HWY_INLINE void StoreHalfWords(hn::Vec<HalfWordTag> half_words, BFloat16* to) {
+  hn::StoreU(half_words, HalfWordTag(), reinterpret_cast<uint16_t*>(to));
+}
+
+// Values that T holds exactly.
 template <class T>
-HWY_INLINE void StoreRounded(WideVector<T> value, T* to) {
-  if constexpr (std::is_same_v<T, BFloat16>) {
-    StoreUpperHalves(NearestBFloat16(value), to);
+HWY_INLINE void StoreExact(WideVector<T> first, WideVector<T> second, T* to) {
+  if constexpr (kEvenOdd<T>) {
+    const PatternTag bits;
+    const auto even = hn::ShiftRight<16>(hn::BitCast(bits, first));
+    StoreHalfWords(OddEvenHalves(hn::BitCast(bits, second), even), to);
   } else {
-    StoreExact<T>(value, to);
+    StoreWide(first, to);
+    StoreWide(second, to + hn::Lanes(WideTag<T>()));
+  }
+}
+
+// Two bfloat16 are rounded at once, as RoundTo() would: up where the lower half is more than 0x8000, or is
+// that and the upper half is odd.
+template <class T>
+HWY_INLINE void StoreRounded(WideVector<T> first, WideVector<T> second, T* to) {
+  if constexpr (kEvenOdd<T>) {
+    const PatternTag bits;
+    const HalfWordTag d;
+    const auto even = hn::BitCast(bits, first), odd = hn::BitCast(bits, second);
+    const auto upper = OddEvenHalves(odd, hn::ShiftRight<16>(even));
+    const auto lower = OddEvenHalves(hn::ShiftLeft<16>(odd), even);
+    const auto rest = hn::Or(lower, hn::And(upper, hn::Set(d, uint16_t{1})));
+    // The upper bit of (rest + 0x7FFE + 1) / 2.
+    const auto up = hn::ShiftRight<15>(hn::AverageRound(rest, hn::Set(d, uint16_t{0x7FFE})));
+    StoreHalfWords(hn::Add(upper, up), to);
+  } else {
+    StoreExact(first, second, to);
   }
 }
 
@@ -162,6 +202,34 @@ HWY_INLINE uint64_t BitsOf(D d, hn::Mask<D> mask) {
 template <class D>
 HWY_INLINE hn::Mask<D> MaskOf(D d, uint64_t bits) {
   return hn::LoadMaskBits(d, reinterpret_cast<const uint8_t*>(&bits));
+}
+
+// The masks of a pair as bits in the order of elements, and back.
+template <class T>
+HWY_INLINE uint64_t BitsOfPair(WideMask<T> first, WideMask<T> second) {
+  const WideTag<T> d;
+  if constexpr (kEvenOdd<T>) {
+    const PatternTag bits;
+    const auto even = hn::VecFromMask(bits, hn::RebindMask(bits, first));
+    const auto odd = hn::VecFromMask(bits, hn::RebindMask(bits, second));
+    return BitsOf(HalfWordTag(), hn::MaskFromVec(OddEvenHalves(odd, even)));
+  } else {
+    return BitsOf(d, first) | BitsOf(d, second) << hn::Lanes(d);
+  }
+}
+
+// f(the first mask, the second one)
+template <class T, class F>
+HWY_INLINE void WithMasks(uint64_t bits, const F& f) {
+  const WideTag<T> d;
+  if constexpr (kEvenOdd<T>) {
+    const PatternTag pattern;
+    const auto set = hn::BitCast(pattern, hn::VecFromMask(HalfWordTag(), MaskOf(HalfWordTag(), bits)));
+    f(hn::RebindMask(d, hn::TestBit(set, hn::Set(pattern, 1u))),
+      hn::RebindMask(d, hn::TestBit(set, hn::Set(pattern, 0x10000u))));
+  } else {
+    f(MaskOf(d, bits), MaskOf(d, bits >> hn::Lanes(d)));
+  }
 }
 
 }  // namespace HWY_NAMESPACE

@@ -19,7 +19,6 @@ namespace HWY_NAMESPACE {
 
 using WordTag = PatternTag;
 using CounterTag = hn::Repartition<uint64_t, FloatTag>;  // a word of a counter, or a product
-using HalfWordTag = hn::Repartition<uint16_t, FloatTag>;
 using Words = hn::Vec<WordTag>;
 using Counters = hn::Vec<CounterTag>;
 using Counters4 = hn::Vec4<CounterTag>;
@@ -78,37 +77,30 @@ class Stream {
   // The number of blocks that one call of ForEach... takes, eight elements each.
   static size_t Blocks() { return 4 * hn::Lanes(CounterTag()); }
 
-  // body(i, slopes from i on, slopes after those) for the elements of Blocks() blocks, two vectors of floats
-  // at a time.
-  template <class Body>
+  // body(i, two vectors of slopes of the elements from i on, in the order of T) for the elements of Blocks()
+  // blocks.
+  template <class T, class Body>
   HWY_INLINE void ForEachSlopes(uint64_t block, float lower, float upper, const Body& body) const {
     const Slopes slopes{lower, upper - lower};
+#if !HWY_HAVE_SCALABLE
+    if constexpr (!kEvenOdd<T>) {
+      ForEachPatterns(block, [&](size_t i, Words patterns0, Words patterns1) ORT_RRELU_LAMBDA {
+        body(i, slopes.OfPatterns(patterns0), slopes.OfPatterns(patterns1));
+      });
+      return;
+    }
+#endif
     ForEachWords(block, [&](size_t i, Counters words) ORT_RRELU_LAMBDA {
       const auto half_words = hn::BitCast(HalfWordTag(), words);
-      body(i, slopes.Of(hn::PromoteLowerTo(WordTag(), half_words)),
-           slopes.Of(hn::PromoteUpperTo(WordTag(), half_words)));
+      body(i, slopes.template First<T>(half_words), slopes.template Second<T>(half_words));
     });
   }
 
   // body(i, the 16-bit half words of the elements from i on), a vector at a time.
   template <class Body>
   HWY_INLINE void ForEachWords(uint64_t block, const Body& body) const {
-    Counters4 word3 = Products<0>(Counter4(block));
-    Counters4 word2 = Mix(word3, Same(SetCounters(word3_)), key_[0][1]);
-    Counters4 word1 = Products<1>(word2);
-    Counters4 word0 = Mix(word1, Same(SetCounters(word1_)), key_[1][0]);
-    word2 = Mix(Same(SetCounters(product0_)), word3, key_[1][1]);
-    word3 = Same(SetCounters(product0_));
-    HWY_UNROLL(8)
-    for (int round = 2; round < kPhiloxRounds; ++round) {
-      const Counters4 product0 = Products<0>(word0);
-      const Counters4 product1 = Products<1>(word2);
-      word0 = Mix(product1, word1, key_[round][0]);
-      word2 = Mix(product0, word3, key_[round][1]);
-      word1 = product1;  // their low halves: nothing reads the high ones
-      word3 = product0;
-    }
-    ForEachOf(word0, word1, word2, word3, body);
+    WithPairs(block, [&](const Counters4& words01, const Counters4& words23)
+                         ORT_RRELU_LAMBDA { ForEachOf(words01, words23, body); });
   }
 
   // The same for a block and a step of each lane, whatever step this stream is of. Lanes are in the order of
@@ -126,7 +118,7 @@ class Stream {
       word1 = product1;
       word3 = product0;
     }
-    ForEachOf(word0, word1, word2, word3, body);
+    ForEachOf(Each(Pair, word0, word1), Each(Pair, word2, word3), body);
   }
 
   // The blocks from `block` on. Even lanes hold the first half of a group's blocks, odd ones the second: the
@@ -141,23 +133,118 @@ class Stream {
   struct Slopes {
     float lower, span;
 
-    // u = (2h + 1) * 2^-17, without a conversion: 1 + u is the float whose mantissa is (2h + 1) * 2^6.
-    HWY_INLINE hn::Vec<FloatTag> Of(Words half_word) const {
+    // u = (2h + 1) * 2^-17, without a conversion: the float of pattern 0x43000000 | h is 128 + h * 2^-16, so
+    // that one subtraction, which is exact, makes u.
+    HWY_INLINE hn::Vec<FloatTag> OfPatterns(Words patterns) const {
       const FloatTag d;
-      const auto pattern = hn::Or(hn::ShiftLeft<7>(half_word), hn::Set(WordTag(), 0x3F800040u));
-      const auto u = hn::Sub(hn::BitCast(d, pattern), hn::Set(d, 1.0f));
+      const auto u = hn::Sub(hn::BitCast(d, patterns), hn::Set(d, 0x1p7f - 0x1p-17f));
       return hn::Add(hn::Set(d, lower), hn::Mul(u, hn::Set(d, span)));
+    }
+
+    // Of half words in element order: two vectors in the order of T.
+    template <class T>
+    HWY_INLINE hn::Vec<FloatTag> First(hn::Vec<HalfWordTag> half_words) const {
+      const WordTag d;
+      if constexpr (kEvenOdd<T>) return OfWords(hn::And(hn::BitCast(d, half_words), hn::Set(d, 0xFFFFu)));
+      return OfWords(hn::PromoteLowerTo(d, half_words));
+    }
+    template <class T>
+    HWY_INLINE hn::Vec<FloatTag> Second(hn::Vec<HalfWordTag> half_words) const {
+      const WordTag d;
+      if constexpr (kEvenOdd<T>) return OfWords(hn::ShiftRight<16>(hn::BitCast(d, half_words)));
+      return OfWords(hn::PromoteUpperTo(d, half_words));
+    }
+
+   private:
+    HWY_INLINE hn::Vec<FloatTag> OfWords(Words half_words) const {
+      return OfPatterns(hn::Or(half_words, hn::Set(WordTag(), uint32_t{kPattern} << 16)));
     }
   };
 
  private:
   static constexpr uint64_t kLow = 0xFFFFFFFFu;
+  static constexpr uint16_t kPattern = 0x4300;  // the upper half of what OfPatterns() takes
+
+  // f(words 0 and 1 of the blocks side by side, words 2 and 3).
+  template <class F>
+  HWY_INLINE void WithPairs(uint64_t block, const F& f) const {
+    Counters4 word3 = Products<0>(Counter4(block));
+    Counters4 word2 = Mix(word3, Same(SetCounters(word3_)), key_[0][1]);
+    Counters4 word1 = Products<1>(word2);
+    Counters4 word0 = Mix(word1, Same(SetCounters(word1_)), key_[1][0]);
+    word2 = Mix(Same(SetCounters(product0_)), word3, key_[1][1]);
+    word3 = Same(SetCounters(product0_));
+    HWY_UNROLL(8)
+    for (int round = 2; round < kPhiloxRounds; ++round) {
+      const Counters4 product0 = Products<0>(word0);
+      const Counters4 product1 = Products<1>(word2);
+      word0 = Mix(product1, word1, key_[round][0]);
+      word2 = Mix(product0, word3, key_[round][1]);
+      word1 = product1;  // their low halves: nothing reads the high ones
+      word3 = product0;
+    }
+    f(Each(Pair, word0, word1), Each(Pair, word2, word3));
+  }
+
+#if !HWY_HAVE_SCALABLE
+  // body(i, patterns of the elements from i on, patterns after those), a pattern being that of OfPatterns().
+  // Half words become patterns where they are interleaved with the upper half of one: within 128 bits, where
+  // the lower and the upper 64 are of two blocks.
+  template <class Body>
+  HWY_INLINE void ForEachPatterns(uint64_t block, const Body& body) const {
+    WithPairs(block, [&](const Counters4& words01, const Counters4& words23) ORT_RRELU_LAMBDA {
+      PatternsOfGroup<0>(words01, words23, body);
+      PatternsOfGroup<1>(words01, words23, body);
+      PatternsOfGroup<2>(words01, words23, body);
+      PatternsOfGroup<3>(words01, words23, body);
+    });
+  }
+
+  template <size_t kGroup, class Body>
+  static HWY_INLINE void PatternsOfGroup(const Counters4& words01, const Counters4& words23,
+                                         const Body& body) {
+    const HalfWordTag d;
+    const size_t half = 2 * hn::Lanes(FloatTag());
+    const auto upper = hn::Set(d, kPattern);
+    const auto of01 = hn::Get4<kGroup>(words01), of23 = hn::Get4<kGroup>(words23);
+    const auto first = hn::BitCast(d, LowerBlocks(of01, of23));
+    const auto second = hn::BitCast(d, UpperBlocks(of01, of23));
+    const auto lower_of = [&](auto words) ORT_RRELU_LAMBDA {
+      return hn::BitCast(WordTag(), hn::InterleaveLower(d, words, upper));
+    };
+    const auto upper_of = [&](auto words) ORT_RRELU_LAMBDA {
+      return hn::BitCast(WordTag(), hn::InterleaveUpper(d, words, upper));
+    };
+    body(2 * kGroup * half, lower_of(first), lower_of(second));
+    body((2 * kGroup + 1) * half, upper_of(first), upper_of(second));
+  }
+
+  // The 128-bit blocks of the lower halves of a and b in turn, and those of the upper halves. A vector of
+  // one block has no halves.
+  static HWY_INLINE Counters LowerBlocks(Counters a, Counters b) {
+#if HWY_MAX_BYTES == 16
+    return (void)b, a;
+#elif HWY_MAX_BYTES == 32
+    return hn::ConcatLowerLower(CounterTag(), b, a);
+#else
+    alignas(64) static constexpr uint64_t kPlaces[] = {0, 1, 8, 9, 2, 3, 10, 11};
+    return hn::TwoTablesLookupLanes(CounterTag(), a, b, hn::SetTableIndices(CounterTag(), kPlaces));
+#endif
+  }
+  static HWY_INLINE Counters UpperBlocks(Counters a, Counters b) {
+#if HWY_MAX_BYTES == 16
+    return (void)a, b;
+#elif HWY_MAX_BYTES == 32
+    return hn::ConcatUpperUpper(CounterTag(), b, a);
+#else
+    alignas(64) static constexpr uint64_t kPlaces[] = {4, 5, 12, 13, 6, 7, 14, 15};
+    return hn::TwoTablesLookupLanes(CounterTag(), a, b, hn::SetTableIndices(CounterTag(), kPlaces));
+#endif
+  }
+#endif
 
   template <class Body>
-  static HWY_INLINE void ForEachOf(Counters4 word0, Counters4 word1, Counters4 word2, Counters4 word3,
-                                   const Body& body) {
-    const Counters4 words01 = Each(Pair, word0, word1);
-    const Counters4 words23 = Each(Pair, word2, word3);
+  static HWY_INLINE void ForEachOf(const Counters4& words01, const Counters4& words23, const Body& body) {
     OfGroup<0>(words01, words23, body);
     OfGroup<1>(words01, words23, body);
     OfGroup<2>(words01, words23, body);
@@ -183,8 +270,13 @@ class Stream {
   }
 
   static HWY_INLINE Counters Pair(Counters low, Counters high) {
+#if HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3  // there it would be two shuffles
     const auto shifted = hn::BitCast(WordTag(), hn::ShiftLeft<32>(high));
     return hn::BitCast(CounterTag(), hn::OddEven(shifted, hn::BitCast(WordTag(), low)));
+#else
+    return hn::BitCast(CounterTag(), hn::InterleaveEven(WordTag(), hn::BitCast(WordTag(), low),
+                                                        hn::BitCast(WordTag(), high)));
+#endif
   }
 
   uint64_t key_[kPhiloxRounds][2];
