@@ -1,10 +1,11 @@
-// The CPU kernels, one source that Highway compiles for every instruction set: units of whole vectors, what
-// is done to a vector, and the three calls.
+// The CPU kernels, one source that Highway compiles for every instruction set: what is
+// done to a pair of vectors, and the three calls.
 #include "cpu/kernels.h"
 
 #include <algorithm>
 #include <cstring>
 
+#include "cpu/caches.h"
 #include "cpu/denormals.h"
 
 // Each of what follows foreach_target.h is compiled once for every target.
@@ -15,87 +16,13 @@
 #include "cpu/lanes-inl.h"
 #include "cpu/rows-inl.h"
 #include "cpu/stream-inl.h"
+#include "cpu/units-inl.h"
+#include "hwy/cache_control.h"
 // clang-format on
 
 HWY_BEFORE_NAMESPACE();
 namespace ort_rrelu {
 namespace HWY_NAMESPACE {
-
-// The arrays from element i on.
-template <class T>
-Arrays<T> From(const Arrays<T>& arrays, uint64_t i) {
-  const auto at = [i](auto* array, uint64_t per_entry) {
-    return array == nullptr ? nullptr : array + i / per_entry;
-  };
-  return {at(arrays.x, 1),
-          at(arrays.y, 1),
-          at(arrays.saved_noise, 1),
-          at(arrays.noise, 1),
-          at(arrays.saved_reserve, 8),
-          at(arrays.reserve, 8)};
-}
-
-// Elements that all kernels take at a time: what ForEachSlopes gives.
-HWY_INLINE size_t UnitSize() { return kBlock * Stream::Blocks(); }
-constexpr size_t kMaxUnit = kBlock * 4 * HWY_MAX_LANES_D(CounterTag);
-
-// The place of a unit that is not full: the last of a range.
-template <class T>
-class PaddedUnit {
- public:
-  PaddedUnit(const Arrays<T>& arrays, size_t size) : arrays_(arrays), size_(size) {
-    Copy(x_, arrays.x, size);
-    Copy(saved_noise_, arrays.saved_noise, size);
-    Copy(saved_reserve_, arrays.saved_reserve, Bytes());
-  }
-
-  Arrays<T> Padded() {
-    const auto used = [](auto* array, auto* buffer) { return array == nullptr ? nullptr : buffer; };
-    return {
-        x_, y_, saved_noise_, used(arrays_.noise, noise_), saved_reserve_, used(arrays_.reserve, reserve_)};
-  }
-
-  void Write() {
-    Copy(arrays_.y, y_, size_);
-    Copy(arrays_.noise, noise_, size_);
-    if (arrays_.reserve == nullptr) return;
-    if (size_ % 8 != 0) reserve_[Bytes() - 1] &= static_cast<uint8_t>((1u << (size_ % 8)) - 1);
-    Copy(arrays_.reserve, reserve_, Bytes());
-  }
-
- private:
-  template <class Entry>
-  static void Copy(Entry* to, const Entry* from, size_t size) {
-    if (to != nullptr && from != nullptr) std::memcpy(to, from, size * sizeof(Entry));
-  }
-
-  size_t Bytes() const { return (size_ + 7) / 8; }
-
-  const Arrays<T> arrays_;
-  const size_t size_;
-  // At a cache line, wherever the stack is: no vector straddles two.
-  alignas(64) T x_[kMaxUnit] = {}, y_[kMaxUnit], saved_noise_[kMaxUnit] = {}, noise_[kMaxUnit];
-  uint8_t saved_reserve_[kMaxUnit / 8] = {}, reserve_[kMaxUnit / 8];
-};
-
-// kernel(arrays from element i on, i) for each of the units. Not inlined: whole units and the padded one
-// share the kernel's code.
-template <class T, class Kernel>
-HWY_NOINLINE void ForWholeUnits(Arrays<T> arrays, uint64_t i, uint64_t units, const Kernel& kernel) {
-  for (; units > 0; --units, i += UnitSize(), arrays = From(arrays, UnitSize())) kernel(arrays, i);
-}
-
-// The same for the units of [begin, end). A tail has no code of its own.
-template <class T, class Kernel>
-void ForEachUnit(const Arrays<T>& arrays, uint64_t begin, uint64_t end, const Kernel& kernel) {
-  const uint64_t units = (end - begin) / UnitSize();
-  const uint64_t tail = begin + units * UnitSize();
-  ForWholeUnits(From(arrays, begin), begin, units, kernel);
-  if (tail == end) return;
-  PaddedUnit<T> last(From(arrays, tail), end - tail);
-  ForWholeUnits(last.Padded(), tail, 1, kernel);
-  last.Write();
-}
 
 // Elements whose bits fill whole bytes on every instruction set: two vectors of slopes.
 HWY_INLINE size_t StrideSize() { return 2 * hn::Lanes(FloatTag()); }
@@ -117,15 +44,15 @@ HWY_INLINE size_t PairSize() {
 }
 
 // Y and noise of a pair. Returns which of its elements took the slope, the first lowest.
-template <class T>
+template <class T, Access kAccess = Access::kCaches>
 HWY_INLINE uint64_t ForwardPair(const Arrays<T>& arrays, size_t i, WideVector<T> factor0,
                                 WideVector<T> factor1, WideVector<T> saved0, WideVector<T> saved1) {
   const WideTag<T> d;
-  const auto x = LoadPair(arrays.x + i);
+  const auto x = LoadPair<kAccess>(arrays.x + i);
   const auto x0 = hn::Get2<0>(x), x1 = hn::Get2<1>(x);
   const auto leaks0 = hn::Le(x0, hn::Zero(d)), leaks1 = hn::Le(x1, hn::Zero(d));
-  StoreRounded(hn::MaskedMulOr(x0, leaks0, x0, factor0), hn::MaskedMulOr(x1, leaks1, x1, factor1),
-               arrays.y + i);
+  StoreRounded<kAccess>(hn::MaskedMulOr(x0, leaks0, x0, factor0), hn::MaskedMulOr(x1, leaks1, x1, factor1),
+                        arrays.y + i);
   if (arrays.noise != nullptr) {
     const auto one = hn::Set(d, Wide<T>{1});
     StoreExact(hn::IfThenElse(leaks0, saved0, one), hn::IfThenElse(leaks1, saved1, one), arrays.noise + i);
@@ -251,7 +178,7 @@ WideVector<T> MeanFactor(const ort_rrelu_params& params) {
 }
 
 template <class T>
-void Evaluate(const ort_rrelu_params& params, const Arrays<T>& arrays, uint64_t begin, uint64_t end) {
+void EvaluateUnits(const ort_rrelu_params& params, const Arrays<T>& arrays, uint64_t begin, uint64_t end) {
   ForEachUnit(arrays, begin, end, [&](const Arrays<T>& unit, uint64_t) ORT_RRELU_LAMBDA {
     const auto mean = MeanFactor<T>(params);
     const auto saved = RoundTo<T>(mean);
@@ -262,6 +189,31 @@ void Evaluate(const ort_rrelu_params& params, const Arrays<T>& arrays, uint64_t 
       WriteBits(unit.reserve, i, bits);
     }
   });
+}
+
+// Y alone, past the caches: whole units of it from its first line on. Returns where they end, or `begin`
+// where Y has no element at a line.
+template <class T>
+uint64_t EvaluateInMemory(const ort_rrelu_params& params, const Arrays<T>& arrays, Range range) {
+  const uint64_t first = range.begin + ElementsToLine(arrays.y + range.begin);
+  if (first >= range.end || !IsAtLine(arrays.y + first)) return range.begin;
+  const uint64_t units = (range.end - first) / UnitSize();
+  EvaluateUnits(params, arrays, range.begin, first);
+  const Arrays<T> y_alone = {arrays.x, arrays.y};
+  ForWholeUnits(From(y_alone, first), first, units, [&](const Arrays<T>& unit, uint64_t) ORT_RRELU_LAMBDA {
+    const auto mean = MeanFactor<T>(params);
+    for (size_t i = 0; i < UnitSize(); i += PairSize<T>())
+      ForwardPair<T, Access::kMemory>(unit, i, mean, mean, mean, mean);
+  });
+  hwy::FlushStream();
+  return first + units * UnitSize();
+}
+
+template <class T>
+void Evaluate(const ForwardCall& call, Range range) {
+  const Arrays<T> arrays = ArraysOf<T>(call);
+  const uint64_t begin = GoesPastCaches(call) ? EvaluateInMemory(call.params, arrays, range) : range.begin;
+  EvaluateUnits(call.params, arrays, begin, range.end);
 }
 
 template <class T>
@@ -290,8 +242,8 @@ void MultiplyByNoise(const Arrays<T>& arrays, uint64_t begin, uint64_t end) {
 void Forward(const ForwardCall& call, Range range) {
   WithElement(call.params.dtype, [&](auto element) {
     using T = decltype(element);
-    const auto run = call.params.training ? Train<T> : Evaluate<T>;
-    run(call.params, ArraysOf<T>(call), range.begin, range.end);
+    if (call.params.training) return Train(call.params, ArraysOf<T>(call), range.begin, range.end);
+    Evaluate<T>(call, range);
   });
 }
 

@@ -107,25 +107,52 @@ HWY_INLINE hn::Vec<HalfWordTag> OddEvenHalves(hn::Vec<PatternTag> odd, hn::Vec<P
   return hn::OddEven(hn::BitCast(HalfWordTag(), odd), hn::BitCast(HalfWordTag(), even));
 }
 
-template <class T>
-HWY_INLINE WideVector<T> LoadWide(const T* from) {
-  if constexpr (std::is_same_v<T, Half>) {
-    return FloatOfHalf(FloatTag(), hn::LoadU(ShortTag(), reinterpret_cast<const uint16_t*>(from)));
+// What a kernel reads and writes lies in the caches, or in memory: then stores go past the caches, to
+// multiples of a vector, and loads are of 128 bits, of which none is of two lines where arrays begin at
+// multiples of 16 bytes.
+enum class Access { kCaches, kMemory };
+
+template <Access kAccess, class D>
+HWY_INLINE hn::Vec<D> LoadFrom(D d, const hn::TFromD<D>* from) {
+#if !HWY_HAVE_SCALABLE
+  if constexpr (kAccess == Access::kMemory && HWY_MAX_LANES_D(D) * sizeof(hn::TFromD<D>) > 16) {
+    const hn::Half<D> half;
+    return hn::Combine(d, LoadFrom<kAccess>(half, from + hn::Lanes(half)), LoadFrom<kAccess>(half, from));
+  }
+#endif
+  return hn::LoadU(d, from);
+}
+
+template <Access kAccess, class D>
+HWY_INLINE void StoreTo(hn::TFromD<D>* to, D d, hn::Vec<D> value) {
+  if constexpr (kAccess == Access::kMemory) {
+    hn::Stream(value, d, to);
   } else {
-    return hn::LoadU(WideTag<T>(), from);
+    hn::StoreU(value, d, to);
   }
 }
 
-template <class T>
+template <Access kAccess, class T>
+HWY_INLINE WideVector<T> LoadWide(const T* from) {
+  if constexpr (std::is_same_v<T, Half>) {
+    const auto pattern = LoadFrom<kAccess>(ShortTag(), reinterpret_cast<const uint16_t*>(from));
+    return FloatOfHalf(FloatTag(), pattern);
+  } else {
+    return LoadFrom<kAccess>(WideTag<T>(), from);
+  }
+}
+
+template <Access kAccess = Access::kCaches, class T>
 HWY_INLINE WidePair<T> LoadPair(const T* from) {
   const WideTag<T> d;
   if constexpr (kEvenOdd<T>) {
     const PatternTag bits;
-    const auto pattern = hn::BitCast(bits, hn::LoadU(HalfWordTag(), reinterpret_cast<const uint16_t*>(from)));
+    const auto halves = LoadFrom<kAccess>(HalfWordTag(), reinterpret_cast<const uint16_t*>(from));
+    const auto pattern = hn::BitCast(bits, halves);
     return hn::Create2(d, hn::BitCast(d, hn::ShiftLeft<16>(pattern)),
                        hn::BitCast(d, hn::And(pattern, hn::Set(bits, 0xFFFF0000u))));
   } else {
-    return hn::Create2(d, LoadWide(from), LoadWide(from + hn::Lanes(d)));
+    return hn::Create2(d, LoadWide<kAccess>(from), LoadWide<kAccess>(from + hn::Lanes(d)));
   }
 }
 
@@ -146,35 +173,32 @@ HWY_INLINE WideVector<T> RoundTo(WideVector<T> value) {
   }
 }
 
-template <class T>
-HWY_INLINE void StoreWide(WideVector<T> value, T* to) {
-  if constexpr (std::is_same_v<T, Half>) {
-    hn::StoreU(HalfOfFloat(FloatTag(), value), ShortTag(), reinterpret_cast<uint16_t*>(to));
-  } else {
-    hn::StoreU(value, WideTag<T>(), to);
-  }
-}
-
-HWY_INLINE void StoreHalfWords(hn::Vec<HalfWordTag> half_words, BFloat16* to) {
-  hn::StoreU(half_words, HalfWordTag(), reinterpret_cast<uint16_t*>(to));
-}
-
 // Values that T holds exactly.
-template <class T>
+template <Access kAccess = Access::kCaches, class T>
 HWY_INLINE void StoreExact(WideVector<T> first, WideVector<T> second, T* to) {
   if constexpr (kEvenOdd<T>) {
     const PatternTag bits;
     const auto even = hn::ShiftRight<16>(hn::BitCast(bits, first));
-    StoreHalfWords(OddEvenHalves(hn::BitCast(bits, second), even), to);
+    const auto both = OddEvenHalves(hn::BitCast(bits, second), even);
+    StoreTo<kAccess>(reinterpret_cast<uint16_t*>(to), HalfWordTag(), both);
+  } else if constexpr (std::is_same_v<T, Half>) {
+    uint16_t* const halves = reinterpret_cast<uint16_t*>(to);
+    const auto lower = HalfOfFloat(FloatTag(), first), upper = HalfOfFloat(FloatTag(), second);
+    if constexpr (kAccess == Access::kMemory) {
+      StoreTo<kAccess>(halves, HalfWordTag(), hn::Combine(HalfWordTag(), upper, lower));
+    } else {
+      StoreTo<kAccess>(halves, ShortTag(), lower);
+      StoreTo<kAccess>(halves + hn::Lanes(ShortTag()), ShortTag(), upper);
+    }
   } else {
-    StoreWide(first, to);
-    StoreWide(second, to + hn::Lanes(WideTag<T>()));
+    StoreTo<kAccess>(to, WideTag<T>(), first);
+    StoreTo<kAccess>(to + hn::Lanes(WideTag<T>()), WideTag<T>(), second);
   }
 }
 
 // Two bfloat16 are rounded at once, as RoundTo() would: up where the lower half is more than 0x8000, or is
 // that and the upper half is odd.
-template <class T>
+template <Access kAccess = Access::kCaches, class T>
 HWY_INLINE void StoreRounded(WideVector<T> first, WideVector<T> second, T* to) {
   if constexpr (kEvenOdd<T>) {
     const PatternTag bits;
@@ -185,9 +209,9 @@ HWY_INLINE void StoreRounded(WideVector<T> first, WideVector<T> second, T* to) {
     const auto rest = hn::Or(lower, hn::And(upper, hn::Set(d, uint16_t{1})));
     // The upper bit of (rest + 0x7FFE + 1) / 2.
     const auto up = hn::ShiftRight<15>(hn::AverageRound(rest, hn::Set(d, uint16_t{0x7FFE})));
-    StoreHalfWords(hn::Add(upper, up), to);
+    StoreTo<kAccess>(reinterpret_cast<uint16_t*>(to), d, hn::Add(upper, up));
   } else {
-    StoreExact(first, second, to);
+    StoreExact<kAccess>(first, second, to);
   }
 }
 

@@ -1,6 +1,6 @@
 // Every instruction set of this machine against slope.h and element.h, element by element: all types, modes
-// and outputs, all sizes up to a few vectors, beginnings anywhere, rows with steps of their own, and block
-// numbers beyond 32 bits.
+// and outputs, all sizes up to a few vectors, beginnings anywhere, Y past the caches, rows with steps of
+// their own, and block numbers beyond 32 bits.
 #include "hwy/targets.h"
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include <cstring>
 #include <vector>
 
+#include "cpu/caches.h"
 #include "cpu/kernels.h"
 #include "element.h"
 #include "elements.h"
@@ -172,6 +173,45 @@ void CheckRows(ort_rrelu_params params, Expectations& expect) {
   }
 }
 
+// Y past the caches, from anywhere in a line: the bits are those of Y in the caches.
+template <class T>
+void CheckPastCaches(ort_rrelu_params params, Expectations& expect) {
+  params.training = 0;
+  const uint64_t large = uint64_t{1} << 60;
+  for (const uint64_t size : {0, 1, 40, 600, 5000}) {
+    for (uint64_t offset = 0; offset < 64 / sizeof(T); offset += 1 + offset / 2) {
+      const std::vector<T> x = Values<T>(size);
+      std::vector<T> y(size + 64 + kMargin, FromFloat<T>(kUntouched)), wanted = y;
+      const Range range = {0, size};
+      const ForwardCall call{params, x.data(), y.data() + offset, nullptr, nullptr, large, {0, large}};
+      expect.That(GoesPastCaches(call) == HWY_ARCH_X86, "past caches");
+      ort_rrelu::Run(call, range);
+      ort_rrelu::Run(ForwardCall{params, x.data(), wanted.data() + offset, nullptr, nullptr, size, range},
+                     range);
+      for (uint64_t i = 0; i < y.size(); ++i) {
+        expect.That(SameBits(y[i], wanted[i]), InstructionSet(), " ", DtypeName(params.dtype), " size ", size,
+                    " offset ", offset, ": y[", i, "] is ", ToWide(y[i]), ", not ", ToWide(wanted[i]));
+      }
+    }
+  }
+}
+
+// Calls that are not large, are in place, write more than Y, or draw.
+void CheckInCaches(ort_rrelu_params params, Expectations& expect) {
+  const uint64_t large = uint64_t{1} << 60;
+  std::vector<float> x(8), y(8);
+  std::vector<uint8_t> reserve(8);
+  const auto goes = [&](void* to, void* noise, void* saved, uint64_t size) {
+    return GoesPastCaches(ForwardCall{params, x.data(), to, noise, saved, size, {0, size}});
+  };
+  expect.That(!goes(y.data(), nullptr, nullptr, 1000), "a small call goes past the caches");
+  expect.That(!goes(x.data(), nullptr, nullptr, large), "a call in place goes past the caches");
+  expect.That(!goes(y.data(), y.data(), nullptr, large), "a call with noise goes past the caches");
+  expect.That(!goes(y.data(), nullptr, reserve.data(), large), "a call with a reserve goes past the caches");
+  params.training = 1;
+  expect.That(!goes(y.data(), nullptr, nullptr, large), "a call in train mode goes past the caches");
+}
+
 // Every 16-bit pattern, with slopes that make products which are subnormal, round to even, or overflow. Of
 // another seed each time, so that most half words come up.
 template <class T>
@@ -213,6 +253,11 @@ void CheckTarget(Expectations& expect) {
   CheckRows<double>(of(ORT_RRELU_DOUBLE), expect);
   CheckRows<Half>(of(ORT_RRELU_FLOAT16), expect);
   CheckRows<BFloat16>(of(ORT_RRELU_BFLOAT16), expect);
+  CheckPastCaches<float>(of(ORT_RRELU_FLOAT), expect);
+  CheckPastCaches<double>(of(ORT_RRELU_DOUBLE), expect);
+  CheckPastCaches<Half>(of(ORT_RRELU_FLOAT16), expect);
+  CheckPastCaches<BFloat16>(of(ORT_RRELU_BFLOAT16), expect);
+  CheckInCaches(of(ORT_RRELU_FLOAT), expect);
   CheckAllPatterns<Half>(of(ORT_RRELU_FLOAT16), expect);
   CheckAllPatterns<BFloat16>(of(ORT_RRELU_BFLOAT16), expect);
 }
