@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.nn.functional import leaky_relu
+from torch.autograd.profiler import record_function
 
 from ort_rrelu import library
 from ort_rrelu.torch import kernels, ops, private, transforms
-from ort_rrelu.torch.kernels import Draw
+from ort_rrelu.torch.kernels import Draw, Kept
 
 RESERVE_FROM = 32_768  # elements
 
@@ -62,7 +62,8 @@ def rrelu(
 def evaluated(x: Tensor, lower: float, upper: float, inplace: bool) -> Tensor:
     """The same in eval mode."""
     if not (x.requires_grad and torch.is_grad_enabled()):
-        return leaky_relu(x, transforms.eval_slope(x.dtype, lower, upper), inplace)
+        slope = transforms.eval_slope(x.dtype, lower, upper)
+        return private.leaky_relu_(x, slope) if inplace else private.leaky_relu(x, slope)
     if x.element_size() == 2:
         # Noise is the slope rounded here, by which the gradient is made, and y is not.
         y: Tensor = ops.rrelu(x, lower, upper, False)[0]
@@ -74,16 +75,16 @@ def evaluated(x: Tensor, lower: float, upper: float, inplace: bool) -> Tensor:
 
 def _without_gradient(x: Tensor, lower: float, upper: float, drawn: Draw | None, inplace: bool) -> Tensor:
     if not inplace:
-        return kernels.rrelu(x, lower, upper, drawn)[0]
+        return _run(x, lower, upper, drawn)[0]
     if not _is_writable(x):
-        return x.copy_(kernels.rrelu(x, lower, upper, drawn)[0])
-    kernels.rrelu(x, lower, upper, drawn, inplace=True)
+        return x.copy_(_run(x, lower, upper, drawn)[0])
+    _run(x, lower, upper, drawn, inplace=True)
     torch.autograd.graph.increment_version(x)
     return x
 
 
 def _by_noise(x: Tensor, lower: float, upper: float, drawn: Draw | None, inplace: bool) -> Tensor:
-    noise = kernels.rrelu(x, lower, upper, drawn, "noise")[1]
+    noise = _run(x, lower, upper, drawn, "noise")[1]
     assert noise is not None
     return x.mul_(noise) if inplace else x * noise
 
@@ -93,6 +94,22 @@ def _with_reserve(x: Tensor, lower: float, upper: float, drawn: Draw | None, inp
         y: Tensor = _FromReserve.apply(x, lower, upper, drawn, inplace)  # type: ignore[no-untyped-call]
         return y
     return x.copy_(_FromReserve.apply(x, lower, upper, drawn, False))  # type: ignore[no-untyped-call]
+
+
+def _run(
+    x: Tensor,
+    lower: float,
+    upper: float,
+    drawn: Draw | None,
+    keep: Kept | None = None,
+    *,
+    inplace: bool = False,
+) -> tuple[Tensor, Tensor | None]:
+    """The kernel; a profiler sees it under the operator's name."""
+    if not private.is_profiled():
+        return kernels.rrelu(x, lower, upper, drawn, keep, inplace=inplace)
+    with record_function("ort_rrelu::rrelu"):
+        return kernels.rrelu(x, lower, upper, drawn, keep, inplace=inplace)
 
 
 def _is_writable(x: Tensor) -> bool:
@@ -112,7 +129,7 @@ def _has_small_reserve(x: Tensor, drawn: Draw | None) -> bool:
 class _FromReserve(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, lower: float, upper: float, drawn: Draw | None, inplace: bool) -> Tensor:
-        y, reserve = kernels.rrelu(x, lower, upper, drawn, "reserve", inplace=inplace)
+        y, reserve = _run(x, lower, upper, drawn, "reserve", inplace=inplace)
         ctx.save_for_backward(reserve)
         if inplace:
             ctx.mark_dirty(x)
@@ -121,8 +138,16 @@ class _FromReserve(Function):
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         (reserve,) = ctx.saved_tensors
-        if not transforms.active():
-            return ops.rrelu_grad_from_reserve(dy, reserve), None, None, None, None
-        # torch's own product has every rule.
+        return _gradient(dy, reserve), None, None, None, None
+
+
+def _gradient(dy: Tensor, reserve: Tensor) -> Tensor:
+    if private.is_plain_call(dy) and not (dy.requires_grad and torch.is_grad_enabled()):
+        return kernels.gradient_of_reserve(dy, reserve)
+    dx: Tensor
+    if transforms.active():  # torch's own product has every rule
         ones = torch.ones(dy.shape, dtype=dy.dtype, device=dy.device)
-        return dy * ops.rrelu_grad_from_reserve(ones, reserve), None, None, None, None
+        dx = dy * ops.rrelu_grad_from_reserve(ones, reserve)
+    else:
+        dx = ops.rrelu_grad_from_reserve(dy, reserve)
+    return dx

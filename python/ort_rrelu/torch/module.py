@@ -152,7 +152,7 @@ class RReLU(torch.nn.RReLU):
     def _draw_counted(
         self, x: Tensor, seed: int, plain: bool, transforming: bool
     ) -> tuple[int, int | Tensor]:
-        counter = self._counter()
+        counter = self._counter(plain)
         compiling = not plain and torch.compiler.is_compiling()
         if type(x) is not Tensor:  # a DTensor, for which all ranks have to draw the same
             sharding.check(x, True, seed, None)
@@ -163,7 +163,7 @@ class RReLU(torch.nn.RReLU):
         if transforming:
             return seed, transforms.next_step(counter)
         try:
-            if plain:
+            if plain and type(counter) is Tensor:
                 return seed, steps.take(counter)
             # What compiled code on CUDA computes may be a graph's memory, in which nothing can be remembered.
             return seed, ops.next_step(counter, not (counter.is_cuda and compiling))
@@ -171,8 +171,8 @@ class RReLU(torch.nn.RReLU):
             given = recomputed.given
             return _seed_of_place(seed, given.place), sharding.check(x, True, seed, given.step)
 
-    def _counter(self) -> Tensor:
-        counter = self.step  # looked up once: a buffer is no attribute
+    def _counter(self, plain: bool = False) -> Tensor:
+        counter = private.buffer(self, "step") if plain else self.step
         if counter is None:
             raise InvalidValueError(f"seed={self.seed} was set after construction: use RReLU(seed=...)")
         return counter

@@ -54,13 +54,23 @@ def in_fake_mode() -> bool:
     return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
 
 
-# Calls that nothing watches, in eager.py.
+# Calls that nothing watches, in eager.py and module.py.
+
+# torch.nn.functional's, without a look at arguments that are no tensors; and in place.
+leaky_relu: Callable[[Tensor, float], Tensor] = torch._C._nn.leaky_relu
+leaky_relu_: Callable[[Tensor, float], Tensor] = torch._C._nn.leaky_relu_
+
+
+def buffer(module: torch.nn.Module, name: str) -> Tensor | None:
+    """The module's buffer, in a fraction of the time that the attribute takes."""
+    return module._buffers[name]
 
 
 _modes_of_dispatch: Callable[[], int] = torch._C._len_torch_dispatch_stack
 _modes_of_functions: Callable[[], int] = torch._C._len_torch_function_stack
 _tracing_state: Callable[[], Any] = torch._C._get_tracing_state
-_is_profiled: Callable[[], bool] = torch._C._autograd._profiler_enabled
+# Does a profiler run?
+is_profiled: Callable[[], bool] = torch._C._autograd._profiler_enabled
 _exporter_of_graphs, _exporter_of_traces = _flags, _globals.GLOBALS
 
 
@@ -80,7 +90,7 @@ _PLAIN = {
 
 
 def is_plain_call(tensor: Tensor) -> bool:
-    """Is a call on the tensor neither compiled, exported, traced, transformed, profiled, nor in a mode?
+    """Is a call on the tensor neither compiled, exported, traced, transformed nor in a mode?
 
     And is the tensor dense, on the CPU or CUDA, and nothing else: no wrapper, no lazy negative?
     """
@@ -95,7 +105,6 @@ def is_plain_call(tensor: Tensor) -> bool:
             or _tracing_state() is not None
             or _exporter_of_traces.in_onnx_export
             or _exporter_of_graphs._is_onnx_exporting
-            or _is_profiled()
         )
         and _dispatch_keys(tensor).raw_repr() in _PLAIN
     )
