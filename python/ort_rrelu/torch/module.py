@@ -41,6 +41,9 @@ class RReLU(torch.nn.RReLU):
     count, and so does each call. An RReLU that is the root of the trace, has hooks, or a subclass with a
     forward of its own, is refused.
 
+    From 32,768 elements on autograd keeps one bit an element for backward, below that as many bytes as x has.
+    In eval mode without gradients the module is torch's leaky_relu.
+
     In train mode torch.vmap follows torch.nn.functional.dropout: randomness="error", the default, is refused;
     with "same" each sample has the slopes that it has alone; with "different" the samples have those of the
     samples as one tensor, the vmapped dimension in front, so that vmap(module)(x) is module(x). The call
