@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from tests.benchmarks.memory import peaks
 from tests.benchmarks.picture import draw
 from tests.benchmarks.results import Results
 from tests.benchmarks.targets import ratios
@@ -42,7 +43,7 @@ def _measure() -> Results:
         failed = pytest.main([str(_FOLDER), *options, *_ROUNDS, f"--benchmark-json={report}"])
         if failed:
             sys.exit(failed)
-        return Results.of_pytest(report, _instruction_sets())
+        return Results.of_pytest(report, _instruction_sets(), peaks())
 
 
 def _table(results: Results) -> Table:

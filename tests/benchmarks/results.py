@@ -48,15 +48,24 @@ def network_key(exporter: str, mode: str, threads: int) -> str:
 
 @dataclass(frozen=True)
 class Results:
-    """Best time of each case in seconds, of each network, and the rates of each instruction set."""
+    """Best time of each case in seconds, of each network, the rates of each instruction set, and memory.
+
+    memory: network -> the peak of a training step, ours over that of torch's RReLU.
+    """
 
     machine: Mapping[str, Any]
     seconds: Mapping[Case, float]
     networks: Mapping[str, float]
     instruction_sets: Mapping[str, Mapping[str, float]]
+    memory: Mapping[str, float]
 
     @classmethod
-    def of_pytest(cls, report: Path, instruction_sets: Mapping[str, Mapping[str, float]]) -> Results:
+    def of_pytest(
+        cls,
+        report: Path,
+        instruction_sets: Mapping[str, Mapping[str, float]],
+        memory: Mapping[str, float],
+    ) -> Results:
         """From the JSON of pytest-benchmark."""
         seconds, networks = {}, {}
         for entry in json.loads(report.read_text("utf-8"))["benchmarks"]:
@@ -65,7 +74,7 @@ class Results:
                 networks[network_key(info["network"], info["mode"], info["threads"])] = best
             else:
                 seconds[Case(**info)] = best
-        return cls(machine(), seconds, networks, instruction_sets)
+        return cls(machine(), seconds, networks, instruction_sets, memory)
 
     def save(self, path: Path) -> None:
         """As JSON."""
@@ -75,6 +84,7 @@ class Results:
             "machine": self.machine,
             "networks": self.networks,
             "instruction_sets": self.instruction_sets,
+            "memory": self.memory,
         }
         text = json.dumps(rest, indent=2).removesuffix("\n}") + f',\n  "cases": [\n    {lines}\n  ]\n}}\n'
         with replacing(path) as temporary:

@@ -198,6 +198,47 @@ def _training(results: Results) -> Iterator[Ratio]:
         )
 
 
+# Our module and torch.nn.RReLU, one thread: (work, elements, seeded) -> the most time, the least speed.
+_TIMES = {
+    ("forward", 1_000, False): 2.5,
+    ("forward", 1_000, True): 3.2,
+    ("forward and backward", 1_000, False): 2.2,
+    ("forward and backward", 1_000, True): 2.6,
+    ("eval", 1_000, False): 0.7,
+}
+_SPEEDS = {
+    ("forward", 100_000, False): 8,
+    ("forward", 1_000_000, False): 8,
+    ("forward and backward", 100_000, False): 4,
+    ("forward and backward", 1_000_000, False): 8,
+}
+_PEAKS = {
+    "a chain of ten RReLUs": 0.2,
+    "ten pairs of convolution and RReLU": 0.45,
+    "ten pairs of linear layer and RReLU in place": 0.6,
+}
+
+
+def _modules(results: Results) -> Iterator[Ratio]:
+    def time_of(work: str, size: int, seeded: bool) -> float:
+        name = "our seeded module" if seeded else "our module"
+        ours, theirs = (
+            results.networks[network_key(each, f"{work}, {size} elements", 1)]
+            for each in (name, "torch.nn.RReLU")
+        )
+        return ours / theirs
+
+    for (work, size, seeded), most in _TIMES.items():
+        name = f"torch module{', seeded' if seeded else ''}, {work}, {size:,} elements"
+        yield Ratio(f"{name}: time of torch.nn.RReLU", time_of(work, size, seeded), "<=", most)
+    for (work, size, seeded), least in _SPEEDS.items():
+        name = f"torch module, {work}, {size:,} elements"
+        yield Ratio(f"{name}: speed over torch.nn.RReLU", 1 / time_of(work, size, seeded), ">=", least)
+    for network, peak in _PEAKS.items():
+        what = f"training step, {network}: peak of memory over torch.nn.RReLU's"
+        yield Ratio(what, results.memory[network], "<=", peak)
+
+
 def ratios(results: Results) -> list[Ratio]:
     """The table."""
     t = _time(results)
@@ -211,4 +252,5 @@ def ratios(results: Results) -> list[Ratio]:
         *_networks(results),
         *_opening(results),
         *_training(results),
+        *_modules(results),
     ]

@@ -59,11 +59,21 @@ def test_eval_mode_equals_torch(dtype: torch.dtype) -> None:
 
 
 @every_dtype
-def test_gradient_is_dy_times_noise(dtype: torch.dtype) -> None:
-    x, dy = _images(dtype).requires_grad_(), _images(dtype).flip(0)
-    torch.autograd.backward(RReLU(seed=3).cuda()(x), dy)
-    _, noise = reference.rrelu(device.on_host(x), training=True, seed=3, return_noise=True)
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize("seed", [3, None], ids=["seeded", "unseeded"])
+@pytest.mark.parametrize("repeats", [1, 20], ids=["noise is kept", "the reserve is kept"])
+def test_gradient_is_dy_times_noise(
+    repeats: int, seed: int | None, inplace: bool, dtype: torch.dtype
+) -> None:
+    x = _images(dtype).repeat(repeats, 1, 1, 1).requires_grad_()
+    dy = x.detach().flip(0)
+    y = RReLU(inplace=inplace, seed=seed).cuda()(x * 1)
+    torch.autograd.backward(y, dy)
     assert x.grad is not None
+    if seed is None:
+        torch.testing.assert_close(x.grad * x.detach(), y.detach() * dy, rtol=0.02, atol=1e-6)
+        return
+    _, noise = reference.rrelu(device.on_host(x), training=True, seed=3, return_noise=True)
     assert_same_bits(device.on_host(x.grad), reference.rrelu_grad(device.on_host(dy), noise))
 
 
@@ -84,8 +94,9 @@ def test_the_generator_of_the_device_governs_an_unseeded_module() -> None:
     assert not torch.equal(first, second)
 
 
-def test_nothing_waits_for_the_device() -> None:
-    module, x = RReLU(seed=3).cuda(), _images().requires_grad_()
+@pytest.mark.parametrize("repeats", [1, 20], ids=["noise is kept", "the reserve is kept"])
+def test_nothing_waits_for_the_device(repeats: int) -> None:
+    module, x = RReLU(seed=3).cuda(), _images().repeat(repeats, 1, 1, 1).requires_grad_()
     unseeded = RReLU()
     torch.cuda.set_sync_debug_mode("error")
     try:

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 import ort_rrelu
 from ort_rrelu.recomputation import Steps
-from ort_rrelu.torch import accept_step, ops
+from ort_rrelu.torch import accept_step, steps
 from tests.bits import assert_same_bits
 from tests.onnx_models import Array
 from tests.torch.arrays import array, normal
@@ -111,7 +111,7 @@ def test_a_recomputation_that_cannot_find_its_forward_raises(use_reentrant: bool
 
 @both_checkpoints
 def test_steps_that_are_not_kept_any_more(use_reentrant: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ops, "_steps", Steps(ops._Autograd(), elements=8))
+    monkeypatch.setattr(steps, "_steps", Steps(steps._Autograd(), elements=8))
     net = accept_step(_Weighted(use_reentrant=use_reentrant))
     first = net(normal(5, 7).requires_grad_(), step=torch.arange(5) + 7)
     _check_gradients(net, _plainly, forwards=1)

@@ -15,7 +15,7 @@ from ort_rrelu import schema
 from ort_rrelu.arguments import as_seed, as_step
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.node_attributes import check_bounds, seed_of_place
-from ort_rrelu.torch import accepted, ops, private, sharding, transforms
+from ort_rrelu.torch import accepted, eager, ops, private, sharding, steps, transforms
 from ort_rrelu.torch.accepted import Accepted
 
 
@@ -40,6 +40,9 @@ class RReLU(torch.nn.RReLU):
     torch.fx writes a call of the module into its graph, as for torch's own layers: modes that are set later
     count, and so does each call. An RReLU that is the root of the trace, has hooks, or a subclass with a
     forward of its own, is refused.
+
+    From 32,768 elements on autograd keeps one bit an element for backward, below that as many bytes as x has.
+    In eval mode without gradients the module is torch's leaky_relu.
 
     In train mode torch.vmap follows torch.nn.functional.dropout: randomness="error", the default, is refused;
     with "same" each sample has the slopes that it has alone; with "different" the samples have those of the
@@ -96,14 +99,23 @@ class RReLU(torch.nn.RReLU):
         step, for a seeded module only: int64, the number of the draw, or a tensor of shape [x.shape[0]] with
         one for each row, which is then drawn as a tensor alone. The counter stays.
         """
-        if type(x) is not Tensor or step is not None:  # asked first: a small tensor's time is that of Python
+        # A small tensor's time is that of Python.
+        lower, upper = self.lower, self.upper
+        plain = type(x) is Tensor and type(lower) is type(upper) is float and eager.takes(x)
+        if plain and step is None and not self.training:
+            return eager.evaluated(x, lower, upper, self.inplace)
+        if not plain or step is not None:
             if isinstance(x, Proxy) or isinstance(step, Proxy):
                 return self._traced(x, step)
             if step is not None and self.seed is None:
                 raise InvalidValueError(f"step={step!r}: only a module with a seed takes a step")
-        transforming = transforms.active()
-        seed, number = self._draw(x, step, transforming)
-        arguments = x, self.lower, self.upper, self.training, seed, number
+            if not isinstance(x, Tensor):
+                raise InvalidTypeError(f"x is of type {type(x).__name__}: it must be a torch.Tensor")
+        transforming = not plain and transforms.active()
+        seed, number = self._draw(x, step, plain, transforming)
+        arguments = x, lower, upper, self.training, seed, number
+        if plain and (number is None or type(number) is int or type(number) is Tensor):
+            return eager.rrelu(*arguments, self.inplace)
         y: Tensor = transforms.activate(*arguments) if transforming else ops.rrelu(*arguments)[0]
         return x.copy_(y) if self.inplace else y
 
@@ -112,15 +124,15 @@ class RReLU(torch.nn.RReLU):
         return _call_in_graph(self, x, step, own_forward=own_forward)
 
     def _draw(
-        self, x: Tensor, step: int | Tensor | None, transforming: bool
-    ) -> tuple[int | None, Tensor | None]:
-        """Seed and step of this call."""
+        self, x: Tensor, step: int | Tensor | None, plain: bool, transforming: bool
+    ) -> tuple[int | None, int | Tensor | None]:
+        """Seed and step of this call; a step that is an int is for plain calls alone."""
         number = step if step is None or isinstance(step, Tensor) else as_tensor(step)
         seed = self.seed
         if accepted.thread.running.top is not None and self.training and (forward := accepted.current()):
             seed, number = self._draw_in(forward, x, number, transforming)
-        elif number is None and seed is not None and self.training and not accepted.exporting():
-            return self._draw_counted(x, seed, transforming)
+        elif number is None and seed is not None and self.training and (plain or not accepted.exporting()):
+            return self._draw_counted(x, seed, plain, transforming)
         return seed, number if type(x) is Tensor else sharding.check(x, self.training, seed, number)
 
     def _draw_in(
@@ -137,12 +149,14 @@ class RReLU(torch.nn.RReLU):
             if not (forward.is_compiled or accepted.exporting()):
                 ops.check_forward(counter)
         elif not (transforming or accepted.exporting()):
-            ops.remember(counter, step, place)
+            steps.remember(counter, step, place)
         return _seed_of_place(self.seed, place), step
 
-    def _draw_counted(self, x: Tensor, seed: int, transforming: bool) -> tuple[int, Tensor]:
-        counter = self._counter()
-        compiling = torch.compiler.is_compiling()
+    def _draw_counted(
+        self, x: Tensor, seed: int, plain: bool, transforming: bool
+    ) -> tuple[int, int | Tensor]:
+        counter = self._counter(plain)
+        compiling = not plain and torch.compiler.is_compiling()
         if type(x) is not Tensor:  # a DTensor, for which all ranks have to draw the same
             sharding.check(x, True, seed, None)
         elif compiling:
@@ -152,16 +166,19 @@ class RReLU(torch.nn.RReLU):
         if transforming:
             return seed, transforms.next_step(counter)
         try:
+            if plain and type(counter) is Tensor:
+                return seed, steps.take(counter)
             # What compiled code on CUDA computes may be a graph's memory, in which nothing can be remembered.
             return seed, ops.next_step(counter, not (counter.is_cuda and compiling))
-        except ops.GivenStepError as recomputed:
+        except steps.GivenStepError as recomputed:
             given = recomputed.given
             return _seed_of_place(seed, given.place), sharding.check(x, True, seed, given.step)
 
-    def _counter(self) -> Tensor:
-        if self.step is None:
+    def _counter(self, plain: bool = False) -> Tensor:
+        counter = private.buffer(self, "step") if plain else self.step
+        if counter is None:
             raise InvalidValueError(f"seed={self.seed} was set after construction: use RReLU(seed=...)")
-        return self.step
+        return counter
 
     def reset_parameters(self) -> None:
         """Begin again at step 0."""

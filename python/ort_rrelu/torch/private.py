@@ -14,6 +14,8 @@ These names stand where they are used, because moving them here would make the c
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -26,8 +28,8 @@ from torch._subclasses import fake_tensor
 from torch.autograd import forward_ad
 from torch.fx.experimental import proxy_tensor
 from torch.onnx import symbolic_helper
-from torch.onnx._internal.exporter import _compat, _core, _dispatching
-from torch.onnx._internal.torchscript_exporter import registration, utils
+from torch.onnx._internal.exporter import _compat, _core, _dispatching, _flags
+from torch.onnx._internal.torchscript_exporter import _globals, registration, utils
 
 # Memory and autograd, in ops.py, module.py and accepted.py.
 
@@ -50,6 +52,62 @@ def in_backward() -> bool:
 def in_fake_mode() -> bool:
     """Do tensors have no memory, so that nothing is drawn?"""
     return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
+
+
+# Calls that nothing watches, in eager.py and module.py.
+
+# torch.nn.functional's, without a look at arguments that are no tensors; and in place.
+leaky_relu: Callable[[Tensor, float], Tensor] = torch._C._nn.leaky_relu
+leaky_relu_: Callable[[Tensor, float], Tensor] = torch._C._nn.leaky_relu_
+
+
+def buffer(module: torch.nn.Module, name: str) -> Tensor | None:
+    """The module's buffer, in a fraction of the time that the attribute takes."""
+    return module._buffers[name]
+
+
+_modes_of_dispatch: Callable[[], int] = torch._C._len_torch_dispatch_stack
+_modes_of_functions: Callable[[], int] = torch._C._len_torch_function_stack
+_tracing_state: Callable[[], Any] = torch._C._get_tracing_state
+# Does a profiler run?
+is_profiled: Callable[[], bool] = torch._C._autograd._profiler_enabled
+_exporter_of_graphs, _exporter_of_traces = _flags, _globals.GLOBALS
+
+
+def _dispatched_by(device: str, *, inference: bool = False) -> int:
+    names = [device, f"Autocast{device}"]
+    if not inference:
+        names += ["ADInplaceOrView", f"Autograd{device}"]
+    keys = (DispatchKeySet(torch._C._dispatch_key_parse(name)) for name in names)
+    return functools.reduce(operator.or_, keys).raw_repr()
+
+
+_dispatch_keys: Callable[[Tensor], DispatchKeySet] = torch._C._dispatch_keys
+# Dense tensors with memory, by what torch's dispatcher knows of them.
+_PLAIN = {
+    _dispatched_by(device, inference=inference) for device in ("CPU", "CUDA") for inference in (False, True)
+}
+
+
+def is_plain_call(tensor: Tensor) -> bool:
+    """Is a call on the tensor neither compiled, exported, traced, transformed nor in a mode?
+
+    And is the tensor dense, on the CPU or CUDA, and nothing else: no wrapper, no lazy negative?
+    """
+    return (
+        not (
+            torch.compiler.is_compiling()
+            or torch.compiler.is_exporting()
+            or _modes_of_dispatch()
+            or _modes_of_functions()
+            or innermost_transform() is not None
+            or forward_ad._current_level >= 0
+            or _tracing_state() is not None
+            or _exporter_of_traces.in_onnx_export
+            or _exporter_of_graphs._is_onnx_exporting
+        )
+        and _dispatch_keys(tensor).raw_repr() in _PLAIN
+    )
 
 
 # torch.func, the older vmap and forward-mode differentiation, in transforms.py.

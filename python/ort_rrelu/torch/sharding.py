@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ort_rrelu.errors import InvalidValueError
-from ort_rrelu.torch import ops, private
+from ort_rrelu.torch import kernels, ops, private  # noqa: F401  # ops defines torch.ops.ort_rrelu
 
 
 def check(x: Tensor, training: bool, seed: int | None, step: Any) -> Any:
@@ -30,7 +30,7 @@ def check(x: Tensor, training: bool, seed: int | None, step: Any) -> Any:
     _register()
     if not isinstance(x, DTensor):
         return step
-    rows = isinstance(step, Tensor) and ops.are_rows(step)
+    rows = isinstance(step, Tensor) and kernels.are_rows(step)
     if training:
         _check_train_mode(x.placements, seed, rows)
     if not rows or isinstance(step, DTensor):

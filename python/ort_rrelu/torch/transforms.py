@@ -13,6 +13,7 @@ is not and has one for each row of a sample, it serves every sample, so that the
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -20,14 +21,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ort_rrelu import schema
 from ort_rrelu.errors import InvalidValueError, RandomnessError
-from ort_rrelu.torch import ops, private
+from ort_rrelu.torch import kernels, ops, private
 from ort_rrelu.torch.private import VmapInterpreter
 
 Both = tuple[Tensor, Tensor]  # y and noise
-
-_LIBRARY = torch.library.Library(schema.DOMAIN, "FRAGMENT")  # type: ignore[no-untyped-call]
 
 
 def active() -> bool:
@@ -39,14 +37,24 @@ def _in_torch_func() -> bool:
     return private.innermost_transform() is not None
 
 
-def _eval_slope(dtype: torch.dtype, lower: float, upper: float) -> float:
-    ops.check_arguments(dtype, lower, upper)
+def eval_slope(dtype: torch.dtype, lower: float, upper: float) -> float:
+    """The slope that torch's leaky_relu takes for these bounds, which are checked."""
+    return _known_slope(dtype, lower, upper) or _mean(lower, upper)  # -0.0 and 0.0 are one key
+
+
+@functools.lru_cache
+def _known_slope(dtype: torch.dtype, lower: float, upper: float) -> float:
+    kernels.check_arguments(dtype, lower, upper)
+    return _mean(lower, upper)
+
+
+def _mean(lower: float, upper: float) -> float:
     return (ctypes.c_float(lower).value + ctypes.c_float(upper).value) / 2
 
 
 # Compiled code is guarded on the stack of transforms anyway.
 private.constant_in_compiled_code(_in_torch_func)
-private.constant_in_compiled_code(_eval_slope)
+private.constant_in_compiled_code(eval_slope)
 
 
 def activate(x: Tensor, lower: float, upper: float, training: bool, seed: int | None, step: Any) -> Tensor:
@@ -56,8 +64,8 @@ def activate(x: Tensor, lower: float, upper: float, training: bool, seed: int | 
             noise: Tensor = ops.rrelu(x.detach(), lower, upper, True, seed, step)[1]
         return x * noise
     if step is not None:
-        ops.check_step(x.shape, step.dtype, step.shape)
-    return torch.nn.functional.leaky_relu(x, _eval_slope(x.dtype, lower, upper))
+        kernels.check_step(x.shape, step.dtype, step.shape)
+    return torch.nn.functional.leaky_relu(x, eval_slope(x.dtype, lower, upper))
 
 
 def next_step(counter: Tensor) -> Tensor:
@@ -129,7 +137,7 @@ def _vmapped_rrelu(
     def rule() -> tuple[Both, int | None]:
         size = interpreter.batch_size()
         if step is not None:
-            ops.check_step(_of_sample(x, dim), step.dtype, _of_sample(step, step_dim))
+            kernels.check_step(_of_sample(x, dim), step.dtype, _of_sample(step, step_dim))
         if not training:
             return call(x), dim
         if seed is not None and step is not None and _are_steps_of_rows(step, step_dim):
@@ -196,7 +204,7 @@ def _vmapped_gradient(
 
 
 # Not register_vmap: it is not asked where no argument is vmapped over, and such a call is random, too.
-_LIBRARY.impl(  # type: ignore[no-untyped-call]
+ops.LIBRARY.impl(  # type: ignore[no-untyped-call]
     "rrelu", _vmapped_rrelu, "FuncTorchVmapMode", with_keyset=True
 )
-ops.rrelu_grad.register_vmap(_vmapped_gradient)
+torch.library.register_vmap("ort_rrelu::rrelu_grad", _vmapped_gradient, lib=ops.LIBRARY)
