@@ -1,10 +1,9 @@
-"""What every layer has drawn for every sample, taken from what its backward pass will multiply by."""
+"""What every layer has drawn for every sample: its gradient, where all that comes back is 1."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from ort_rrelu.arguments import Array
@@ -30,17 +29,16 @@ class Recorder:
         """The next forward is of the samples of these numbers."""
         self._numbers = numbers.numpy()
 
-    def _note(self, layer: nn.Module, _: Any, y: Tensor) -> None:
-        noise = _noise_of(y)
+    def _note(self, layer: nn.Module, inputs: tuple[Tensor, ...], y: Tensor) -> None:
+        noise = _noise_of(inputs[0], y)
         place = self._layers.index(layer)  # type: ignore[arg-type]
         if not self.noise[place].size:
             self.noise[place] = np.full((self._draws, noise.shape[1]), np.nan, np.float32)
         self.noise[place][self._numbers] = noise
 
 
-def _noise_of(y: Tensor) -> Array:
-    """(samples, elements): what the backward pass of an RReLU multiplies by, kept by torch until then."""
-    made_by: Any = y.grad_fn
-    noise = made_by._saved_noise if hasattr(made_by, "_saved_noise") else made_by.saved_tensors[0]
+def _noise_of(x: Tensor, y: Tensor) -> Array:
+    """(samples, elements): what the backward pass of an RReLU multiplies by."""
+    (noise,) = torch.autograd.grad(y, x, torch.ones_like(y), retain_graph=True)
     rows: Array = noise.flatten(1).numpy()
     return rows
