@@ -142,7 +142,8 @@ def onnxruntime_gpu(session: nox.Session) -> None:
     if not (shutil.which("nvcc") or Path("/usr/local/cuda/bin/nvcc").exists()):
         session.skip("there is no nvcc here")
     # Its newest release is often behind onnxruntime's.
-    _install(session, _wheel(session, "cuda"), "onnxruntime-gpu==1.31.1", *_PYTEST)
+    disassembler = ("nvidia-cuda-cuobjdump", "nvidia-cuda-nvdisasm")
+    _install(session, _wheel(session, "cuda"), "onnxruntime-gpu==1.31.1", *disassembler, *_PYTEST)
     _test(session, "tests/core/onnxruntime_without_gpu.py", "tests/core", "tests/device_code")
 
 

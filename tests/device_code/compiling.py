@@ -130,6 +130,13 @@ def _sources(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): path.read_text("utf-8") for path in files}
 
 
+def version() -> str:
+    """Of nvcc, such as 13.0.88."""
+    found = re.search(r", V([\d.]+)", subprocess.check_output([NVCC, "--version"], text=True))
+    assert found, f"{NVCC} does not say its version"
+    return found[1]
+
+
 def _digest(sources: Mapping[str, str]) -> str:
     version = subprocess.check_output([NVCC, "--version"], text=True)
     parts = [version, *_flags(), *map(str, ARCHITECTURES), *sources, *sources.values()]

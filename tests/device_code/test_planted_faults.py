@@ -53,6 +53,6 @@ def test_elements_that_are_taken_twice() -> None:
 
 def test_a_barrier_that_is_missing() -> None:
     path = _with("cuda/kernels.cu", "    __syncthreads();\n", "")
-    with pytest.raises(FaultError, match="no barrier between a store to shared memory and another thread"):
+    with pytest.raises(FaultError, match="a load of shared memory that nothing was written to"):
         _run(path, 100, Case(count=3))
     _run(path, 100)
