@@ -23,8 +23,8 @@ from tests.device_code.ptx import short_name
 
 _TILE_BYTES, _LOADS = 2048, 4
 
-# An H200: what a processor issues in a cycle, in instructions of a warp, by the unit that they run in. The
-# clock and the speed of a copy are measured, as is that integer instructions run at half the rate.
+# Assumed of an H200: its highest clock, a copy that reads and writes 4.3 TB/s together, and what a processor
+# begins in a cycle, in instructions of a warp, by the unit that they run in.
 _PROCESSORS, _CLOCK, _COPY = 132, 1.98e9, 4.3e12
 _RATES = {"all": 4.0, "integer": 2.0, "double": 2.0, "memory": 1.0, "slow conversion": 0.5}
 _UNITS = {
@@ -164,16 +164,37 @@ def table() -> list[Row]:
     return [Row(name, {a: found[name] for a, found in loops.items()}) for name in sorted(loops[90])]
 
 
+_KINDS = {
+    "eval": "RRelu, eval mode",
+    "train": "RRelu, train mode",
+    "train rows of blocks": "RRelu, train mode, a step for each row, rows of a multiple of 8 elements",
+    "train rows": "RRelu, train mode, a step for each row, rows of any size",
+    "noise": "RReluGrad from noise",
+    "reserve": "RReluGrad from reserve",
+    "reserve rows of blocks": "RReluGrad from reserve, rows of a multiple of 8 elements",
+    "reserve rows": "RReluGrad from reserve, rows of any size",
+}
 COMPILER_LINE = "# nvcc "
 _COLUMNS = [*(f"sm_{a}" for a in compiling.ARCHITECTURES), "share"]
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The table of docs/cuda.md: instructions of the slowest loop for an H200, its share of a copy's time."""
+    types = ("float", "double", "half", "bfloat16")
+    by_name = {row.kernel: row for row in rows}
+    kinds = sorted({row.kernel.rsplit(" ", 1)[0] for row in rows}, key=list(_KINDS).index)
+    lines = [f"| | {' | '.join(types)} |", f"|---{'|---' * len(types)}|"]
+    for kind in kinds:
+        found = [by_name[f"{kind} {name}"] for name in types]
+        cells = [f"{max(loop.count for loop in r.loops[90])}, {r.share_of_copy:.2f}" for r in found]
+        lines.append(f"| {_KINDS[kind]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _main(arguments: Sequence[str]) -> None:
     rows = table()
     if "markdown" in arguments:
-        print(f"| kernel | {' | '.join(_COLUMNS)} |\n|---{'|---' * len(_COLUMNS)}|")
-        for row in rows:
-            print(f"| {row.kernel} | {' | '.join(row.counts())} | {row.share_of_copy:.2f} |")
+        print(markdown(rows))
         return
     if "limits" in arguments:
         print(

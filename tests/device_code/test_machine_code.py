@@ -63,6 +63,11 @@ def test_limits_are_not_loose() -> None:
         assert f"{_rows()[kernel].share_of_copy:.2f}" == limits[-1], f"{kernel}: {_REMEDY}"
 
 
+def test_the_documentation_has_these_numbers() -> None:
+    page = Path(__file__).parents[2] / "docs" / "cuda.md"
+    assert machine_code.markdown(list(_rows().values())) in page.read_text("utf-8")
+
+
 def test_arrays_are_read_and_written_by_16_bytes() -> None:
     """And a reserve and steps, which may lie at any address, by bytes."""
     for row in _rows().values():
