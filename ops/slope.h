@@ -61,13 +61,19 @@ ORT_RRELU_HD Words4 Philox4x32(Words4 counter, PhiloxKey key) {
 
 inline constexpr int kBlock = 8;  // elements served by one Philox call
 
+// The midpoint of cell `half_word` of 65,536, exact in either way.
 #if defined(__CUDA_ARCH__)
 ORT_RRELU_HD float Multiply(float a, float b) { return __fmul_rn(a, b); }
 ORT_RRELU_HD float Add(float a, float b) { return __fadd_rn(a, b); }
+// Conversions are slow: these bits are 2^23 + half_word.
+ORT_RRELU_HD float Midpoint(uint32_t half_word) {
+  return __fmaf_rn(__uint_as_float(0x4B000000u | half_word), 0x1p-16f, 0x1p-17f - 128.0f);
+}
 #else
 // Separate roundings: the library is compiled with -ffp-contract=off (/fp:precise on MSVC).
 ORT_RRELU_HD float Multiply(float a, float b) { return a * b; }
 ORT_RRELU_HD float Add(float a, float b) { return a + b; }
+ORT_RRELU_HD float Midpoint(uint32_t half_word) { return static_cast<float>(2 * half_word + 1) * 0x1p-17f; }
 #endif
 
 ORT_RRELU_HD Words4 RandomBlock(uint64_t seed, uint64_t step, uint64_t block) {
@@ -83,8 +89,7 @@ ORT_RRELU_HD uint32_t HalfWord(const Words4& words, int j) {
 
 // 2^-17 stays apart from span: folded into it the product differs for tiny spans.
 ORT_RRELU_HD float Slope(uint32_t half_word, float lower, float span) {
-  const float u = static_cast<float>(2 * half_word + 1) * 0x1p-17f;
-  return Add(lower, Multiply(u, span));
+  return Add(lower, Multiply(Midpoint(half_word), span));
 }
 
 // The slope of eval mode, in double; the caller rounds it to float unless T is double.

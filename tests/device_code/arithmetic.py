@@ -99,6 +99,17 @@ def _high_of_product(a: Array, b: Array) -> Array:
     return np.asarray(a_high * b_high + (middle >> half) + ((a_low * b_high + (middle & low)) >> half))
 
 
+def _fused_multiply_add(a: Array, b: Array, c: Array) -> Array:
+    """Of floats, rounded once: in double the product is exact, and a sum that is not is rounded to odd."""
+    product, addend = a.astype(np.float64) * b.astype(np.float64), c.astype(np.float64)
+    total = product + addend
+    other = total - product
+    error = (product - (total - other)) + (addend - other)
+    inexact = np.isfinite(total) & (error != 0) & (np.asarray(total).view(np.uint64) % np.uint64(2) == 0)
+    odd = np.where(inexact, np.nextafter(total, np.copysign(np.inf, error)), total)
+    return np.asarray(odd).astype(np.float32)
+
+
 def _converted(dtype: np.dtype[Any]) -> Callable[[Array], Array]:
     return lambda value: np.asarray(value).astype(dtype)
 
@@ -155,6 +166,8 @@ def _on_floats(kind: str) -> Iterator[tuple[str, Operation]]:
     two = (kind, kind)
     for name, function in (("add", np.add), ("sub", np.subtract), ("mul", np.multiply)):
         yield f"{name}.rn.{kind}", Operation(kind, two, function)
+    if kind == "f32":
+        yield "fma.rn.f32", Operation(kind, (*two, kind), _fused_multiply_add)
     for name, compare in _COMPARISONS.items():
         ordered = _ordered_unequal if name == "ne" else compare
         opposite = _ordered_unequal if name == "eq" else _COMPARISONS[_OPPOSITES[name]]
@@ -181,6 +194,54 @@ def _conversions() -> Iterator[tuple[str, Operation]]:
         yield name, Operation(to, (source,), _converted(DTYPES[to]))
 
 
+def _halves(word: Array, kind: str) -> Array:
+    """The two 16-bit numbers of a word, the low one first, as floats."""
+    return np.ascontiguousarray(word).reshape(-1, 1).view(DTYPES[kind]).astype(np.float32)
+
+
+def _joined(halves: Array, kind: str) -> Array:
+    """The other way round, each rounded."""
+    return np.ascontiguousarray(halves.astype(DTYPES[kind])).view(np.uint32)[:, 0]
+
+
+def _product_of_pairs(kind: str) -> Callable[..., Array]:
+    """A product of two 16-bit numbers is exact in float; where bfloat16 is subnormal, no bit changes."""
+    return lambda a, b: _joined(_halves(a, kind) * _halves(b, kind), kind)
+
+
+def _product_without_addend(kind: str) -> Callable[..., Array]:
+    product = _product_of_pairs(kind)
+
+    def compute(a: Array, b: Array, c: Array) -> Array:
+        assert (c == 0x80008000).all(), "only -0 may be added to a product of pairs"
+        return product(a, b)
+
+    return compute
+
+
+def _on_pairs() -> Iterator[tuple[str, Operation]]:
+    for kind in ("f16", "bf16"):
+        two = ("b32", "b32")
+        yield f"mul.rn.{kind}x2", Operation("b32", two, _product_of_pairs(kind))
+        yield f"fma.rn.{kind}x2", Operation("b32", (*two, "b32"), _product_without_addend(kind))
+        yield f"set.le.u32.{kind}x2", Operation("b32", two, _at_most(kind))
+        yield f"cvt.rn.{kind}x2.f32", Operation("b32", ("f32", "f32"), _pair_of_floats(kind))
+
+
+def _at_most(kind: str) -> Callable[..., Array]:
+    """Ones in the halves where it holds."""
+
+    def compute(a: Array, b: Array) -> Array:
+        ones = np.where(_halves(a, kind) <= _halves(b, kind), np.uint16(0xFFFF), np.uint16(0))
+        return np.asarray(np.ascontiguousarray(ones).view(np.uint32)[:, 0])
+
+    return compute
+
+
+def _pair_of_floats(kind: str) -> Callable[..., Array]:
+    return lambda high, low: _joined(np.stack(np.broadcast_arrays(low, high), axis=-1).reshape(-1, 2), kind)
+
+
 def _on_predicates() -> Iterator[tuple[str, Operation]]:
     for name, function in (("and", np.logical_and), ("or", np.logical_or), ("xor", np.logical_xor)):
         yield f"{name}.pred", Operation("pred", ("pred", "pred"), function)
@@ -193,6 +254,7 @@ OPERATIONS: dict[str, Operation] = dict(
         *(entry for kind in ("f32", "f64") for entry in _on_floats(kind)),
         *_moves(),
         *_conversions(),
+        *_on_pairs(),
         *_on_predicates(),
     ]
 )

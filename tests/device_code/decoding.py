@@ -147,7 +147,7 @@ def _immediate(operand: str, dtype: np.dtype[np.generic], kernel: Kernel) -> Arr
     if operand == kernel.local_name:
         return np.zeros((), dtype)
     bits = 8 * dtype.itemsize
-    return np.asarray(int(operand, 0) % 2**bits).astype(f"u{dtype.itemsize}").view(dtype)
+    return np.asarray(int(operand.rstrip("U"), 0) % 2**bits).astype(f"u{dtype.itemsize}").view(dtype)
 
 
 def _put(target: str, kind: str, kernel: Kernel) -> _Put:

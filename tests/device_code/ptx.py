@@ -130,12 +130,15 @@ def _read_body(kernel: Kernel, text: str, first_line: int) -> None:
 
 
 def _statements(line: str) -> Iterator[str]:
-    line = line.strip()
-    if line.startswith("{") and line.endswith("}"):  # inline assembly
-        line = line[1:-1]
-    for statement in line.split(";"):
-        if statement.strip() not in {"", "{", "}"}:
-            yield statement.strip()
+    """Without the braces around inline assembly, whose lines may have one of them."""
+    for part in line.split(";"):
+        statement = part.strip()
+        if statement.count("{") > statement.count("}"):
+            statement = statement.removeprefix("{").strip()
+        if statement.count("}") > statement.count("{"):
+            statement = statement.removesuffix("}").strip()
+        if statement not in {"", "{", "}"}:
+            yield statement
 
 
 def _declare(kernel: Kernel, statement: str) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.bits import assert_same_bits
 from tests.device_code import ptx
 from tests.device_code.arithmetic import DTYPES, OPERATIONS
 from tests.device_code.grid import Program
@@ -229,3 +231,47 @@ def test_comparisons_of_floats(name: str, on_less: bool, on_equal: bool, on_nan:
     compare = OPERATIONS[f"setp.{name}.f32"].compute
     a, b = np.array([1, 2, np.nan], np.float32), np.array([2, 2, 2], np.float32)
     assert compare(a, b).tolist() == [on_less, on_equal, on_nan]
+
+
+def test_a_fused_multiply_add_rounds_once() -> None:
+    """On numbers whose sum is rounded twice elsewhere, against integers."""
+    generator = np.random.default_rng(3)
+    a, b, c = (generator.integers(2**23, 2**24, 20000).astype(np.float32) for _ in range(3))
+    c *= np.float32(2.0) ** generator.integers(-30, 30, c.size).astype(np.float32)
+    a[:2], b[:2], c[:2] = [2**23 + 1, 2**12], [2**23 + 1, 2**12], [2.0**-30, -(2.0**24)]
+    exact = [
+        Fraction(float(x)) * Fraction(float(y)) + Fraction(float(z)) for x, y, z in zip(a, b, c, strict=True)
+    ]
+    actual = OPERATIONS["fma.rn.f32"].compute(a, b, c)
+    for number, got in zip(exact, actual, strict=True):
+        near = [np.nextafter(got, np.float32(side)) for side in (-np.inf, np.inf)]
+        distance = abs(Fraction(float(got)) - number)
+        others = [abs(Fraction(float(value)) - number) for value in near]
+        assert distance < min(others) or (distance == min(others) and got.view(np.uint32) % 2 == 0)
+
+
+def test_the_midpoints_of_all_half_words() -> None:
+    """As ops/slope.h has them for the device and for the host."""
+    half_words = np.arange(65536, dtype=np.uint32)
+    large = (np.uint32(0x4B000000) | half_words).view(np.float32)
+    last = np.float32(2.0**-17) - np.float32(128)
+    fused = OPERATIONS["fma.rn.f32"].compute(large, np.float32(2.0**-16), last)
+    np.testing.assert_array_equal(fused, (2 * half_words + 1).astype(np.float32) * np.float32(2.0**-17))
+
+
+@pytest.mark.parametrize("kind", ["f16", "bf16"])
+def test_pairs(kind: str) -> None:
+    """Two 16-bit numbers in a word: products, comparisons, conversions."""
+    numbers = np.array([[1.5, -2.25], [np.nan, 0.0], [-0.0, 65504.0], [1e-6, -np.inf]]).astype(DTYPES[kind])
+    a, b = numbers.view(np.uint32)[:, 0], numbers[::-1].copy().view(np.uint32)[:, 0]
+    with np.errstate(all="ignore"):
+        product = OPERATIONS[f"mul.rn.{kind}x2"].compute(a, b)
+        fused = OPERATIONS[f"fma.rn.{kind}x2"].compute(a, b, np.full(4, 0x80008000, np.uint32))
+        expected = (numbers.astype(np.float32) * numbers[::-1].astype(np.float32)).astype(DTYPES[kind])
+    for got in (product, fused):
+        assert_same_bits(got[:, None].view(DTYPES[kind]), expected)
+    at_most = OPERATIONS[f"set.le.u32.{kind}x2"].compute(a, np.zeros(4, np.uint32))
+    assert at_most.tolist() == [0xFFFF0000, 0xFFFF0000, 0x0000FFFF, 0xFFFF0000]
+    low, high = np.array([1.0, 1 / 3], np.float32), np.array([-2.0, 1e-3], np.float32)
+    pair = OPERATIONS[f"cvt.rn.{kind}x2.f32"].compute(high, low)
+    assert_same_bits(pair[:, None].view(DTYPES[kind]), np.stack([low, high], axis=1).astype(DTYPES[kind]))

@@ -78,9 +78,9 @@ def test_arrays_are_read_and_written_by_16_bytes() -> None:
 
 @pytest.mark.parametrize("architecture", [90])
 def test_a_slower_kernel_is_seen(architecture: int) -> None:
-    """One with the same bits: a conversion by way of double."""
-    old = "static_cast<float>(2 * half_word + 1)"
-    new = "static_cast<float>(static_cast<double>(2 * half_word + 1))"
+    """One with the same bits: by a conversion and a product instead of a fused multiply-add."""
+    old = "__fmaf_rn(__uint_as_float(0x4B000000u | half_word), 0x1p-16f, 0x1p-17f - 128.0f)"
+    new = "Multiply(__uint2float_rn(2 * half_word + 1), 0x1p-17f)"
     loops = machine_code.tile_loops(compiling.cubin_with("slope.h", old, new, architecture))
     place = compiling.ARCHITECTURES.index(architecture)
     for kernel, limits in _limits().items():

@@ -37,7 +37,7 @@ def test_a_store_past_the_end() -> None:
 
 
 def test_a_lane_that_is_missing_at_a_shuffle() -> None:
-    begin = "const int partner = (lane_ % kShare) ^ distance;"
+    begin = "const bool is_upper = lane_ & distance;"
     path = _with("cuda/lanes.h", begin, f"if (lane_ == 5) continue;\n{begin}")
     with pytest.raises(FaultError, match=r"1 lanes are missing at a shuffle of warp 0"):
         _run(path, 1024)
