@@ -138,7 +138,7 @@ def onnx(session: nox.Session, version: str) -> None:
 
 @nox.session
 def onnxruntime_gpu(session: nox.Session) -> None:
-    """CUDA kernels: their device code on a simulated device; without a GPU, onnxruntime-gpu has the CPU's."""
+    """CUDA kernels: their device code, interpreted; with onnxruntime-gpu they harm nothing without a GPU."""
     if not (shutil.which("nvcc") or Path("/usr/local/cuda/bin/nvcc").exists()):
         session.skip("there is no nvcc here")
     # Its newest release is often behind onnxruntime's.

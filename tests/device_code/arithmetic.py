@@ -167,6 +167,7 @@ def _on_floats(kind: str) -> Iterator[tuple[str, Operation]]:
     for name, function in (("add", np.add), ("sub", np.subtract), ("mul", np.multiply)):
         yield f"{name}.rn.{kind}", Operation(kind, two, function)
     if kind == "f32":
+        yield "set.le.f32.f32", Operation(kind, two, lambda a, b: (a <= b).astype(np.float32))
         yield "fma.rn.f32", Operation(kind, (*two, kind), _fused_multiply_add)
     for name, compare in _COMPARISONS.items():
         ordered = _ordered_unequal if name == "ne" else compare

@@ -91,16 +91,16 @@ def tile_loops(cubin: Path) -> dict[str, list[Loop]]:
 
 
 def words(name: str) -> str:
-    """Such as "train float", or "reserve rows double" for the kernel of a gradient."""
+    """Such as "train with rows float", or "reserve double" for the kernel of a gradient."""
     kernel = re.search(r"(Forward|Multiply|Reserve)Kernel", name)
     assert kernel, name
     modes = {"Forward": ["train", "eval"], "Reserve": ["reserve"], "Multiply": ["noise"]}[kernel[1]]
     mode = re.search(r"4ModeE(\d)", name)
     layout = re.search(r"6LayoutE(\d)", name)
     types = {"6__half": "half", "13__nv_bfloat16": "bfloat16", "d": "double", "f": "float"}
-    kind = re.search(r"(?:KernelI|6LayoutE\dE)(6__half|13__nv_bfloat16|d|f)E", short_name(name))
+    kind = re.search(r"(?:KernelI|6LayoutE\dE(?:Lb[01]E)?)(6__half|13__nv_bfloat16|d|f)E", short_name(name))
     assert kind, name
-    parts = [modes[int(mode[1]) if mode else 0]]
+    parts = [modes[int(mode[1]) if mode else 0], "with noise and reserve" if "ELb0E" in name else ""]
     parts += [("", "rows of blocks", "rows")[int(layout[1])] if layout else "", types[kind[1]]]
     return " ".join(part for part in parts if part)
 
@@ -164,15 +164,21 @@ def table() -> list[Row]:
     return [Row(name, {a: found[name] for a, found in loops.items()}) for name in sorted(loops[90])]
 
 
+_ROWS_OF_BLOCKS, _ROWS = ", rows of a multiple of 8 elements", ", rows of any size"
+_TRAIN, _ALL = "RRelu, train mode", ", with noise and reserve"
 _KINDS = {
     "eval": "RRelu, eval mode",
-    "train": "RRelu, train mode",
-    "train rows of blocks": "RRelu, train mode, a step for each row, rows of a multiple of 8 elements",
-    "train rows": "RRelu, train mode, a step for each row, rows of any size",
+    "eval with noise and reserve": f"RRelu, eval mode{_ALL}",
+    "train": _TRAIN,
+    "train with noise and reserve": _TRAIN + _ALL,
+    "train rows of blocks": _TRAIN + _ROWS_OF_BLOCKS,
+    "train with noise and reserve rows of blocks": _TRAIN + _ALL + _ROWS_OF_BLOCKS,
+    "train rows": _TRAIN + _ROWS,
+    "train with noise and reserve rows": _TRAIN + _ALL + _ROWS,
     "noise": "RReluGrad from noise",
     "reserve": "RReluGrad from reserve",
-    "reserve rows of blocks": "RReluGrad from reserve, rows of a multiple of 8 elements",
-    "reserve rows": "RReluGrad from reserve, rows of any size",
+    "reserve rows of blocks": f"RReluGrad from reserve{_ROWS_OF_BLOCKS}",
+    "reserve rows": f"RReluGrad from reserve{_ROWS}",
 }
 COMPILER_LINE = "# nvcc "
 _COLUMNS = [*(f"sm_{a}" for a in compiling.ARCHITECTURES), "share"]
@@ -201,10 +207,10 @@ def _main(arguments: Sequence[str]) -> None:
             "# What test_machine_code.py allows. machine_code.py says what the numbers are, and prints them."
         )
         print(COMPILER_LINE + compiling.version())
-    print(f"{'# kernel':32} {' '.join(f'{name:>12}' for name in _COLUMNS)}")
+    print(f"{'# kernel':56} {' '.join(f'{name:>12}' for name in _COLUMNS)}")
     for row in rows:
         counts = " ".join(f"{count:>12}" for count in row.counts())
-        print(f"{row.kernel:32} {counts} {row.share_of_copy:12.2f}")
+        print(f"{row.kernel:56} {counts} {row.share_of_copy:12.2f}")
 
 
 if __name__ == "__main__":

@@ -63,12 +63,16 @@ class Kernel:
 # What follows a jump is another block, and so is what follows a wait for others.
 _ENDS = ("bra", "ret", "bar", "exit", "brx", "trap", "call")
 _OPERAND = re.compile(r"\{[^}]*\}|\[[^\]]*\]|[^,\s]+")
-_ENTRY = re.compile(r"^\.entry (\S+)\((.*?)\)([^{]*)\{(.*?)\n\}$", re.DOTALL | re.MULTILINE)
+# Inline assembly may have a brace on a line of its own: the last one is followed by what stands outside.
+_ENTRY = re.compile(
+    r"^\.entry (\S+)\((.*?)\)([^{]*)\{(.*?)\n\}\n(?=\s*(?:\.entry|\.func|\.shared|\Z))",
+    re.DOTALL | re.MULTILINE,
+)
 _PARAMETER = re.compile(
     r"\.param (?:\.align (\d+) )?\.(\w+) (?:\.ptr (?:\.align \d+ )?)?([^\s,.\[]+)(?:\[(\d+)\])?"
 )
 _VARIABLE = re.compile(r"\.(shared|local) \.align (\d+) \.(\w+)\s+([^\s\[;]+)(?:\[(\d+)\])?;")
-_REGISTERS = re.compile(r"\.reg \.(\w+)\s+([^\s<;]+)(?:<\d+>)?;")
+_REGISTERS = re.compile(r"\.reg \.(\w+)\s+([^<;]+)(?:<\d+>)?;")
 
 
 def short_name(name: str) -> str:
@@ -143,7 +147,7 @@ def _statements(line: str) -> Iterator[str]:
 
 def _declare(kernel: Kernel, statement: str) -> None:
     if match := _REGISTERS.fullmatch(f"{statement};"):
-        kernel.registers[match[2]] = match[1]
+        kernel.registers |= {name.strip(): match[1] for name in match[2].split(",")}
     elif match := _VARIABLE.fullmatch(f"{statement};"):
         assert match[1] == "local", statement
         assert not kernel.local_name, f"{kernel.name} has two local variables"

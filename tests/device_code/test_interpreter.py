@@ -275,3 +275,21 @@ def test_pairs(kind: str) -> None:
     low, high = np.array([1.0, 1 / 3], np.float32), np.array([-2.0, 1e-3], np.float32)
     pair = OPERATIONS[f"cvt.rn.{kind}x2.f32"].compute(high, low)
     assert_same_bits(pair[:, None].view(DTYPES[kind]), np.stack([low, high], axis=1).astype(DTYPES[kind]))
+
+
+def test_products_of_bfloat16_round_twice_as_once() -> None:
+    """Of all significands, where the product is subnormal; elsewhere float holds it.
+
+    The tie that float would make of a smaller number is 65,536 units of that number's last place, and 65,535
+    is no product of two numbers below 256.
+    """
+    significands = np.arange(256, dtype=np.float64)
+    exact = np.multiply.outer(significands, significands)
+    for exponent in range(-152, -125):
+        a = (significands * 2.0**-70).astype(DTYPES["bf16"]).astype(np.float32)
+        b = (significands * 2.0 ** (exponent + 70)).astype(DTYPES["bf16"]).astype(np.float32)
+        assert (np.multiply.outer(a.astype(np.float64), b.astype(np.float64)) == exact * 2.0**exponent).all()
+        twice = np.multiply.outer(a, b).astype(DTYPES["bf16"]).astype(np.float64)
+        once = np.rint(exact * 2.0 ** (exponent + 133)) * 2.0**-133
+        subnormal = exact * 2.0**exponent < 2.0**-126
+        assert (twice == once)[subnormal].all()
