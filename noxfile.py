@@ -138,12 +138,13 @@ def onnx(session: nox.Session, version: str) -> None:
 
 @nox.session
 def onnxruntime_gpu(session: nox.Session) -> None:
-    """CUDA kernels compiled in, registered with the real onnxruntime-gpu, harm nothing where no GPU is."""
+    """CUDA kernels: their device code, interpreted; with onnxruntime-gpu they harm nothing without a GPU."""
     if not (shutil.which("nvcc") or Path("/usr/local/cuda/bin/nvcc").exists()):
         session.skip("there is no nvcc here")
     # Its newest release is often behind onnxruntime's.
-    _install(session, _wheel(session, "cuda"), "onnxruntime-gpu==1.31.1", *_PYTEST)
-    _test(session, "tests/core/onnxruntime_without_gpu.py", "tests/core")
+    disassembler = ("nvidia-cuda-cuobjdump", "nvidia-cuda-nvdisasm")
+    _install(session, _wheel(session, "cuda"), "onnxruntime-gpu==1.31.1", *disassembler, *_PYTEST)
+    _test(session, "tests/core/onnxruntime_without_gpu.py", "tests/core", "tests/device_code")
 
 
 @nox.session

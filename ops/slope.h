@@ -27,6 +27,13 @@
 #define ORT_RRELU_HD inline
 #endif
 
+// Before a loop over arrays of a thread: registers have no index.
+#if defined(__CUDACC__)
+#define ORT_RRELU_UNROLL _Pragma("unroll")
+#else
+#define ORT_RRELU_UNROLL
+#endif
+
 namespace ort_rrelu {
 
 struct Words4 {
@@ -45,14 +52,33 @@ inline constexpr int kPhiloxRounds = 10;
 inline constexpr uint32_t kPhiloxMultiplier[2] = {0xD2511F53u, 0xCD9E8D57u};
 inline constexpr uint32_t kPhiloxWeyl[2] = {0x9E3779B9u, 0xBB67AE85u};
 
+struct Product {
+  uint32_t low, high;
+};
+
+ORT_RRELU_HD Product MultiplyWide(uint32_t a, uint32_t b) {
+#if defined(__CUDA_ARCH__)
+  // Halves of 64 bits by name: shifts of them stay in the machine code.
+  Product product;
+  asm("{.reg .b64 wide; mul.wide.u32 wide, %2, %3; mov.b64 {%0, %1}, wide;}"
+      : "=r"(product.low), "=r"(product.high)
+      : "r"(a), "r"(b));
+  return product;
+#else
+  const uint64_t product = static_cast<uint64_t>(a) * b;
+  return {static_cast<uint32_t>(product), static_cast<uint32_t>(product >> 32)};
+#endif
+}
+
 ORT_RRELU_HD Words4 Philox4x32(Words4 counter, PhiloxKey key) {
   // Values: device code has no address of a host's array.
   constexpr uint32_t weyl0 = kPhiloxWeyl[0], weyl1 = kPhiloxWeyl[1];
+  constexpr uint32_t multiplier0 = kPhiloxMultiplier[0], multiplier1 = kPhiloxMultiplier[1];
   for (int round = 0; round < kPhiloxRounds; ++round) {
-    const uint64_t p0 = static_cast<uint64_t>(counter.word[0]) * kPhiloxMultiplier[0];
-    const uint64_t p1 = static_cast<uint64_t>(counter.word[2]) * kPhiloxMultiplier[1];
-    counter = {{static_cast<uint32_t>(p1 >> 32) ^ counter.word[1] ^ key.word[0], static_cast<uint32_t>(p1),
-                static_cast<uint32_t>(p0 >> 32) ^ counter.word[3] ^ key.word[1], static_cast<uint32_t>(p0)}};
+    const Product p0 = MultiplyWide(counter.word[0], multiplier0);
+    const Product p1 = MultiplyWide(counter.word[2], multiplier1);
+    counter = {
+        {p1.high ^ counter.word[1] ^ key.word[0], p1.low, p0.high ^ counter.word[3] ^ key.word[1], p0.low}};
     key.word[0] += weyl0;
     key.word[1] += weyl1;
   }
@@ -81,10 +107,30 @@ ORT_RRELU_HD uint32_t HalfWord(const Words4& words, int j) {
   return (words.word[j / 2] >> (16 * (j % 2))) & 0xFFFFu;
 }
 
+ORT_RRELU_HD float Midpoint(uint32_t half_word) { return static_cast<float>(2 * half_word + 1) * 0x1p-17f; }
+
+// Of the half word at place j.
+ORT_RRELU_HD float MidpointAt(const Words4& words, int j) {
+#if defined(__CUDA_ARCH__)
+  // Conversions are slow there. 2^23 + half_word is put together from bytes; the sum is exact.
+  const uint32_t large = __byte_perm(words.word[j / 2], 0x4B00u, j % 2 == 0 ? 0x5410u : 0x5432u);
+  return __fmaf_rn(__uint_as_float(large), 0x1p-16f, 0x1p-17f - 128.0f);
+#else
+  return Midpoint(HalfWord(words, j));
+#endif
+}
+
 // 2^-17 stays apart from span: folded into it the product differs for tiny spans.
+ORT_RRELU_HD float SlopeFrom(float midpoint, float lower, float span) {
+  return Add(lower, Multiply(midpoint, span));
+}
+
 ORT_RRELU_HD float Slope(uint32_t half_word, float lower, float span) {
-  const float u = static_cast<float>(2 * half_word + 1) * 0x1p-17f;
-  return Add(lower, Multiply(u, span));
+  return SlopeFrom(Midpoint(half_word), lower, span);
+}
+
+ORT_RRELU_HD float SlopeAt(const Words4& words, int j, float lower, float span) {
+  return SlopeFrom(MidpointAt(words, j), lower, span);
 }
 
 // The slope of eval mode, in double; the caller rounds it to float unless T is double.

@@ -15,6 +15,10 @@ constexpr int kThreads = 256;
 static_assert(kThreads % kWarp == 0);
 // Enough for the last of them to end together, few enough for a block's beginning not to count.
 constexpr uint64_t kBlocksPerProcessor = 32;
+// Blocks that must fit on a processor together, which limits the registers of each: with fewer registers some
+// kernels would use local memory, with more there would be fewer loads in flight.
+constexpr int kFittingBlocks = 2;
+constexpr int kFittingBlocksAlone = 3;
 
 __device__ __forceinline__ Thread ThisThread() {
   return {static_cast<uint64_t>(blockIdx.x) * kThreads + threadIdx.x,
@@ -55,14 +59,19 @@ __device__ void WriteStart(void* reserve, const ort_rrelu_params& params, uint64
   }
 }
 
-template <Mode kMode, Layout kLayout, class T>
-__global__ void __launch_bounds__(kThreads)
-    ForwardKernel(const Arrays<T> arrays, ort_rrelu_params params, const Source source, const Work work,
+// Most runs want Y alone: a kernel of its own computes nothing else.
+template <Mode kMode, Layout kLayout, bool kAlone, class T>
+__global__ void __launch_bounds__(kThreads, kAlone ? kFittingBlocksAlone : kFittingBlocks)
+    ForwardKernel(Arrays<T> arrays, ort_rrelu_params params, const Source source, const Work work,
                   void* reserve, uint64_t size, const RowLayout layout) {
+  if constexpr (kAlone) {
+    arrays.noise = nullptr;
+    arrays.reserve = nullptr;
+  }
   if (source.seed != nullptr) params.seed = *source.seed;
   params.step = StepOf(source, params.step);
   Run<kMode, kLayout>(arrays, MakeRunConstants<T>(params, layout), work);
-  if (reserve != nullptr && work.begin == 0) WriteStart(reserve, params, size, layout.rows);
+  if (!kAlone && reserve != nullptr && work.begin == 0) WriteStart(reserve, params, size, layout.rows);
 }
 
 template <class T>
@@ -87,7 +96,7 @@ __device__ void Raise(ort_rrelu_fault* fault, const ReserveHeader& header, int32
 }
 
 template <Layout kLayout, class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kFittingBlocks)
     ReserveKernel(const Arrays<T> arrays, const Work work, const void* reserve, int32_t dtype, uint64_t size,
                   ort_rrelu_fault* fault, const RowLayout layout) {
   const ReserveHeader header = ReadReserveHeader(reserve);
@@ -146,8 +155,14 @@ void LaunchFor(const ForwardCall& call, Source source, void* stream) {
   const auto launch = [&](auto kernel) {
     LaunchGrid(kernel, blocks, stream, arrays, call.params, source, work, call.reserve, call.size, layout);
   };
-  if (!call.params.training) return launch(ForwardKernel<Mode::kEvaluate, Layout::kOneStep, T>);
-  WithLayout(layout.rows, [&](auto kind) { launch(ForwardKernel<Mode::kTrain, decltype(kind)::value, T>); });
+  const auto launch_for = [&](auto is_alone) {
+    constexpr bool kAlone = decltype(is_alone)::value;
+    if (!call.params.training) return launch(ForwardKernel<Mode::kEvaluate, Layout::kOneStep, kAlone, T>);
+    WithLayout(layout.rows,
+               [&](auto kind) { launch(ForwardKernel<Mode::kTrain, decltype(kind)::value, kAlone, T>); });
+  };
+  if (call.noise == nullptr && call.reserve == nullptr) return launch_for(std::true_type());
+  launch_for(std::false_type());
 }
 
 template <class T>

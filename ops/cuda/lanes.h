@@ -16,17 +16,22 @@ struct Parts {
   uint32_t part[kShare][kWords];
 };
 
-// Words of row `which`, by selection: indexing by a variable would move the rows out of registers.
+// Rows transpose in rounds. In each, lanes that are `distance` apart exchange one half of their parts: of
+// parts j and j + distance the lower of the two lanes gives the second, the upper one the first. Values are
+// selected: an index that differs between lanes would move the parts out of registers.
 template <int kShare, int kWords>
-ORT_RRELU_HD uint32_t Chosen(const Parts<kShare, kWords>& parts, int which, int word) {
-  uint32_t chosen = parts.part[0][word];
-  for (int j = 1; j < kShare; ++j) chosen = j == which ? parts.part[j][word] : chosen;
-  return chosen;
+ORT_RRELU_HD uint32_t Given(const Parts<kShare, kWords>& parts, int j, int distance, int word,
+                            bool is_upper) {
+  const uint32_t first = parts.part[j][word], second = parts.part[j + distance][word];
+  return is_upper ? first : second;
 }
 
 template <int kShare, int kWords>
-ORT_RRELU_HD void Replace(Parts<kShare, kWords>& parts, int which, int word, uint32_t value) {
-  for (int j = 0; j < kShare; ++j) parts.part[j][word] = j == which ? value : parts.part[j][word];
+ORT_RRELU_HD void Take(Parts<kShare, kWords>& parts, int j, int distance, int word, bool is_upper,
+                       uint32_t taken) {
+  const uint32_t first = parts.part[j][word], second = parts.part[j + distance][word];
+  parts.part[j][word] = is_upper ? taken : first;
+  parts.part[j + distance][word] = is_upper ? second : taken;
 }
 
 #if defined(__CUDACC__)
@@ -51,12 +56,17 @@ class OwnLane {
   template <int kWords>
   __device__ __forceinline__ void Transpose(Each<Parts<kShare, kWords>>& rows) const {
 #pragma unroll
-    for (int distance = 1; distance < kShare; ++distance) {
-      const int partner = (lane_ % kShare) ^ distance;
+    for (int distance = kShare / 2; distance > 0; distance /= 2) {
+      const bool is_upper = lane_ & distance;
 #pragma unroll
-      for (int word = 0; word < kWords; ++word) {
-        const uint32_t given = Chosen(rows.value, partner, word);
-        Replace(rows.value, partner, word, __shfl_xor_sync(0xFFFFFFFFu, given, distance));
+      for (int j = 0; j < kShare; ++j) {
+        if (j & distance) continue;
+#pragma unroll
+        for (int word = 0; word < kWords; ++word) {
+          const uint32_t given = Given(rows.value, j, distance, word, is_upper);
+          const uint32_t taken = __shfl_xor_sync(0xFFFFFFFFu, given, distance);
+          Take(rows.value, j, distance, word, is_upper, taken);
+        }
       }
     }
   }
@@ -90,11 +100,14 @@ class AllLanes {
   // The device's rounds, one lane after another.
   template <int kWords>
   void Transpose(Each<Parts<kShare, kWords>>& rows) const {
-    for (int distance = 1; distance < kShare; ++distance) {
-      for (int word = 0; word < kWords; ++word) {
-        uint32_t given[kShare];
-        for (int q = 0; q < kShare; ++q) given[q] = Chosen(rows[q], q ^ distance, word);
-        for (int q = 0; q < kShare; ++q) Replace(rows[q], q ^ distance, word, given[q ^ distance]);
+    for (int distance = kShare / 2; distance > 0; distance /= 2) {
+      for (int j = 0; j < kShare; ++j) {
+        for (int word = 0; word < kWords && !(j & distance); ++word) {
+          uint32_t given[kShare];
+          for (int q = 0; q < kShare; ++q) given[q] = Given(rows[q], j, distance, word, q & distance);
+          for (int q = 0; q < kShare; ++q)
+            Take(rows[q], j, distance, word, q & distance, given[q ^ distance]);
+        }
       }
     }
   }

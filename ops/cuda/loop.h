@@ -10,6 +10,7 @@
 
 #include "call.h"
 #include "cuda/lanes.h"
+#include "cuda/packed.h"
 #include "cuda/piece.h"
 #include "element.h"
 #include "slope.h"
@@ -70,10 +71,20 @@ ORT_RRELU_HD void ScalePiece(const Arrays<T>& arrays, const RunConstants<T>& run
                              const Piece<T>& x, const uint32_t (&words)[4 / kShare<T>], uint32_t& bits) {
   Words4 random{};
   for (int w = 0; w < 4 / kShare<T>; ++w) random.word[w] = words[w];
+#if defined(__CUDA_ARCH__)
+  if constexpr (kInPairs<kMode, T>) {
+    const ScaledPairs scaled = ScaleInPairs<kMode>(run, x, random, bits);
+    StoreWords(scaled.y, arrays.y + i);
+    if (IsForward(kMode) && arrays.noise != nullptr) StoreWords(scaled.noise, arrays.noise + i);
+    bits = scaled.leaks;
+    return;
+  }
+#endif
   Piece<T> y, noise;
   uint32_t leaks = 0;
+  ORT_RRELU_UNROLL
   for (int e = 0; e < kPiece<T>; ++e) {
-    const Scaled<T> scaled = Scale<kMode>(run, x.element[e], HalfWord(random, e), (bits >> e) & 1);
+    const Scaled<T> scaled = Scale<kMode>(run, x.element[e], random, e, (bits >> e) & 1);
     y.element[e] = scaled.y;
     noise.element[e] = scaled.noise;
     leaks |= static_cast<uint32_t>(scaled.leaks) << e;
@@ -91,6 +102,7 @@ struct Pieces {
 template <class T>
 ORT_RRELU_HD Pieces<T> LoadPieces(const T* array, uint64_t tile, int lane) {
   Pieces<T> pieces;
+  ORT_RRELU_UNROLL
   for (int load = 0; load < kLoads; ++load) {
     pieces.load[load] = LoadPiece(array + ElementAt<T>(tile, load, lane));
   }
@@ -102,6 +114,7 @@ ORT_RRELU_HD void ScaleTile(const Arrays<T>& arrays, const RunConstants<T>& run,
                             const Lanes& lanes) {
   typename Lanes::template Each<Pieces<T>> x;
   lanes.ForEach([&](int lane) { x[lane] = LoadPieces(arrays.x, tile, lane); });
+  ORT_RRELU_UNROLL
   for (int round = 0; round < kLoads / kShare<T>; ++round) {
     typename Lanes::template Each<WordParts<T>> words;
     typename Lanes::template Each<BitParts<T>> bits;
@@ -114,6 +127,7 @@ ORT_RRELU_HD void ScaleTile(const Arrays<T>& arrays, const RunConstants<T>& run,
     if (DrawsSlopes(kMode)) lanes.Transpose(words);
     if (ReadsBits(kMode)) lanes.Transpose(bits);
     lanes.ForEach([&](int lane) {
+      ORT_RRELU_UNROLL
       for (int j = 0; j < kShare<T>; ++j) {
         const int load = round * kShare<T> + j;
         ScalePiece<kMode>(arrays, run, ElementAt<T>(tile, load, lane), x[lane].load[load],
@@ -131,8 +145,10 @@ ORT_RRELU_HD void MultiplyTile(const Arrays<T>& arrays, uint64_t tile, const Lan
   lanes.ForEach([&](int lane) {
     Pieces<T> x = LoadPieces(arrays.x, tile, lane);
     const Pieces<T> noise = LoadPieces(arrays.saved_noise, tile, lane);
+    ORT_RRELU_UNROLL
     for (int load = 0; load < kLoads; ++load) {
       Piece<T>& piece = x.load[load];
+      ORT_RRELU_UNROLL
       for (int e = 0; e < kPiece<T>; ++e) {
         piece.element[e] = Product(piece.element[e], noise.load[load].element[e]);
       }
@@ -156,7 +172,7 @@ ORT_RRELU_HD void RunBlock(const Arrays<T>& arrays, const RunConstants<T>& run, 
     if constexpr (kMode == Mode::kMultiply) {
       arrays.y[i] = Product(arrays.x[i], arrays.saved_noise[i]);
     } else {
-      const Scaled<T> scaled = Scale<kMode>(run, arrays.x[i], HalfWord(words, j), (saved_bits >> j) & 1);
+      const Scaled<T> scaled = Scale<kMode>(run, arrays.x[i], words, j, (saved_bits >> j) & 1);
       arrays.y[i] = scaled.y;
       if (IsForward(kMode) && arrays.noise != nullptr) arrays.noise[i] = scaled.noise;
       bits |= static_cast<uint32_t>(scaled.leaks) << j;

@@ -59,9 +59,7 @@ ORT_RRELU_HD Piece<T> LoadPiece(const T* from) {
 }
 
 template <class T>
-ORT_RRELU_HD void StorePiece(const Piece<T>& piece, T* to) {
-  Load16 words;
-  memcpy(&words, &piece, sizeof words);
+ORT_RRELU_HD void StoreWords(const Load16& words, T* to) {
 #if defined(__CUDA_ARCH__)
   // Said outright: an assignment is split where the compiler knows some of the elements.
   __stwb(reinterpret_cast<uint4*>(to),
@@ -72,16 +70,23 @@ ORT_RRELU_HD void StorePiece(const Piece<T>& piece, T* to) {
 }
 
 template <class T>
+ORT_RRELU_HD void StorePiece(const Piece<T>& piece, T* to) {
+  Load16 words;
+  memcpy(&words, &piece, sizeof words);
+  StoreWords(words, to);
+}
+
+template <class T>
 struct Factor {
   Wide<T> multiplied;
   T saved;
 };
 
-// half_word: what the stream has for the element, where the mode draws.
+// words: what the stream has for the block, where the mode draws; j: the element's place.
 template <Mode kMode, class T>
-ORT_RRELU_HD Factor<T> FactorOf(const RunConstants<T>& run, uint32_t half_word) {
+ORT_RRELU_HD Factor<T> FactorOf(const RunConstants<T>& run, const Words4& words, int j) {
   if constexpr (DrawsSlopes(kMode)) {
-    const T slope = FromFloat<T>(Slope(half_word, run.lower, run.span));
+    const T slope = FromFloat<T>(SlopeAt(words, j, run.lower, run.span));
     return {ToWide(slope), slope};
   } else {
     return {run.mean, FromWide<T>(run.mean)};
@@ -96,9 +101,9 @@ struct Scaled {
 
 // leaks: does the element take the slope? Given where the mode reads it, else found.
 template <Mode kMode, class T>
-ORT_RRELU_HD Scaled<T> Scale(const RunConstants<T>& run, T x, uint32_t half_word, bool leaks) {
+ORT_RRELU_HD Scaled<T> Scale(const RunConstants<T>& run, T x, const Words4& words, int j, bool leaks) {
   if constexpr (IsForward(kMode)) leaks = ToWide(x) <= 0;
-  const Factor<T> factor = FactorOf<kMode, T>(run, half_word);
+  const Factor<T> factor = FactorOf<kMode, T>(run, words, j);
   const T scaled = FromWide<T>(ToWide(x) * factor.multiplied);
   return {leaks ? scaled : x, leaks ? factor.saved : FromFloat<T>(1.0f), leaks};
 }

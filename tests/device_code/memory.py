@@ -1,0 +1,133 @@
+"""The memory of a simulated device: what threads may read and write, and which of them did in this launch."""
+
+from __future__ import annotations
+
+import bisect
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+_FIRST = 0x7F00_0000_0000
+_APART = 1 << 32  # between the beginnings of arrays: nothing that begins in one reaches another by accident
+_NOBODY, _SEVERAL = -1, -2
+
+
+class FaultError(Exception):
+    """What a kernel must not do."""
+
+
+class Region:
+    """An array of its own: an access belongs to it as a whole."""
+
+    def __init__(self, address: int, values: Array, *, written: bool) -> None:
+        self.address = address
+        self.bytes = values
+        self.is_set = np.full(values.size, written)
+        self.writer = np.full(values.size, _NOBODY, np.int32)
+        self.reader = np.full(values.size, _NOBODY, np.int32)
+
+    def places(self, addresses: Array, width: int) -> Array:
+        """Which bytes threads mean: a row for each thread."""
+        begin = (addresses - np.uint64(self.address)).astype(np.int64)
+        outside = (begin < 0) | (begin + width > self.bytes.size)
+        if outside.any():
+            raise FaultError(
+                f"{np.count_nonzero(outside)} threads leave an array of {self.bytes.size} bytes, "
+                f"the first at byte {begin[outside][0]}"
+            )
+        return np.asarray(begin[:, None] + np.arange(width))
+
+    def load(self, places: Array, threads: Array) -> Array:
+        if not self.is_set[places].all():
+            raise FaultError("a load of bytes that nothing was written to")
+        writer, me = self.writer[places], threads[:, None]
+        if ((writer != _NOBODY) & (writer != me)).any():
+            raise FaultError("a load of what another thread of the grid has written")
+        before = self.reader[places]
+        self.reader[places] = me
+        shared = (self.reader[places] != me) | ((before != _NOBODY) & (before != me))
+        self.reader[places[shared]] = _SEVERAL
+        return np.asarray(self.bytes[places])
+
+    def store(self, places: Array, values: Array, threads: Array) -> None:
+        me = threads[:, None]
+        if (self.writer[places] != _NOBODY).any():
+            raise FaultError("a byte is written twice")
+        self.writer[places] = me
+        if (self.writer[places] != me).any():
+            raise FaultError("two threads write one byte")
+        reader = self.reader[places]
+        if ((reader != _NOBODY) & (reader != me)).any():
+            raise FaultError("a store to what another thread of the grid has read")
+        self.bytes[places] = values
+        self.is_set[places] = True
+
+
+class Memory:
+    """Arrays, each a region."""
+
+    def __init__(self) -> None:
+        self._regions: list[Region] = []
+        self._addresses: list[int] = []
+
+    def put(self, values: Array, offset: int = 0) -> int:
+        """A copy of an array; its address is `offset` bytes after an aligned one."""
+        raw = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+        return self._add(raw.copy(), offset, written=True)
+
+    def room(self, size: int, offset: int = 0) -> int:
+        """Bytes that nothing was written to."""
+        return self._add(np.full(size, 0xA5, np.uint8), offset, written=False)
+
+    def _add(self, raw: Array, offset: int, *, written: bool) -> int:
+        address = _FIRST + _APART * len(self._regions) + offset
+        self._regions.append(Region(address, raw, written=written))
+        self._addresses.append(address)
+        return address
+
+    def read(self, address: int) -> Array:
+        """The bytes of the array that begins there."""
+        return self._regions[self._addresses.index(address)].bytes
+
+    def written(self, address: int) -> Array:
+        """Which bytes of the array that begins there were written since the launch."""
+        return np.asarray(self._regions[self._addresses.index(address)].writer != _NOBODY)
+
+    def begin_launch(self) -> None:
+        """All that earlier launches did has happened."""
+        for region in self._regions:
+            region.writer[:] = _NOBODY
+            region.reader[:] = _NOBODY
+
+    def load(self, addresses: Array, width: int, threads: Array) -> Array:
+        """`width` bytes for each thread."""
+        region = self._region(addresses, width)
+        return region.load(region.places(addresses, width), threads)
+
+    def store(self, addresses: Array, values: Array, threads: Array) -> None:
+        """A row of bytes from each thread."""
+        region = self._region(addresses, values.shape[1])
+        region.store(region.places(addresses, values.shape[1]), values, threads)
+
+    def add(self, address: int, value: int) -> int:
+        """What was there before an atomic addition of 64 bits."""
+        at = np.array([address], np.uint64)
+        region = self._region(at, 8)
+        (place,) = region.places(at, 8)
+        if not region.is_set[place].all():
+            raise FaultError("an atomic addition to bytes that nothing was written to")
+        before = int(region.bytes[place].view(np.uint64)[0])
+        region.bytes[place] = np.array([(before + value) % 2**64], np.uint64).view(np.uint8)
+        return before
+
+    def _region(self, addresses: Array, width: int) -> Region:
+        if (addresses % np.uint64(width)).any():
+            raise FaultError(f"an access of {width} bytes that is not aligned to them")
+        first = int(addresses[0])
+        index = bisect.bisect_right(self._addresses, first) - 1
+        if index < 0:
+            raise FaultError(f"address {first:#x} is of no array")
+        return self._regions[index]
