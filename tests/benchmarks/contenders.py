@@ -16,11 +16,12 @@ import torch
 from onnx import helper
 
 import ort_rrelu
+import ort_rrelu.torch
 from ort_rrelu import schema
 from tests.onnx_models import make_model
 
 ALL_THREADS = torch.get_num_threads()
-_SIZES = (1_000, 10_000, 2**17, 2**20, 2**24, 10**8)
+_SIZES = (10, 100, 1_000, 10_000, 2**17, 2**20, 2**24, 10**8)
 _SIZES_OF_OTHER_DTYPES = (1_000, 2**17, 2**24)
 _DTYPES: dict[str, tuple[torch.dtype, int]] = {
     "float": (torch.float32, onnx.TensorProto.FLOAT),
@@ -183,6 +184,12 @@ def _torch(case: Case) -> Run:
     return _in_torch(case, lambda: torch.nn.functional.rrelu(x, training=training))
 
 
+def _our_module(case: Case) -> Run:
+    x = _tensor(case)
+    module = ort_rrelu.torch.RReLU().train(case.mode == "train")
+    return _in_torch(case, lambda: module(x))
+
+
 def _copy(case: Case) -> Run:
     x = _tensor(case)
     y = torch.zeros_like(x)
@@ -198,10 +205,12 @@ _CONTENDERS: dict[tuple[str, str], tuple[Callable[[Case], Run], tuple[str, ...]]
     ("train", "ours with reserve"): (_ours_with_reserve, _EVERY),
     ("train", "ONNX Runtime decomposed"): (_decomposed, ("float",)),
     ("train", "torch"): (_torch, ("float", "double")),
+    ("train", "our torch module"): (_our_module, ("float",)),
     ("eval", "ours"): (_ours, _EVERY),
     ("eval", "ours, y 16 bytes past a line"): (_ours_past_line, ("float",)),
     ("eval", "ONNX Runtime LeakyRelu"): (_leaky_relu, ("float",)),
     ("eval", "torch"): (_torch, _EVERY),
+    ("eval", "our torch module"): (_our_module, ("float",)),
     ("backward", "ours from noise"): (lambda case: _backward(case, reserve=False), _EVERY),
     ("backward", "ours from reserve"): (lambda case: _backward(case, reserve=True), _EVERY),
     ("backward", "torch"): (_torch, ("float", "double")),

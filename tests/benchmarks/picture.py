@@ -19,6 +19,7 @@ _COLORS = {
     "ours from reserve": "tab:orange",
     "ONNX Runtime decomposed": "tab:blue",
     "ONNX Runtime LeakyRelu": "tab:blue",
+    "our torch module": "tab:purple",
     "torch": "tab:green",
     "memory copy": "0.4",
 }
