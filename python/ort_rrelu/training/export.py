@@ -113,8 +113,8 @@ def export_step(
 def _check_rows_asked(traced: Traced, dynamic_batch: bool) -> None:
     if dynamic_batch and traced.rows_asked:
         raise InvalidValueError(
-            f"the model or loss_fn goes by the number of rows ({traced.rows_asked[0]} in the example): the "
-            "graph would go by that for every number; dynamic_batch=False takes no other number"
+            f"the model or loss_fn goes by the number of rows in Python ({traced.rows_asked[0]}): the graph "
+            "would go by that for every number; dynamic_batch=False takes no other than the example's"
         )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from traceback import FrameSummary
 from typing import Any
 
 import sympy  # type: ignore[import-untyped]
@@ -35,8 +37,8 @@ Loss = Callable[[Any, Tensor], Tensor]
 class Traced:
     """A graph of operators, what it was traced with, and the names of its inputs and outputs.
 
-    rows_asked: what Python code, or torch, asked of an open number of rows: conditions that hold for the
-    example's number but not for every one, while the graph goes by them for good.
+    rows_asked: what Python code asked of an open number of rows: conditions that hold for the example's
+    number but not for every one, while the graph goes by them for good.
     """
 
     graph: torch.fx.GraphModule
@@ -274,11 +276,23 @@ def _trace(
     return graph, tuple(_asked(shapes))
 
 
+_TORCH = os.path.dirname(torch.__file__)
+_CALLS = os.path.join(_TORCH, "nn", "modules", "module.py")  # stands for code that is in no file
+
+
 def _asked(shapes: ShapeEnv) -> Iterator[str]:
-    """Conditions on the number of rows, which all inputs share."""
+    """Conditions on the number of rows, which all inputs share, and where they were asked.
+
+    torch's own operators ask, too, mostly to lay out memory: what they compute is for any number.
+    """
     rows = sympy.Symbol("rows", integer=True, positive=True)
     for guard in shapes.guards:
         condition = guard.expr.subs(dict.fromkeys(guard.expr.free_symbols, rows))
-        if condition is not sympy.true:
-            equal = isinstance(condition, sympy.Eq)
-            yield f"{condition.lhs} == {condition.rhs}" if equal else str(condition)
+        if condition is sympy.true:
+            continue
+        said = f"{condition.lhs} == {condition.rhs}" if isinstance(condition, sympy.Eq) else str(condition)
+        place = guard.sloc.framework_loc
+        if not isinstance(place, FrameSummary) or place.filename == _CALLS:
+            yield said
+        elif not place.filename.startswith(_TORCH + os.sep):
+            yield f"{said}, {place.filename}:{place.lineno}"
