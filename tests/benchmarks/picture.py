@@ -47,7 +47,7 @@ def draw(results: Results, path: Path) -> None:
         panel.grid(color="0.9")
     panels[0].set_ylabel("G elements/s")
     drawn = {line.get_label(): line for panel in panels for line in panel.get_lines()}
-    figure.legend(drawn.values(), drawn.keys(), loc="outside lower center", ncols=len(drawn), fontsize=8)
+    figure.legend(drawn.values(), drawn.keys(), loc="outside lower center", ncols=4, fontsize=8)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)
     plt.close(figure)
