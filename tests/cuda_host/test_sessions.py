@@ -1,4 +1,4 @@
-"""Nodes of ONNX Runtime sessions: how runs are counted, what is told of errors, memory while a stream is captured."""
+"""Nodes of sessions: how runs are counted, what errors tell, memory while a stream is captured."""
 
 from __future__ import annotations
 
