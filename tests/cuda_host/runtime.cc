@@ -277,6 +277,25 @@ cudaError_t cudaGetDevice(int* device) {
   return cudaSuccess;
 }
 
+// The two that the library does without: they make a context on the device that is left, or come to.
+
+cudaError_t cudaSetDevice(int device) {
+  const std::lock_guard<std::mutex> lock(books().mutex);
+  device_of_thread = device;
+  return InContext("cudaSetDevice");
+}
+
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* address) {
+  const std::lock_guard<std::mutex> lock(books().mutex);
+  const auto found = books().memory.find(reinterpret_cast<uintptr_t>(address));
+  *attributes = {};
+  if (found != books().memory.end()) {
+    attributes->type = found->second.on_device ? cudaMemoryTypeDevice : cudaMemoryTypeHost;
+    attributes->device = found->second.device;
+  }
+  return InContext("cudaPointerGetAttributes");
+}
+
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   *value = attribute == cudaDevAttrMultiProcessorCount      ? 132
            : attribute == cudaDevAttrComputeCapabilityMajor ? 8
