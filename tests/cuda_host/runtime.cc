@@ -144,6 +144,7 @@ EXPORT void stand_in_reset() {
   const std::lock_guard<std::mutex> lock(books().mutex);
   books().lines.clear(), books().contexts.clear(), books().captured.clear(), books().failures.clear();
   books().slow.clear();
+  books().held = 0;
 }
 
 EXPORT const char* stand_in_lines() {
