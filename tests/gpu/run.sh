@@ -47,8 +47,8 @@ part() {
   row "$name" $((SECONDS - begin)) "$code"
 }
 
-tests() { # NAME SECONDS FILE
-  part "$1" "$2" "$python" -m pytest -q -p no:cacheprovider "tests/gpu/$3"
+tests() { # NAME SECONDS FILES...
+  part "$1" "$2" "$python" -m pytest -q -p no:cacheprovider "${@:3}"
 }
 
 benchmark() { # NAME SECONDS MODULE
@@ -74,13 +74,13 @@ fi
 cat "$out/device.csv"
 part "what was brought" 20 bash -c 'cd .gpu && sha256sum -c sha256'
 install ort_rrelu ort_rrelu-*.whl
-tests "kernels" 60 test_kernels.py
+tests "kernels" 60 tests/gpu/test_kernels.py tests/gpu/test_devices.py
 benchmark "benchmark" 40 gpu
 install onnxruntime onnxruntime_gpu-*.whl
-tests "onnxruntime" 60 test_onnxruntime.py
-tests "torch" 40 test_torch.py
+tests "onnxruntime" 60 tests/gpu/test_onnxruntime.py
+tests "torch" 40 tests/gpu/test_torch.py
 benchmark "benchmark, onnxruntime" 40 gpu_onnxruntime
-tests "compile" 60 test_compile.py
+tests "compile" 60 tests/gpu/test_compile.py
 sanitizer memcheck
 sanitizer synccheck
 

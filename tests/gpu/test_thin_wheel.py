@@ -33,7 +33,7 @@ _TINY = _container(_entry(80, 8))
 _FAT = _BOTH + b"\0" * 24 + _OTHER + _ALONE + _TINY
 
 
-def _entries(data: bytes) -> list[list[tuple[int, int]]]:
+def _entries(data: bytes | bytearray) -> list[list[tuple[int, int]]]:
     """Architecture and bytes of code of each entry, as the loader of CUDA walks the containers."""
     found, at = [], 0
     while at < len(data):

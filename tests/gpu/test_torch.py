@@ -32,11 +32,6 @@ def _images(dtype: torch.dtype = torch.float32) -> Tensor:
     return normal(2, 4, 13, 35, dtype=dtype).cuda()
 
 
-def _stream() -> torch.cuda.Stream:
-    stream: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    return stream
-
-
 def _reference(x: Tensor, seed: int, step: int) -> Array:
     return reference.rrelu(device.on_host(x), training=True, seed=seed, step=step)
 
@@ -125,7 +120,7 @@ def test_checkpoint_draws_the_same_slopes_again(use_reentrant: bool) -> None:
 @pytest.mark.parametrize("seed", [5, None], ids=["seeded", "unseeded"])
 def test_every_replay_of_a_captured_graph_draws_anew(seed: int | None) -> None:
     module, x = RReLU(seed=seed).cuda(), _images()
-    side = _stream()
+    side = device.new_stream()
     with torch.cuda.stream(side):
         module(x)
     side.synchronize()
@@ -146,7 +141,7 @@ def test_every_replay_of_a_captured_graph_draws_anew(seed: int | None) -> None:
 def test_streams_at_once() -> None:
     x = normal(300_000).cuda()
     torch.cuda.synchronize()
-    streams = [_stream() for _ in range(2)]
+    streams = [device.new_stream() for _ in range(2)]
     modules = [RReLU(seed=seed).cuda() for seed in range(2)]
     results: list[list[Tensor]] = [[], []]
     for _ in range(20):
