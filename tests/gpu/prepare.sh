@@ -31,7 +31,7 @@ else
 fi
 (cd .gpu && sha256sum ./*.whl >sha256)
 
-bytes=$( (git ls-files -z && find .gpu -type f -print0) | xargs -0 du -cb --files0-from=- | tail -n 1 | cut -f 1)
+bytes=$( (git ls-files -z && find .gpu -type f -print0) | du -cb --files0-from=- | tail -n 1 | cut -f 1)
 echo "Bring to the GPU machine, and run there: bash tests/gpu/run.sh"
 echo "  this repository, and .gpu in it: $((bytes / 1024 / 1024 + 1)) MiB in all"
 du -b .gpu/* | sed 's/^/  /'

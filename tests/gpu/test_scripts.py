@@ -1,4 +1,4 @@
-"""What run.sh makes of what its parts do, with programs in the place of Python, the GPU and the sanitizer."""
+"""What run.sh and prepare.sh make of their parts, with programs in the place of Python, GPU and sanitizer."""
 
 from __future__ import annotations
 
@@ -149,3 +149,48 @@ def test_without_a_gpu_nothing_runs(checkout: Path) -> None:
     result = _run(checkout)
     assert result.code == 1
     assert "there is no NVIDIA GPU here" in result.printed
+
+
+# Builds and fetches wheels of no bytes. The thin one has as many as the variable says.
+_BUILDER = """#!/usr/bin/env bash
+case "$*" in
+  *"pip wheel"*) touch .gpu/ort_rrelu-1-py3-none-any.whl ;;
+  *"pip download"*) touch build/gpu/onnxruntime_gpu-1.31.1-cp312-cp312-linux.whl && echo downloaded ;;
+  *thin_wheel*" 90") truncate -s "$THIN" "$4" ;;
+  *) exit 1 ;;
+esac
+"""
+
+
+def _prepare(root: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    (root / "bin" / "a-python").write_text(_BUILDER, "utf-8")
+    shutil.copy(_ROOT / "tests/gpu/prepare.sh", root / "tests/gpu/prepare.sh")
+    subprocess.run("git init -q && git add tests", shell=True, check=True, cwd=root)
+    return subprocess.run(
+        ["bash", "tests/gpu/prepare.sh"],
+        cwd=root,
+        env={
+            **os.environ,
+            "PATH": f"{root / 'bin'}:{os.environ['PATH']}",
+            "PYTHON": "a-python",
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_what_is_prepared_passes_where_it_is_brought(checkout: Path) -> None:
+    prepared = _prepare(checkout, THIN="30M")
+    assert (prepared.returncode, prepared.stderr) == (0, "")
+    assert "this repository, and .gpu in it: 31 MiB in all" in prepared.stdout
+    assert "downloaded" not in _prepare(checkout, THIN="30M").stdout  # once is enough
+    (checkout / "bin" / "a-python").write_text(_PYTHON, "utf-8")
+    assert _run(checkout).rows == dict.fromkeys(_PARTS, "passed")
+
+
+def test_more_than_can_travel_is_refused(checkout: Path) -> None:
+    prepared = _prepare(checkout, THIN="60M")
+    assert prepared.returncode == 1
+    assert "That is more than 60 MiB" in prepared.stderr
