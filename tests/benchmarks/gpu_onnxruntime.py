@@ -79,7 +79,7 @@ def _against_onnxruntime(size: int) -> list[Result]:
 def main() -> None:
     given = arguments(__doc__)
     onnxruntime.preload_dlls()  # those of CUDA that torch's packages brought
-    facts = json.loads(given.out.read_text("utf-8"))
+    facts = json.loads(given.out.read_text("utf-8")) if given.out.exists() else {}
     facts["onnxruntime"] = onnxruntime.__version__
     write(given.out, facts, _against_onnxruntime(given.elements))
 
