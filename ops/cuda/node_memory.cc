@@ -8,7 +8,6 @@
 #include "check.h"
 #include "cuda/context.h"
 #include "cuda/device.h"
-#include "error.h"
 
 namespace ort_rrelu::cuda {
 namespace {
@@ -23,7 +22,7 @@ void Free(void* memory, const FreeIt& free_it) noexcept {
     const InContext context(OwnerOf(memory));
     const WhileCapturing allowed;
     free_it(memory);
-  } catch (const Error&) {
+  } catch (...) {
   }
 }
 
