@@ -143,8 +143,9 @@ def onnxruntime_gpu(session: nox.Session) -> None:
         session.skip("there is no nvcc here")
     # Its newest release is often behind onnxruntime's.
     disassembler = ("nvidia-cuda-cuobjdump", "nvidia-cuda-nvdisasm")
-    _install(session, _wheel(session, "cuda"), "onnxruntime-gpu==1.31.1", *disassembler, *_PYTEST)
-    _test(session, "tests/core/onnxruntime_without_gpu.py", "tests/core", "tests/device_code")
+    _install(session, _wheel(session, "cuda"), "onnxruntime-gpu==1.31.1", "cmake", *disassembler, *_PYTEST)
+    folders = ("tests/core", "tests/cuda_host", "tests/device_code")
+    _test(session, "tests/core/onnxruntime_without_gpu.py", *folders)
 
 
 @nox.session

@@ -6,10 +6,12 @@
 #include <cstdio>
 #include <cstring>
 #include <initializer_list>
+#include <optional>
 #include <string>
 
 #include "element.h"
 #include "error.h"
+#include "fault.h"
 
 namespace ort_rrelu {
 namespace {
@@ -338,12 +340,11 @@ void CheckReserve(const void* reserve, uint64_t bytes, int32_t dtype, uint64_t s
 }
 
 void CheckFault(ort_rrelu_fault& fault) {
-  if (*static_cast<volatile uint32_t*>(&fault.raised) == 0) return;
-  const ort_rrelu_fault found = fault;
-  std::memset(&fault, 0, sizeof fault);
-  const ReserveHeader header = ReadReserveHeader(found.header);
-  CheckReserveHeader(header, found.dtype, found.size, header.rows);
-  if (found.raised == kRowsFault) RefuseRows(header);
+  const std::optional<ort_rrelu_fault> found = TakeFault(fault);
+  if (!found) return;
+  const ReserveHeader header = ReadReserveHeader(found->header);
+  CheckReserveHeader(header, found->dtype, found->size, header.rows);
+  if (found->raised == kRowsFault) RefuseRows(header);
   Refuse(kUnusedBits);
 }
 

@@ -62,7 +62,7 @@ template <class F>
 void LaunchOn(const char* name, const void* array, uint64_t begin, uint64_t element_size, const F& launch) {
   cuda::CheckDriver();
   const auto first = reinterpret_cast<uintptr_t>(array) + begin * element_size;
-  const cuda::DeviceOf device(name, reinterpret_cast<const void*>(first));
+  const cuda::InContext context(cuda::DeviceMemory(name, reinterpret_cast<const void*>(first)));
   launch();
 }
 

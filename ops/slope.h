@@ -28,7 +28,7 @@
 #endif
 
 // Before a loop over arrays of a thread: registers have no index.
-#if defined(__CUDACC__)
+#if defined(__CUDA_ARCH__)
 #define ORT_RRELU_UNROLL _Pragma("unroll")
 #else
 #define ORT_RRELU_UNROLL

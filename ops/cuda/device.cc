@@ -8,7 +8,9 @@
 
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <atomic>
+#include <utility>
 
 #define ORT_RRELU_TEXT_OF(value) #value
 #define ORT_RRELU_TEXT(value) ORT_RRELU_TEXT_OF(value)
@@ -47,6 +49,24 @@ void LookForDriver() {
   CheckCuda(cudaGetDeviceCount(&devices));
 }
 
+// Of the thread's device, with a sign between major and minor.
+std::string ComputeCapability(const char* sign) {
+  int device = 0, major = 0, minor = 0;
+  cudaGetDevice(&device);
+  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+  cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device);
+  return std::to_string(major) + sign + std::to_string(minor);
+}
+
+std::string NoCodeForThisDevice() {
+  std::string built = ORT_RRELU_CUDA_ARCHITECTURES;
+  built.erase(std::remove(built.begin(), built.end(), '"'), built.end());
+  return ": the device has compute capability " + ComputeCapability(".") +
+         ", and this ort_rrelu was built for " + built +
+         ": build it where nvcc is (pip install -C cmake.define.CMAKE_CUDA_ARCHITECTURES=" +
+         ComputeCapability("") + " .)";
+}
+
 }  // namespace
 
 bool IsBuilt() { return true; }
@@ -64,27 +84,22 @@ void CheckDriver() {
   found.store(true, std::memory_order_relaxed);
 }
 
+// CUDA keeps an error for whoever asks next, which would fail another node of the session.
 void CheckCuda(int status) {
   if (status == cudaSuccess) return;
   const auto error = static_cast<cudaError_t>(status);
-  Fail(std::string("CUDA: ") + cudaGetErrorName(error) + ": " + cudaGetErrorString(error));
-}
-
-DeviceOf::DeviceOf(const char* name, const void* address) {
-  cudaPointerAttributes attributes{};
-  CheckCuda(cudaPointerGetAttributes(&attributes, address));
-  if (attributes.type != cudaMemoryTypeDevice && attributes.type != cudaMemoryTypeManaged) {
-    Fail(std::string(name) + " is not the address of CUDA device memory");
+  static_cast<void>(cudaGetLastError());
+  std::string message = std::string("CUDA: ") + cudaGetErrorName(error) + ": " + cudaGetErrorString(error);
+  if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction) {
+    message += NoCodeForThisDevice();
   }
-  int current = 0;
-  CheckCuda(cudaGetDevice(&current));
-  if (current == attributes.device) return;
-  CheckCuda(cudaSetDevice(attributes.device));
-  before_ = current;
+  Fail(std::move(message));
 }
 
-DeviceOf::~DeviceOf() {
-  if (before_ >= 0) cudaSetDevice(before_);
+Owner DeviceMemory(const char* name, const void* address) {
+  const Owner owner = OwnerOf(address);
+  if (!owner.on_device) Fail(std::string(name) + " is not the address of CUDA device memory");
+  return owner;
 }
 
 }  // namespace ort_rrelu::cuda
@@ -110,9 +125,11 @@ void CheckDriver() { FailWithoutKernels(); }
 
 void CheckCuda(int) { FailWithoutKernels(); }
 
-DeviceOf::DeviceOf(const char*, const void*) { FailWithoutKernels(); }
+Owner DeviceMemory(const char*, const void*) { FailWithoutKernels(); }
 
-DeviceOf::~DeviceOf() { static_cast<void>(before_); }
+InContext::InContext(const Owner&) { FailWithoutKernels(); }
+
+InContext::~InContext() { static_cast<void>(retained_), static_cast<void>(pushed_); }
 
 void Launch(const ForwardCall&, const Source&, void*) { FailWithoutKernels(); }
 

@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "cuda/context.h"
+
 namespace ort_rrelu::cuda {
 
 // What this build holds, as JSON for build_info; "null" without CUDA.
@@ -16,17 +18,7 @@ void CheckDriver();
 // Throws unless a cudaError_t is cudaSuccess. (A build without CUDA does not know that type.)
 void CheckCuda(int status);
 
-// Makes the device of an address the thread's while it lives.
-class DeviceOf {
- public:
-  // Throws where the address, of what is called `name`, is none of device memory.
-  DeviceOf(const char* name, const void* address);
-  ~DeviceOf();
-  DeviceOf(const DeviceOf&) = delete;
-  DeviceOf& operator=(const DeviceOf&) = delete;
-
- private:
-  int before_ = -1;
-};
+// Whose the address is, of what is called `name`; throws where it is none of device memory.
+Owner DeviceMemory(const char* name, const void* address);
 
 }  // namespace ort_rrelu::cuda

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "check.h"
+#include "cuda/context.h"
 #include "cuda/device.h"
 
 namespace ort_rrelu::cuda {
@@ -13,17 +14,17 @@ namespace {
 
 constexpr uint32_t kCells = 64;  // of a page
 
-// Memory may be taken while a stream of this or another thread is being captured.
-class WhileCapturing {
- public:
-  WhileCapturing() { cudaThreadExchangeStreamCaptureMode(&mode_); }
-  ~WhileCapturing() { cudaThreadExchangeStreamCaptureMode(&mode_); }
-  WhileCapturing(const WhileCapturing&) = delete;
-  WhileCapturing& operator=(const WhileCapturing&) = delete;
-
- private:
-  cudaStreamCaptureMode mode_ = cudaStreamCaptureModeRelaxed;
-};
+// In the context of the memory, which the thread may have left. At the end of the process there may be no
+// CUDA any more, nor anybody to tell.
+template <class FreeIt>
+void Free(void* memory, const FreeIt& free_it) noexcept {
+  try {
+    const InContext context(OwnerOf(memory));
+    const WhileCapturing allowed;
+    free_it(memory);
+  } catch (...) {
+  }
+}
 
 // On a stream of its own, which waits for no other and is not captured.
 void SetToZero(void* memory, size_t bytes) {
@@ -37,7 +38,7 @@ void SetToZero(void* memory, size_t bytes) {
 
 }  // namespace
 
-void RunCounter::Free::operator()(uint64_t* page) const { cudaFree(page); }
+void RunCounter::Free::operator()(uint64_t* page) const { cuda::Free(page, cudaFree); }
 
 void RunCounter::Grow() {
   const WhileCapturing allowed;
@@ -68,15 +69,17 @@ uint64_t* RunCounter::CellOf(void* stream) {
   return cells_[number] = TakeCell();
 }
 
-void RunCounter::Next(void* stream, Source* source) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  source->taken = CellOf(stream);
-  source->counter = pages_.front().get();
+Source RunCounter::Next(void* stream) {
+  Source source;
+  source.taken = CellOf(stream);
+  source.counter = pages_.front().get();
+  return source;
 }
 
-void Fault::Free::operator()(ort_rrelu_fault* fault) const { cudaFreeHost(fault); }
+void Fault::Free::operator()(ort_rrelu_fault* fault) const { cuda::Free(fault, cudaFreeHost); }
 
 Fault::Fault() {
+  const WhileCapturing allowed;
   void* memory = nullptr;
   CheckCuda(cudaHostAlloc(&memory, sizeof(ort_rrelu_fault), cudaHostAllocMapped));
   std::memset(memory, 0, sizeof(ort_rrelu_fault));

@@ -16,9 +16,14 @@ namespace ort_rrelu::cuda {
 // Counts runs in device memory, on the stream that runs them: what a captured CUDA graph replays counts too.
 class RunCounter {
  public:
-  // Gives `source` the place where the kernels of the next run on `stream` find their step. Memory is taken
-  // at the first call, on the thread's device.
-  void Next(void* stream, Source* source);
+  // launch(source) queues the next run's kernels on `stream`; they find its step at `source`. No other run
+  // counts in between: on one stream both would have the later step. Memory is taken at the first call, on
+  // the thread's device.
+  template <class Launch>
+  void Count(void* stream, const Launch& launch) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    launch(Next(stream));
+  }
 
  private:
   struct Free {
@@ -28,6 +33,7 @@ class RunCounter {
   void Grow();
   uint64_t* TakeCell();
   uint64_t* CellOf(void* stream);
+  Source Next(void* stream);
 
   std::mutex mutex_;
   std::vector<std::unique_ptr<uint64_t, Free>> pages_;  // of zeros; the first cell of all is the counter

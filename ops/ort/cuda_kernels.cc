@@ -44,15 +44,16 @@ class CudaRReluKernel : public CudaKernel {
     call.y = tensors.Output(0, x.shape);
     call.noise = tensors.Output(1, x.shape);
     call.reserve = tensors.Output(2, {static_cast<int64_t>(ReserveBytes(x.size, call.params.rows))});
-    cuda::Launch(call, SourceOf(steps, stream), stream);
+    const auto launch = [&](const cuda::Source& source) { cuda::Launch(call, source, stream); };
+    if (!steps.given && params_.training) return runs_.Count(stream, launch);
+    launch(SourceOf(steps));
   }
 
  private:
   // Of one step, or of no row: params have the steps of more.
-  cuda::Source SourceOf(const Steps& steps, void* stream) {
+  static cuda::Source SourceOf(const Steps& steps) {
     cuda::Source source;
     if (steps.count == 1) source.step = static_cast<const uint64_t*>(steps.data);
-    if (!steps.given && params_.training) runs_.Next(stream, &source);
     return source;
   }
 

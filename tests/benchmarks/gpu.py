@@ -1,4 +1,4 @@
-"""The device kernels against a copy of the same bytes, torch and ONNX Runtime.
+"""The device kernels against a copy of the same bytes and against torch; gpu_onnxruntime.py adds to it.
 
 python -m tests.benchmarks.gpu OUT.json
 
@@ -13,21 +13,15 @@ import json
 import platform
 import statistics
 import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnxruntime
 import torch
-from onnx import TensorProto, helper
 from torch import Tensor
 
-import ort_rrelu
-from ort_rrelu import library, schema
-from tests.onnx_models import make_model, rrelu_model
+from ort_rrelu import library
 
 _REPEATS = 30
 _CODES = {torch.float32: 1, torch.float64: 11, torch.float16: 10, torch.bfloat16: 16}
@@ -147,58 +141,6 @@ def _against_torch(size: int) -> Result:
     )
 
 
-def _session(model: Any) -> onnxruntime.InferenceSession:
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(),
-        ort_rrelu.register(),
-        [("CUDAExecutionProvider", {}), "CPUExecutionProvider"],
-    )
-
-
-def _runner(session: onnxruntime.InferenceSession, size: int) -> Callable[[], None]:
-    """One run on arrays that stay on the device."""
-    binding = session.io_binding()
-    x = onnxruntime.OrtValue.ortvalue_from_numpy(
-        np.random.default_rng(7).normal(size=size).astype(np.float32), "cuda", 0
-    )
-    y = onnxruntime.OrtValue.ortvalue_from_shape_and_type([size], np.float32, "cuda", 0)
-    binding.bind_ortvalue_input("x", x)
-    binding.bind_ortvalue_output("y", y)
-    return lambda: session.run_with_iobinding(binding)
-
-
-def _run_seconds(run: Callable[[], None], repeats: int) -> float:
-    """Host time of a run, which ends when the device is done."""
-    for _ in range(20):
-        run()
-    times = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - begin)
-    return statistics.median(times)
-
-
-def _plain_model(*nodes: Any) -> Any:
-    info = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in "xy"]
-    return make_model(list(nodes), info[:1], info[1:])
-
-
-def _against_onnxruntime(size: int) -> list[Result]:
-    decomposed = _plain_model(
-        helper.make_node("RandomUniformLike", ["x"], ["slope"], low=schema.LOWER, high=schema.UPPER),
-        helper.make_node("PRelu", ["x", "slope"], ["y"]),
-    )
-    leaky_relu = _plain_model(helper.make_node("LeakyRelu", ["x"], ["y"], alpha=0.2))
-    ours = _session(rrelu_model(training=1, shape=["n"], outputs=["y"]))
-    large = [_run_seconds(_runner(s, size), 20) for s in (_session(decomposed), ours)]
-    small = [_run_seconds(_runner(s, 1000), 3000) for s in (ours, _session(leaky_relu))]
-    return [
-        Result("train, float, against RandomUniformLike + PRelu", large[0] / large[1], "times as fast", 2),
-        Result("train, 1000 elements, a run", small[0] / small[1], "times LeakyRelu", 1.2),
-    ]
-
-
 def _driver() -> str:
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     return subprocess.check_output(command, text=True).split()[0]
@@ -211,34 +153,35 @@ def _machine() -> dict[str, Any]:
         "compute_capability": f"{properties.major}.{properties.minor}",
         "driver": _driver(),
         "torch": torch.__version__,
-        "onnxruntime": onnxruntime.__version__,
-        "providers": onnxruntime.get_available_providers(),
         "python": platform.python_version(),
         "build": library.build_info(),
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--elements", type=int, default=2**28)
-    arguments = parser.parse_args()
-    results = [*_bandwidths(arguments.elements), _against_torch(arguments.elements)]
-    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        onnxruntime.preload_dlls()
-        results += _against_onnxruntime(arguments.elements)
-    copy = _copy_bandwidth(8 * arguments.elements) / 1e9
-    facts = {
-        **_machine(),
-        "elements": arguments.elements,
-        "copy_GB_per_second": copy,
-        "results": [{**asdict(result), "met": result.met} for result in results],
-    }
-    arguments.out.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
-    print(f"{facts['device']}, copy {copy:.0f} GB/s")
+def write(path: Path, facts: dict[str, Any], results: list[Result]) -> None:
+    """The results, printed too, with what was measured before in `facts`."""
+    rows = [*facts.pop("results", []), *({**asdict(result), "met": result.met} for result in results)]
+    path.write_text(json.dumps({**facts, "results": rows}, indent=1) + "\n", "utf-8")
     for result in results:
         verdict = {None: "", True: "met", False: "MISSED"}[result.met]
         print(f"{result.name:48} {result.value:6.2f} {result.unit:24} {result.target or '':>5} {verdict}")
+
+
+def arguments(description: str | None) -> argparse.Namespace:
+    """Of the command line."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--elements", type=int, default=2**28)
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = arguments(__doc__)
+    results = [*_bandwidths(given.elements), _against_torch(given.elements)]
+    copy = _copy_bandwidth(8 * given.elements) / 1e9
+    facts = {**_machine(), "elements": given.elements, "copy_GB_per_second": copy}
+    print(f"{facts['device']}, copy {copy:.0f} GB/s")
+    write(given.out, facts, results)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,11 @@ def stream() -> int:
     return int(torch.cuda.current_stream().cuda_stream)
 
 
+def new_stream() -> torch.cuda.Stream:
+    made: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    return made
+
+
 @dataclass(frozen=True)
 class Saved:
     y: Tensor

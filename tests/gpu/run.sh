@@ -1,67 +1,93 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, in less than 10 minutes and without a network: the C API and torch, ONNX Runtime's
-# CUDA provider, compute-sanitizer, the benchmark. Prints a table; exits with 1 when a stage failed.
-# usage: tests/gpu/run.sh       after tests/gpu/prepare.sh, which says what has to be brought along.
-# OUT: where results go (out/gpu). PARTS: where the parts of onnxruntime-gpu's wheel are (/tmp/parts).
+# Everything that needs a GPU, in less than five minutes and without a network: the C API, ONNX Runtime's CUDA
+# provider, torch, compute-sanitizer, the benchmark. Exits with 1 where a part failed or was left out: a test that
+# was skipped is left out, and so is a part for which no time was left.
+# usage: tests/gpu/run.sh       after tests/gpu/prepare.sh, which says what to bring.
+# PYTHON: the one that has torch. OUT: where results go (out/gpu): device.csv; gpu.json, the benchmark; log.txt, the
+# end of what each part printed; summary.txt. LIMIT: seconds in all (285).
 set -uo pipefail
 cd "$(dirname "$0")/../.."
-OUT=${OUT:-out/gpu} PARTS=${PARTS:-/tmp/parts}
+out=${OUT:-out/gpu} limit=${LIMIT:-285} python=${PYTHON:-python3}
+most_files=8 most_mib=16
 site=$(mktemp -d)
-mkdir -p "$OUT"
+trap 'rm -rf "$site"' EXIT
+mkdir -p "$out"
+rm -f "$out"/{device.csv,gpu.json,log.txt,summary.txt}
 export PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-python=${PYTHON:-python3}
 failed=0
-table=()
 
-# stage NAME SECONDS COMMAND...
-stage() {
-  local name=$1 limit=$2 log="$OUT/$1.log" begin=$SECONDS code
+# row NAME SECONDS RESULT
+row() {
+  printf '%-24s %4d s  %s\n' "$@" | tee -a "$out/summary.txt"
+  [ "$3" = passed ] || failed=1
+}
+
+# part NAME SECONDS COMMAND...: at most as many seconds, and no more than are left of all.
+part() {
+  local name=$1 most=$2 log=$site/log begin=$SECONDS left=$((limit - SECONDS)) code
   shift 2
-  echo "== $name"
-  timeout "$limit" "$@" 2>&1 | tee "$log" | tail -n 15
-  code=${PIPESTATUS[0]}
-  grep -qE '[0-9]+ skipped' "$log" && code=skipped # nothing may be, here
-  [ "$code" = 0 ] || failed=1
-  table+=("$(printf '%-24s %4d s  %s' "$name" $((SECONDS - begin)) "$([ "$code" = 0 ] && echo passed || echo "FAILED ($code)")")")
+  if [ "$left" -le 0 ]; then
+    row "$name" 0 "LEFT OUT: no time was left"
+    return
+  fi
+  # A file and not a pipe, which a process that outlives its parent would keep open.
+  timeout -k 2 $((most < left ? most : left)) "$@" >"$log" 2>&1 </dev/null
+  code=$?
+  { echo "== $name" && tail -c 1M "$log"; } >>"$out/log.txt"
+  if [ "$code" = 124 ] || [ "$code" = 137 ]; then
+    code="FAILED: it took too long"
+  elif [ "$code" != 0 ]; then
+    code="FAILED: exit code $code"
+  elif grep -qE '(^|[ ,])[1-9][0-9]* skipped' "$log"; then
+    code="LEFT OUT: tests were skipped"
+  else
+    code=passed
+  fi
+  [ "$code" = passed ] || tail -n 15 "$log"
+  row "$name" $((SECONDS - begin)) "$code"
 }
 
-install() { $python -m pip install -q --no-index --no-deps --no-compile --upgrade --target "$1" "$2"; }
-
-install_ours() {
-  local wheel
-  wheel=$(ls .gpu/ort_rrelu-*.whl 2>/dev/null) || { echo "no wheel: run tests/gpu/prepare.sh first"; return 1; }
-  install "$site/ours" "$wheel"
+tests() { # NAME SECONDS FILES...
+  part "$1" "$2" "$python" -m pytest -q -p no:cacheprovider "${@:3}"
 }
 
-# The parts, put together again and checked; missing ones leave ONNX Runtime's tests out, and say so.
-install_onnxruntime() {
-  local name
-  name=$(awk '{print $2}' .gpu/onnxruntime.sha256) || return 1
-  cat "$PARTS/$name".* >"$site/$name" && (cd "$site" && sha256sum -c -) <.gpu/onnxruntime.sha256 || return 1
-  install "$site/onnxruntime" "$site/$name"
+benchmark() { # NAME SECONDS MODULE
+  part "$1" "$2" "$python" -m "tests.benchmarks.$3" "$out/gpu.json"
 }
 
-nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv >"$OUT/device.csv" ||
-  { echo "there is no NVIDIA GPU here"; exit 1; }
-cat "$OUT/device.csv"
-stage "install" 60 bash -c "$(declare -f install install_ours); python=$python site=$site; install_ours"
-export PYTHONPATH=$site/ours
-stage "kernels" 180 $python -m pytest -q -p no:cacheprovider tests/gpu/test_kernels.py
-stage "torch" 120 $python -m pytest -q -p no:cacheprovider tests/gpu/test_torch.py
+install() { # NAME WHEEL
+  part "install $1" 30 "$python" -m pip install -q --no-index --no-deps --no-compile --no-cache-dir \
+    --target "$site/$1" .gpu/$2
+  export PYTHONPATH=$site/$1${PYTHONPATH:+:$PYTHONPATH}
+}
 
-if install_onnxruntime; then
-  export PYTHONPATH=$site/onnxruntime:$site/ours
-  stage "onnxruntime" 90 $python -m pytest -q -p no:cacheprovider tests/gpu/test_onnxruntime.py
-else
-  table+=("onnxruntime              left out: no onnxruntime-gpu in $PARTS")
+sanitizer() { # TOOL: of our kernels, and each array in memory of its own, so that what lies beside it is nobody's
+  part "$1" 60 env PYTORCH_NO_CUDA_MEMORY_CACHING=1 \
+    "$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)" --tool "$1" \
+    --kernel-name kns=ort_rrelu --error-exitcode 9 "$python" -m tests.gpu.sanitized
+}
+
+if ! nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv >"$out/device.csv"; then
+  echo "there is no NVIDIA GPU here" | tee "$out/summary.txt"
+  exit 1
 fi
+cat "$out/device.csv"
+part "what was brought" 20 bash -c 'cd .gpu && sha256sum -c sha256'
+install ort_rrelu ort_rrelu-*.whl
+tests "kernels" 60 tests/gpu/test_kernels.py tests/gpu/test_devices.py
+benchmark "benchmark" 40 gpu
+install onnxruntime onnxruntime_gpu-*.whl
+tests "onnxruntime" 60 tests/gpu/test_onnxruntime.py
+tests "torch" 40 tests/gpu/test_torch.py
+benchmark "benchmark, onnxruntime" 40 gpu_onnxruntime
+tests "compile" 60 tests/gpu/test_compile.py
+sanitizer memcheck
+sanitizer synccheck
 
-sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
-for tool in memcheck racecheck; do
-  stage "$tool" 60 "$sanitizer" --tool $tool --error-exitcode 9 $python -m tests.gpu.sanitized
-done
-stage "benchmark" 90 $python -m tests.benchmarks.gpu "$OUT/gpu.json"
-
-printf '\n'
-printf '%s\n' "${table[@]}"
+# What comes back: few files, and none large.
+large=$(find "$out" -type f -size "+$((most_mib * 1024 * 1024))c")
+files=$(find "$out" -type f | wc -l)
+[ -s "$out/gpu.json" ] || row "gpu.json" 0 "LEFT OUT: the benchmark wrote nothing"
+[ -z "$large" ] || row "files" 0 "FAILED: more than $most_mib MiB: $large"
+[ "$files" -le $most_files ] || row "files" 0 "FAILED: $files files, and $most_files is the most"
 exit $failed

@@ -95,9 +95,11 @@ def test_runs_count_on_the_device(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [16, 300_000], ids=["one block", "many blocks"])
-def test_concurrent_runs_take_every_step_once(size: int) -> None:
-    x, runs = -np.ones(size, np.float32), 40
-    session = _session(rrelu_model(training=1, seed=42, outputs=["y"]))
+@pytest.mark.parametrize("one_stream", [False, True], ids=["a stream each", "one stream"])
+def test_concurrent_runs_take_every_step_once(size: int, one_stream: bool) -> None:
+    x, runs, stream = -np.ones(size, np.float32), 40, device.new_stream()
+    provider = {"user_compute_stream": str(stream.cuda_stream)} if one_stream else {}
+    session = _session(rrelu_model(training=1, seed=42, outputs=["y"]), **provider)
     with ThreadPoolExecutor(4) as pool:
         draws = sorted(y.tobytes() for (y,) in pool.map(lambda _: session.run(None, {"x": x}), range(runs)))
     assert draws == sorted((-reference.slopes(size, seed=42, step=s)).tobytes() for s in range(runs))
@@ -144,6 +146,26 @@ def test_every_replay_of_a_captured_graph_draws_anew(size: int) -> None:
         taken.append(steps[kept["y"].numpy().tobytes()])
     # Warm-up runs and the capture count too, so that the first may be above 0.
     assert taken == list(range(taken[0], taken[0] + 5))
+
+
+def test_a_wrong_reserve_in_a_replay_is_told_by_the_next_run_without_the_graph() -> None:
+    x = normal((1003,), FLOAT)
+    good = by_reference(x, Draw()).reserve
+    wrong = good.copy()
+    wrong[0] = 0
+    model = grad_model(FLOAT, saved="reserve", shape=[x.size], name="back")
+    session = _session(model, enable_cuda_graph="1")
+    binding, kept = _bound(session, {"dy": x, "reserve": good}, {"dx": np.empty_like(x)})
+    session.run_with_iobinding(binding)
+    assert_same_bits(kept["dx"].numpy(), reference.rrelu_grad(x, good))
+    kept["reserve"].update_inplace(wrong)
+    for _ in range(3):
+        session.run_with_iobinding(binding)
+        assert np.isnan(kept["dx"].numpy()).all()
+    without_graph = onnxruntime.RunOptions()
+    without_graph.add_run_config_entry("gpu_graph_id", "-1")
+    with pytest.raises(Exception, match=r'RReluGrad node "back": in an earlier run, .*reserve begins with'):
+        session.run_with_iobinding(binding, without_graph)
 
 
 def _nodes(model: onnx.ModelProto, path: Path) -> list[str]:

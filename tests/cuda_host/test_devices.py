@@ -1,0 +1,61 @@
+"""The C API on several devices: work goes to that of the arrays, and no other device gets a context."""
+
+from __future__ import annotations
+
+import ctypes
+
+import pytest
+
+from ort_rrelu import library
+from tests.cuda_host.build import Books, path
+from tests.onnx_models import FLOAT
+
+_PARAMS = library.Params(FLOAT, training=True)
+
+
+@pytest.fixture
+def books(monkeypatch: pytest.MonkeyPatch) -> Books:
+    """The package calls the library on the books' runtime."""
+    monkeypatch.setattr(library, "get_library_path", lambda: str(path()))
+    loaded = library._load.__wrapped__()
+    monkeypatch.setattr(library, "_load", lambda: loaded)
+    return Books()
+
+
+def _forward(books: Books, device: int, *, of_pool: bool = False) -> None:
+    x, y = (books.memory(device, 64, of_pool=of_pool) for _ in range(2))
+    library.cuda_forward(_PARAMS, library.CudaCall(), x, y, None, 0, 16)
+
+
+@pytest.mark.parametrize("of_pool", [False, True])
+def test_a_process_that_uses_one_device_gets_a_context_on_no_other(books: Books, of_pool: bool) -> None:
+    _forward(books, 1, of_pool=of_pool)
+    assert [(call.name, call.device) for call in books.calls] == [("launch Forward", 1)]
+    assert books.contexts() == {1}
+    assert books.device() == 0
+    assert books.held_contexts() == 0
+
+
+def test_the_threads_own_device_is_used_as_it_is(books: Books) -> None:
+    _forward(books, 0)
+    assert books.contexts() == {0}
+    assert books.held_contexts() == 0
+
+
+@pytest.mark.parametrize("of_pool", [False, True])
+def test_the_device_comes_back_after_an_error(books: Books, of_pool: bool) -> None:
+    for call in ("cuCtxPushCurrent", "cudaLaunchKernel"):
+        books.fail(call, 1)
+        with pytest.raises(OSError, match=r"^CUDA: "):
+            _forward(books, 1, of_pool=of_pool)
+        assert books.device() == 0
+        assert books.held_contexts() == 0
+    _forward(books, 1, of_pool=of_pool)
+
+
+def test_memory_of_the_host_is_refused(books: Books) -> None:
+    x = ctypes.create_string_buffer(64)
+    address = ctypes.addressof(x)
+    with pytest.raises(OSError, match=r"^x is not the address of CUDA device memory"):
+        library.cuda_forward(_PARAMS, library.CudaCall(), address, address, None, 0, 16)
+    assert books.contexts() == set()
