@@ -1,1 +1,1 @@
-"""Needs an NVIDIA GPU; skipped without. tests/gpu/run.sh runs all of it there."""
+"""Needs an NVIDIA GPU, but for the tests of its scripts; skipped without. tests/gpu/run.sh runs all of it."""
