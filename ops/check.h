@@ -36,7 +36,7 @@ void CheckReserveBytes(uint64_t bytes, uint64_t size);
 void CheckReserveHeader(const ReserveHeader& header, int32_t dtype, uint64_t size, uint64_t rows);
 void CheckReserve(const void* reserve, uint64_t bytes, int32_t dtype, uint64_t size);
 
-// One that only the device has looked at: throws what it found wrong, once for each fault that was raised.
+// One that only the device has looked at: throws what it found wrong first since the last call.
 void CheckFault(ort_rrelu_fault& fault);
 
 }  // namespace ort_rrelu

@@ -27,7 +27,9 @@ inline std::atomic<uint32_t>& RaisedOf(ort_rrelu_fault& fault) {
 ORT_RRELU_HD bool ClaimToRaise(ort_rrelu_fault& fault) {
 #if defined(__CUDA_ARCH__)
   if (*const_cast<volatile uint32_t*>(&fault.raised) != 0) return false;
-  return atomicCAS_system(&fault.raised, 0u, kFaultClaimed) == 0;
+  if (atomicCAS_system(&fault.raised, 0u, kFaultClaimed) != 0) return false;
+  __threadfence_system();
+  return true;
 #else
   uint32_t nothing = 0;
   return RaisedOf(fault).compare_exchange_strong(nothing, kFaultClaimed, std::memory_order_acquire);

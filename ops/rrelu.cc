@@ -59,10 +59,12 @@ void Compute(ReserveBackwardCall& call) {
 
 // launch() on the device that holds the elements from `begin` on; `array` is where element 0 would be.
 template <class F>
-void LaunchOn(const char* name, const void* array, uint64_t begin, uint64_t element_size, const F& launch) {
+void LaunchOn(int32_t dtype, const char* name, const void* array, uint64_t begin, uint64_t element_size,
+              const F& launch) {
   cuda::CheckDriver();
   const auto first = reinterpret_cast<uintptr_t>(array) + begin * element_size;
   const cuda::InContext context(cuda::DeviceMemory(name, reinterpret_cast<const void*>(first)));
+  cuda::Load(dtype);
   launch();
 }
 
@@ -73,9 +75,9 @@ void Compute(const ForwardCall& call, const ort_rrelu_cuda& cuda) {
   const cuda::Source source{cuda.seed, static_cast<const uint64_t*>(step)};
   const auto launch = [&] { cuda::Launch(call, source, cuda.stream); };
   if (call.range.begin != call.range.end) {
-    LaunchOn("x", call.x, call.range.begin, SizeOf(call.params.dtype), launch);
+    LaunchOn(call.params.dtype, "x", call.x, call.range.begin, SizeOf(call.params.dtype), launch);
   } else if (call.reserve != nullptr) {
-    LaunchOn("reserve", call.reserve, 0, 1, launch);
+    LaunchOn(call.params.dtype, "reserve", call.reserve, 0, 1, launch);
   }
 }
 
@@ -83,14 +85,15 @@ void Compute(const BackwardCall& call, const ort_rrelu_cuda& cuda) {
   CheckCall(call);
   CheckAligned(call);
   if (call.range.begin == call.range.end) return;
-  LaunchOn("dy", call.dy, call.range.begin, SizeOf(call.params.dtype),
+  LaunchOn(call.params.dtype, "dy", call.dy, call.range.begin, SizeOf(call.params.dtype),
            [&] { cuda::Launch(call, cuda.stream); });
 }
 
 void Compute(const ReserveBackwardCall& call, const ort_rrelu_cuda& cuda) {
   CheckCall(call);
   CheckAligned(call);
-  LaunchOn("reserve", call.reserve, 0, 1, [&] { cuda::Launch(call, cuda.fault, cuda.stream); });
+  LaunchOn(call.params.dtype, "reserve", call.reserve, 0, 1,
+           [&] { cuda::Launch(call, cuda.fault, cuda.stream); });
 }
 
 }  // namespace

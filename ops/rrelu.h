@@ -125,7 +125,8 @@ ORT_RRELU_EXPORT int ort_rrelu_cuda_backward_reserve(const ort_rrelu_params* par
                                                      uint64_t size, uint64_t begin, uint64_t end,
                                                      char* message, size_t capacity);
 
-/* 1 and what was wrong, once for each fault that was raised; 0 when none was. The address on the host. */
+/* 1 and what was wrong, once; 0 when nothing was. Of faults that were raised since the last call it is the
+ * first. The address on the host. */
 ORT_RRELU_EXPORT int ort_rrelu_cuda_fault(ort_rrelu_fault* fault, char* message, size_t capacity);
 
 #ifdef __cplusplus

@@ -131,6 +131,8 @@ InContext::InContext(const Owner&) { FailWithoutKernels(); }
 
 InContext::~InContext() { static_cast<void>(retained_), static_cast<void>(pushed_); }
 
+void Load(int32_t) { FailWithoutKernels(); }
+
 void Launch(const ForwardCall&, const Source&, void*) { FailWithoutKernels(); }
 
 void Launch(const BackwardCall&, void*) { FailWithoutKernels(); }

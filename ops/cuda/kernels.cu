@@ -2,10 +2,13 @@
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
+#include <atomic>
 
+#include "cuda/context.h"
 #include "cuda/device.h"
 #include "cuda/kernels.h"
 #include "cuda/loop.h"
+#include "fault.h"
 #include "reserve.h"
 
 namespace ort_rrelu::cuda {
@@ -85,16 +88,6 @@ __device__ void FillWithNaN(T* array, const Work& work) {
   for (uint64_t i = work.begin + ThisThread().index; i < work.end; i += ThisThread().count) array[i] = nan;
 }
 
-__device__ void Raise(ort_rrelu_fault* fault, const ReserveHeader& header, int32_t dtype, uint64_t size,
-                      uint64_t rows) {
-  if (fault == nullptr || ThisThread().index != 0) return;
-  memcpy(fault->header, &header, sizeof header);
-  fault->dtype = dtype;
-  fault->size = size;
-  __threadfence_system();
-  *const_cast<volatile uint32_t*>(&fault->raised) = header.rows == rows ? kFault : kRowsFault;
-}
-
 template <Layout kLayout, class T>
 __global__ void __launch_bounds__(kThreads, kFittingBlocks)
     ReserveKernel(const Arrays<T> arrays, const Work work, const void* reserve, int32_t dtype, uint64_t size,
@@ -103,7 +96,7 @@ __global__ void __launch_bounds__(kThreads, kFittingBlocks)
   const uint64_t rows = layout.rows.count;
   if (!HeaderFits<T>(header, dtype, size, rows) || !UnusedBitsAreZero(reserve, size, rows)) {
     FillWithNaN(arrays.y, work);
-    Raise(fault, header, dtype, size, rows);
+    if (fault != nullptr && ThisThread().index == 0) RaiseFault(*fault, header, dtype, size, rows);
     return;
   }
   const RunConstants<T> run = MakeRunConstants<T>(ParamsOf(header, {}), layout);
@@ -113,6 +106,35 @@ __global__ void __launch_bounds__(kThreads, kFittingBlocks)
     Run<Mode::kEvaluateBack>(arrays, run, work);
   }
 }
+
+// Asking for what a kernel needs loads it, in the thread's context.
+template <class... Parameters>
+void LoadKernel(void (*kernel)(Parameters...)) {
+  cudaFuncAttributes attributes{};
+  CheckCuda(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel)));
+}
+
+template <Layout kLayout, class T>
+void LoadFor() {
+  LoadKernel(ForwardKernel<Mode::kTrain, kLayout, true, T>);
+  LoadKernel(ForwardKernel<Mode::kTrain, kLayout, false, T>);
+  LoadKernel(ReserveKernel<kLayout, T>);
+}
+
+template <class T>
+void LoadAll() {
+  LoadKernel(Advance);
+  LoadKernel(ForwardKernel<Mode::kEvaluate, Layout::kOneStep, true, T>);
+  LoadKernel(ForwardKernel<Mode::kEvaluate, Layout::kOneStep, false, T>);
+  LoadKernel(MultiplyKernel<T>);
+  LoadFor<Layout::kOneStep, T>();
+  LoadFor<Layout::kWholeBlocks, T>();
+  LoadFor<Layout::kAnySize, T>();
+}
+
+// By type; a bit for each device.
+using Devices = std::atomic<uint64_t>;
+Devices loaded[ORT_RRELU_BFLOAT16 + 1];
 
 // Blocks of a grid that has `threads` threads, or as many as keep the device busy; 0 where there is no work.
 uint32_t BlocksFor(uint64_t threads) {
@@ -190,6 +212,16 @@ void LaunchFor(const ReserveBackwardCall& call, ort_rrelu_fault* fault, void* st
 }
 
 }  // namespace
+
+void Load(int32_t dtype) {
+  int device = 0;
+  CheckCuda(cudaGetDevice(&device));
+  const uint64_t bit = device < 64 ? uint64_t{1} << device : 0;
+  if ((loaded[dtype].load(std::memory_order_relaxed) & bit) != 0) return;
+  const WhileCapturing allowed;
+  WithElement(dtype, [](auto element) { LoadAll<decltype(element)>(); });
+  loaded[dtype].fetch_or(bit, std::memory_order_relaxed);
+}
 
 void Launch(const ForwardCall& call, const Source& source, void* stream) {
   WithElement(call.params.dtype, [&](auto element) { LaunchFor<decltype(element)>(call, source, stream); });

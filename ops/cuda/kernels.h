@@ -18,6 +18,10 @@ struct Source {
   uint64_t* taken = nullptr;       // with a counter: where the run's step is kept while it lasts
 };
 
+// Loads the kernels of a type on the thread's device, at the first call for each. CUDA would do it at the
+// first launch of each, which may fail while a stream is being captured.
+void Load(int32_t dtype);
+
 void Launch(const ForwardCall& call, const Source& source, void* stream);
 void Launch(const BackwardCall& call, void* stream);
 // fault: as the device sees it; may be null.

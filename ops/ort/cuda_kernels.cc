@@ -17,20 +17,24 @@
 namespace ort_rrelu {
 namespace {
 
-// Making a kernel fails where the driver cannot run it.
+// Making a kernel fails where the driver cannot run it. Device code is loaded then: a first run may be
+// captured.
 class CudaKernel {
  public:
   static constexpr const char* kProvider = "CUDAExecutionProvider";
 
  protected:
-  CudaKernel() { cuda::CheckDriver(); }
+  explicit CudaKernel(const Node& node) {
+    cuda::CheckDriver();
+    cuda::Load(node.dtype());
+  }
 };
 
 class CudaRReluKernel : public CudaKernel {
  public:
   using Op = schema::RRelu;
 
-  explicit CudaRReluKernel(const Node& node) : params_(node.ReadRRelu().params) {}
+  explicit CudaRReluKernel(const Node& node) : CudaKernel(node), params_(node.ReadRRelu().params) {}
 
   void Compute(const Tensors& tensors) {
     const Tensor x = tensors.Input(0);
@@ -65,7 +69,7 @@ class CudaRReluGradKernel : public CudaKernel {
  public:
   using Op = schema::RReluGrad;
 
-  explicit CudaRReluGradKernel(const Node& node) : params_{} {
+  explicit CudaRReluGradKernel(const Node& node) : CudaKernel(node), params_{} {
     params_.struct_size = sizeof params_;
     params_.dtype = node.dtype();
   }

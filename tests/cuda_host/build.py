@@ -102,6 +102,10 @@ class Books:
         """Some thread captures the stream."""
         self.library.stand_in_capture(stream)
 
+    def not_loaded(self, device: int) -> int:
+        """How many kernels the device would load at their first launch."""
+        return int(self.library.stand_in_not_loaded(device))
+
     def fail(self, call: str, status: int) -> None:
         """The next call of that name fails."""
         self.library.stand_in_fail(call.encode(), status)

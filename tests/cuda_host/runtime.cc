@@ -14,6 +14,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "cuda/kernels.h"
@@ -41,6 +42,7 @@ struct Books {
   std::set<void*> captured;
   std::map<uintptr_t, Memory> memory;
   std::map<const void*, std::string> kernels;
+  std::set<std::pair<int, const void*>> loaded;
   std::map<std::string, int> failures;  // the next call of a name
   std::string slow;                     // kernel after whose launch a thread sleeps
   int held = 0;                         // primary contexts
@@ -158,6 +160,15 @@ EXPORT int stand_in_held_contexts() { return books().held; }
 EXPORT void stand_in_start_thread_on(int device) { device_of_thread = device; }
 EXPORT int stand_in_device() { return Device(); }
 EXPORT int stand_in_last_error() { return last_error; }
+
+// Kernels of the library that were not loaded on the device.
+EXPORT int stand_in_not_loaded(int device) {
+  const std::lock_guard<std::mutex> lock(books().mutex);
+  return static_cast<int>(
+      std::count_if(books().kernels.begin(), books().kernels.end(),
+                    [&](const auto& kernel) { return books().loaded.count({device, kernel.first}) == 0; }));
+}
+
 EXPORT void stand_in_fail(const char* call, int status) { books().failures[call] = status; }
 EXPORT void stand_in_sleep_after(const char* kernel) { books().slow = kernel; }
 
@@ -364,12 +375,26 @@ cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) {
   return cudaSuccess;
 }
 
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes*, const void* function) {
+  const std::lock_guard<std::mutex> lock(books().mutex);
+  books().contexts.insert(Device());
+  const cudaError_t answer = Answer("cudaFuncGetAttributes");
+  if (answer != cudaSuccess) return answer;
+  if (!books().captured.empty() && capture_mode != cudaStreamCaptureModeRelaxed) {
+    return last_error = cudaErrorStreamCaptureUnsupported;
+  }
+  books().loaded.insert({Device(), function});
+  return cudaSuccess;
+}
+
 cudaError_t cudaLaunchKernel(const void* function, dim3, dim3, void** arguments, size_t, cudaStream_t) {
   bool sleeps = false;
   {
     const std::lock_guard<std::mutex> lock(books().mutex);
     const std::string kernel = ShortName(books().kernels.at(function));
     books().contexts.insert(Device());
+    const bool loads = books().loaded.insert({Device(), function}).second;
+    if (loads && !books().captured.empty()) return last_error = cudaErrorStreamCaptureUnsupported;
     const cudaError_t answer = Answer("cudaLaunchKernel");
     if (answer != cudaSuccess) return answer;
     Write("launch " + kernel + Execute(kernel, arguments));

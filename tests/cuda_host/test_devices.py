@@ -8,7 +8,7 @@ import pytest
 
 from ort_rrelu import library
 from tests.cuda_host.build import Books, path
-from tests.onnx_models import FLOAT
+from tests.onnx_models import DTYPES, FLOAT
 
 _PARAMS = library.Params(FLOAT, training=True)
 
@@ -40,6 +40,16 @@ def test_the_threads_own_device_is_used_as_it_is(books: Books) -> None:
     _forward(books, 0)
     assert books.contexts() == {0}
     assert books.held_contexts() == 0
+
+
+def test_all_kernels_are_loaded_before_the_first_launch(books: Books) -> None:
+    """Also where the first call is captured: a launch that loads a kernel may end the capture."""
+    books.capture(0x77)
+    for dtype in DTYPES:
+        x, y = (books.memory(1, 256) for _ in range(2))
+        params = library.Params(dtype, training=True)
+        library.cuda_forward(params, library.CudaCall(stream=0x77), x, y, None, 0, 16)
+    assert books.not_loaded(1) == 0
 
 
 @pytest.mark.parametrize("of_pool", [False, True])

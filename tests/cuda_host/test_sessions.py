@@ -12,7 +12,7 @@ import pytest
 
 from tests.cuda_host.build import Books, path
 from tests.draws import Draw, by_reference, normal
-from tests.onnx_models import FLOAT, grad_model, rrelu_model
+from tests.onnx_models import DTYPES, FLOAT, grad_model, rrelu_model
 
 _NO_KERNEL_IMAGE = 209
 _SIZES = pytest.mark.parametrize("size", [16, 300_000], ids=["one block", "many blocks"])
@@ -88,6 +88,13 @@ def test_a_session_on_another_device_goes_without_touching_the_first(books: Book
     assert [c.device for c in books.calls if c.name in {"cudaFree", "cudaFreeHost"}] == [1, 1]
     assert books.contexts() == {1}
     assert books.device() == 0
+
+
+def test_a_session_loads_its_kernels_when_it_is_made(books: Books) -> None:
+    """So that no run of it, which may be captured, does."""
+    for dtype in DTYPES:
+        _session(rrelu_model(dtype, training=1, seed=42, outputs=["y"]))
+    assert books.not_loaded(0) == 0
 
 
 def test_a_device_that_the_build_has_no_code_for_is_named(books: Books) -> None:

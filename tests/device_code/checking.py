@@ -131,22 +131,32 @@ class Raised:
 
 
 def backward_reserve(
-    path: Path, dy: Array, reserve: Array, offset: int = 0, begin: int = 0, size: int | None = None
+    path: Path,
+    dy: Array,
+    reserve: Array,
+    offset: int = 0,
+    begin: int = 0,
+    size: int | None = None,
+    fault: Array | None = None,
 ) -> tuple[Array, Raised]:
-    """DX from the whole reserve of a tensor of `size`, of which dy is the elements from `begin` on."""
+    """DX from the whole reserve of a tensor of `size`, of which dy is the elements from `begin` on.
+
+    fault: what was raised before, as bytes.
+    """
     device, item = Device(path), dy.itemsize
     memory = device.memory
     dy_at, reserve_at = memory.put(dy, offset * item), memory.put(reserve, offset)
-    dx_at, fault_at = memory.room(dy.nbytes, offset * item), memory.put(np.zeros(80, np.uint8))
+    dx_at = memory.room(dy.nbytes, offset * item)
+    fault_at = memory.put(np.zeros(80, np.uint8) if fault is None else fault)
     elements = Range(begin, begin + dy.size, size or begin + dy.size)
     dy_zero, dx_zero = ((a - begin * item) % 2**64 for a in (dy_at, dx_at))
     device.backward_reserve(dy.dtype, dy_zero, (reserve_at, reserve.size), dx_zero, elements, fault_at)
-    fault = memory.read(fault_at)
+    found = memory.read(fault_at)
     raised = Raised(
-        int(fault[:4].view(np.uint32)[0]),
-        int(fault[4:8].view(np.int32)[0]),
-        int(fault[8:16].view(np.uint64)[0]),
-        fault[16:].tobytes(),
+        int(found[:4].view(np.uint32)[0]),
+        int(found[4:8].view(np.int32)[0]),
+        int(found[8:16].view(np.uint64)[0]),
+        found[16:].tobytes(),
     )
     return _result(memory, dx_at, dy), raised
 

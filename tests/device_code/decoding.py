@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -24,8 +25,8 @@ class Spaces(Protocol):
     def store(self, space: str, addresses: Array, values: Array, threads: Array) -> None:
         """The other way round."""
 
-    def add(self, address: int, value: int) -> int:
-        """What was there before an atomic addition."""
+    def update(self, address: int, width: int, change: Callable[[int], int]) -> int:
+        """What was there before an atomic operation."""
 
     @property
     def parameters(self) -> bytes:
@@ -69,7 +70,9 @@ def decoded(instruction: Instruction, kernel: Kernel) -> Step:
     if opcode == "shfl.sync.bfly.b32":
         return _exchange(operands, kernel)
     if opcode == "atom.global.add.u64":
-        return _atomic_add(operands, kernel)
+        return _atomic("u64", operands, kernel, _sum)
+    if opcode == "atom.global.sys.cas.b32":
+        return _atomic("u32", operands, kernel, _swapped)
     if opcode == "membar.sys":  # threads run in order here
         return lambda threads: None
     assert opcode in OPERATIONS, f"{opcode} is not an instruction that kernels may use"
@@ -281,15 +284,31 @@ def _exchange(operands: tuple[str, ...], kernel: Kernel) -> Step:
     return step
 
 
-def _atomic_add(operands: tuple[str, ...], kernel: Kernel) -> Step:
-    target, address, addend = operands
+def _atomic(
+    kind: str, operands: tuple[str, ...], kernel: Kernel, change: Callable[[Sequence[int], int], int]
+) -> Step:
+    """change(the operands after the address, what is there): what is left there."""
+    target, address, *others = operands
     name, offset = _address(address)
-    base, value, put = _read(name, "u64", kernel), _read(addend, "u64", kernel), _put(target, "u64", kernel)
+    base, put = _read(name, "u64", kernel), _put(target, kind, kernel)
+    values = [_read(other, kind, kernel) for other in others]
+    width = DTYPES[kind].itemsize
 
     def step(threads: Threads) -> None:
-        values = np.broadcast_to(value(threads), threads.index.shape)
-        pairs = zip(base(threads), values, strict=True)
-        before = [threads.spaces.add(int(at) + offset, int(amount)) for at, amount in pairs]
-        put(threads, np.array(before, np.uint64))
+        rows = np.stack([np.broadcast_to(v(threads), threads.index.shape) for v in values], axis=1)
+        before = [
+            threads.spaces.update(int(at) + offset, width, functools.partial(change, row.tolist()))
+            for at, row in zip(base(threads), rows, strict=True)
+        ]
+        put(threads, np.array(before, DTYPES[kind]))
 
     return step
+
+
+def _sum(given: Sequence[int], before: int) -> int:
+    return before + given[0]
+
+
+def _swapped(given: Sequence[int], before: int) -> int:
+    expected, new = given
+    return new if before == expected else before

@@ -178,9 +178,9 @@ class _Grid:
             return self.memory.store(addresses, values, threads)
         return self.own.store(space, addresses, values, threads)
 
-    def add(self, address: int, value: int) -> int:
+    def update(self, address: int, width: int, change: Callable[[int], int]) -> int:
         """See Spaces."""
-        return self.memory.add(address, value)
+        return self.memory.update(address, width, change)
 
     def _run_together(self, index: Array, number: int, limit: int) -> None:
         """Until they part, wait, end, or come to where others stand."""

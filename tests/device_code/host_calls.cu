@@ -9,6 +9,10 @@ namespace ort_rrelu::cuda {
 void CheckCuda(int status) {
   if (status != 0) std::abort();
 }
+
+// Of loading kernels, which nothing here does.
+WhileCapturing::WhileCapturing() : mode_(0) {}
+WhileCapturing::~WhileCapturing() { static_cast<void>(mode_); }
 }  // namespace ort_rrelu::cuda
 
 using namespace ort_rrelu;

@@ -61,6 +61,10 @@ void** __cudaRegisterFatBinary(void* binary) {
 }
 
 // The rest is linked to, and never called.
+int cudaFuncGetAttributes(void* attributes, const void* function) {
+  (void)attributes, (void)function;
+  return 1;
+}
 void __cudaRegisterFatBinaryEnd(void** binary) { (void)binary; }
 void __cudaUnregisterFatBinary(void** binary) { (void)binary; }
 char __cudaInitModule(void** binary) {

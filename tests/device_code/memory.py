@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -112,15 +113,16 @@ class Memory:
         region = self._region(addresses, values.shape[1])
         region.store(region.places(addresses, values.shape[1]), values, threads)
 
-    def add(self, address: int, value: int) -> int:
-        """What was there before an atomic addition of 64 bits."""
+    def update(self, address: int, width: int, change: Callable[[int], int]) -> int:
+        """What was there before an atomic operation, which leaves what `change` makes of it."""
         at = np.array([address], np.uint64)
-        region = self._region(at, 8)
-        (place,) = region.places(at, 8)
+        region = self._region(at, width)
+        (place,) = region.places(at, width)
         if not region.is_set[place].all():
-            raise FaultError("an atomic addition to bytes that nothing was written to")
-        before = int(region.bytes[place].view(np.uint64)[0])
-        region.bytes[place] = np.array([(before + value) % 2**64], np.uint64).view(np.uint8)
+            raise FaultError("an atomic operation on bytes that nothing was written to")
+        before = int.from_bytes(region.bytes[place].tobytes(), "little")
+        after = change(before) % 2 ** (8 * width)
+        region.bytes[place] = np.frombuffer(after.to_bytes(width, "little"), np.uint8)
         return before
 
     def _region(self, addresses: Array, width: int) -> Region:

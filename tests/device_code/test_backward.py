@@ -16,6 +16,7 @@ from tests.onnx_models import Array
 
 _NOT_RAISED = Raised(0, 0, 0, bytes(64))
 _FAULT, _ROWS_FAULT = 1, 2  # kFault and kRowsFault of ops/reserve.h
+_CLAIMED = 3  # kFaultClaimed of ops/fault.h
 
 
 @every_architecture
@@ -126,3 +127,16 @@ def test_a_wrong_reserve_of_rows(architecture: int, place: int, value: int, kind
     dx, raised = backward_reserve(ptx_of(architecture), dy, reserve)
     assert np.isnan(dx).all()
     assert raised == Raised(kind, schema.DTYPES[dy.dtype], 1204, reserve[:64].tobytes())
+
+
+@every_architecture
+@pytest.mark.parametrize("before", [_FAULT, _ROWS_FAULT, _CLAIMED])
+def test_a_fault_that_was_not_told_yet_stays_as_it_is(architecture: int, before: int) -> None:
+    """Or that another kernel or the host is busy with: two in one would tell of a reserve that never was."""
+    dy, fault = normal((1003,), 1), np.full(80, 7, np.uint8)
+    fault[:4] = np.array([before], np.uint32).view(np.uint8)
+    reserve = by_reference(dy, Draw()).reserve.copy()
+    reserve[0] = 0
+    dx, raised = backward_reserve(ptx_of(architecture), dy, reserve, fault=fault)
+    assert np.isnan(dx).all()
+    assert raised == Raised(before, 0x07070707, 0x0707070707070707, bytes([7] * 64))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +15,7 @@ from ort_rrelu import library, reference
 from tests.bits import assert_same_bits
 from tests.draws import Draw, by_reference, normal, special_values
 from tests.gpu import device
-from tests.onnx_models import DTYPES, FLOAT16
+from tests.onnx_models import DTYPES, FLOAT, FLOAT16
 
 pytestmark = device.needs_gpu()
 
@@ -156,6 +160,46 @@ def test_a_wrong_reserve_gives_nan_and_a_message(dtype: int, place: int, value: 
     assert bool(torch.isnan(dx).all())
     assert message.split(".*")[0] in library.cuda_fault(fault.data_ptr())
     assert library.cuda_fault(fault.data_ptr()) == ""
+
+
+def test_faults_of_two_streams_are_told_whole() -> None:
+    """Each reserve is of one element more than its dy, so that a mixed message would show."""
+    fault, streams = _fault(), [device.new_stream() for _ in range(2)]
+    sizes = [1001, 1003]  # whose reserves have as many bytes
+    dys = [torch.ones(size, device="cuda") for size in sizes]
+    reserves = [device.on_device(by_reference(normal((size + 1,), FLOAT), Draw()).reserve) for size in sizes]
+    told = []
+    torch.cuda.synchronize()
+    for _ in range(500):
+        for stream, dy, reserve in zip(streams, dys, reserves, strict=True):
+            with torch.cuda.stream(stream):
+                device.backward_reserve(dy, reserve, fault=fault.data_ptr())
+        told.append(library.cuda_fault(fault.data_ptr()))
+    torch.cuda.synchronize()
+    told.append(library.cuda_fault(fault.data_ptr()))
+    messages = {message for message in told if message}
+    assert messages
+    numbers = {tuple(map(int, re.findall(r"[0-9]+", message))) for message in messages}
+    assert numbers <= {(size + 1, size) for size in sizes}
+
+
+_CAPTURED = """
+import torch
+from ort_rrelu import library
+
+x = torch.zeros(64, device="cuda")
+y, graph = torch.empty_like(x), torch.cuda.CUDAGraph()
+with torch.cuda.graph(graph):
+    call = library.CudaCall(torch.cuda.current_stream().cuda_stream)
+    library.cuda_forward(library.Params(1, training=True), call, x.data_ptr(), y.data_ptr(), None, 0, 64)
+graph.replay()
+torch.cuda.synchronize()
+print("replayed")
+"""
+
+
+def test_the_first_call_of_a_process_may_be_captured() -> None:
+    assert subprocess.check_output([sys.executable, "-c", _CAPTURED], text=True) == "replayed\n"
 
 
 def test_memory_of_the_host_is_refused() -> None:
