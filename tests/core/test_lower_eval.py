@@ -317,7 +317,8 @@ def _sources(
     monkeypatch: pytest.MonkeyPatch, source: Any, *arguments: Any, **settings: Any
 ) -> tuple[Any, onnxruntime.InferenceSession]:
     given = _handed(monkeypatch)
-    of = ort_rrelu.InferenceSession(source, *arguments, **settings)
+    # Named: without names a build for GPUs may use providers that have other bits.
+    of = ort_rrelu.InferenceSession(source, *arguments, **{"providers": _PROVIDERS} | settings)
     return given[0], of
 
 
