@@ -322,6 +322,14 @@ def _sources(
     return given[0], of
 
 
+def test_a_model_with_two_opsets_of_standard_operators(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX Runtime takes one of them, and it may be the one that has no LeakyRelu like ours."""
+    model = rrelu_model(outputs=["y"])
+    model.opset_import.append(onnx.helper.make_opsetid("ai.onnx", 5))
+    source = model.SerializeToString()
+    assert opening.Checked(source, model, checked_nodes(model)).lowered(_options(), _PROVIDERS) is source
+
+
 def test_sessions_whose_optimizer_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
     source = rrelu_model(outputs=["y"]).SerializeToString()
     off = _options(graph_optimization_level=onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)

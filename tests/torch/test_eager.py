@@ -276,3 +276,9 @@ def test_opcheck_of_the_gradient_from_a_reserve(layout: Callable[[Tensor], Tenso
     arguments = dy.requires_grad_(), torch.from_numpy(reserve)
     results = torch.library.opcheck(torch.ops.ort_rrelu.rrelu_grad_from_reserve.default, arguments)
     assert set(results.values()) == {"SUCCESS"}
+
+
+def test_steps_that_are_lazily_negated_are_read_as_their_numbers() -> None:
+    x, steps = -torch.ones(4, 3), torch.arange(4)
+    negated = RReLU(seed=3)(x, step=torch._neg_view(steps))
+    assert torch.equal(negated, RReLU(seed=3)(x, step=-steps))

@@ -62,6 +62,9 @@ def rrelu(
 def evaluated(x: Tensor, lower: float, upper: float, inplace: bool) -> Tensor:
     """The same in eval mode."""
     if not (x.requires_grad and torch.is_grad_enabled()):
+        # A large one would meet torch's pool of threads, which does not survive fork().
+        if x.numel() >= RESERVE_FROM and x.is_contiguous():
+            return _without_gradient(x, lower, upper, None, inplace)
         slope = transforms.eval_slope(x.dtype, lower, upper)
         return private.leaky_relu_(x, slope) if inplace else private.leaky_relu(x, slope)
     if x.element_size() == 2:

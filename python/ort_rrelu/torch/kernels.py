@@ -53,7 +53,8 @@ def draw(x: Tensor, seed: int | None, step: int | Tensor | None) -> Draw:
             "step is on device meta, where it has no value: it must be on the CPU or CUDA"
         )
     if step.numel() != 1:
-        return Draw(seed, steps=step.to(x.device).contiguous())
+        # A lazily negated one (torch._neg_view) has other numbers in memory.
+        return Draw(seed, steps=step.to(x.device).resolve_neg().contiguous())
     return Draw(seed, step.to(x.device) if x.is_cuda and step.is_cuda else int(step))
 
 
