@@ -201,6 +201,10 @@ HWY_INLINE void StoreExact(WideVector<T> first, WideVector<T> second, T* to) {
 template <Access kAccess = Access::kCaches, class T>
 HWY_INLINE void StoreRounded(WideVector<T> first, WideVector<T> second, T* to) {
   if constexpr (kEvenOdd<T>) {
+#if HWY_HAVE_SCALABLE
+    // Highway's AverageRound overflows on SVE.
+    StoreExact<kAccess>(RoundTo<T>(first), RoundTo<T>(second), to);
+#else
     const PatternTag bits;
     const HalfWordTag d;
     const auto even = hn::BitCast(bits, first), odd = hn::BitCast(bits, second);
@@ -210,6 +214,7 @@ HWY_INLINE void StoreRounded(WideVector<T> first, WideVector<T> second, T* to) {
     // The upper bit of (rest + 0x7FFE + 1) / 2.
     const auto up = hn::ShiftRight<15>(hn::AverageRound(rest, hn::Set(d, uint16_t{0x7FFE})));
     StoreTo<kAccess>(reinterpret_cast<uint16_t*>(to), d, hn::Add(upper, up));
+#endif
   } else {
     StoreExact<kAccess>(first, second, to);
   }
