@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ml_dtypes
 import numpy as np
@@ -14,6 +14,9 @@ from onnx import TensorProto, helper
 
 import ort_rrelu
 from ort_rrelu import schema
+
+if TYPE_CHECKING:
+    import pytest  # some environments that make models have none
 
 Array = NDArray[Any]
 Shape = Sequence[int | str | None] | None
@@ -169,3 +172,16 @@ def run(of: onnxruntime.InferenceSession, *arrays: Array) -> list[Array]:
 def step_of(step: int | Array) -> Array:
     """A step, or one for each row, as the operator takes it."""
     return np.atleast_1d(np.asarray(step, np.int64))
+
+
+def handed_over(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What ONNX Runtime's class is given from now on."""
+    given: list[Any] = []
+    made = onnxruntime.InferenceSession.__init__
+
+    def spy(self: Any, source: Any, *args: Any, **kw: Any) -> None:
+        given.append(source)
+        made(self, source, *args, **kw)
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "__init__", spy)
+    return given

@@ -25,7 +25,17 @@ from ort_rrelu.graph.nodes import all_nodes, our_nodes
 from ort_rrelu.runtime import model_of
 from tests.bits import assert_same_bits
 from tests.draws import normal, special_values
-from tests.onnx_models import BFLOAT16, DOUBLE, FLOAT, FLOAT16, Array, parsed, rrelu_model, run
+from tests.onnx_models import (
+    BFLOAT16,
+    DOUBLE,
+    FLOAT,
+    FLOAT16,
+    Array,
+    handed_over,
+    parsed,
+    rrelu_model,
+    run,
+)
 
 _PROVIDERS = ["CPUExecutionProvider"]
 _X = normal((2, 3, 8, 8), FLOAT)
@@ -45,19 +55,6 @@ def _opened(model: onnx.ModelProto | str | os.PathLike[str], **settings: Any) ->
     options = _options(**settings) if settings else None
     source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else model
     return ort_rrelu.InferenceSession(source, options, _PROVIDERS, **keys)
-
-
-def _handed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What ONNX Runtime's class is given from now on."""
-    given: list[Any] = []
-    made = onnxruntime.InferenceSession.__init__
-
-    def spy(self: Any, source: Any, *args: Any, **kw: Any) -> None:
-        given.append(source)
-        made(self, source, *args, **kw)
-
-    monkeypatch.setattr(onnxruntime.InferenceSession, "__init__", spy)
-    return given
 
 
 def _kernels(tmp_path: Path, model: onnx.ModelProto, *inputs: Array, **settings: Any) -> list[str]:
@@ -296,7 +293,7 @@ def test_a_model_without_such_nodes_is_handed_over_untouched(
     model = rrelu_model(outputs=["y"], training=1)
     onnx.save(model, tmp_path / "m.onnx")
     source: Any = str(tmp_path / "m.onnx") if form == "path" else model.SerializeToString()
-    given = _handed(monkeypatch)
+    given = handed_over(monkeypatch)
     ort_rrelu.InferenceSession(source)
     assert given[0] is source
 
@@ -316,7 +313,7 @@ def test_the_session_keeps_no_second_copy(form: str, tmp_path: Path) -> None:
 def _sources(
     monkeypatch: pytest.MonkeyPatch, source: Any, *arguments: Any, **settings: Any
 ) -> tuple[Any, onnxruntime.InferenceSession]:
-    given = _handed(monkeypatch)
+    given = handed_over(monkeypatch)
     # Named: without names a build for GPUs may use providers that have other bits.
     of = ort_rrelu.InferenceSession(source, *arguments, **{"providers": _PROVIDERS} | settings)
     return given[0], of

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import numpy_helper
 
 from ort_rrelu.commands import runtimes
 from ort_rrelu.serving.model import ServedModel
-from tests.onnx_models import parsed
+from tests.onnx_models import handed_over, parsed
 
 _OPENED: dict[str, Callable[[Path], object]] = {
     "a server": ServedModel,
@@ -25,14 +23,7 @@ _OPENED: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("who", _OPENED)
 def test_weights_beside_the_model(who: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[Any] = []
-    made = onnxruntime.InferenceSession.__init__
-
-    def spy(self: Any, source: Any, *args: Any, **kw: Any) -> None:
-        given.append(source)
-        made(self, source, *args, **kw)
-
-    monkeypatch.setattr(onnxruntime.InferenceSession, "__init__", spy)
+    given = handed_over(monkeypatch)
     model = parsed("net (float[n,4] x) => (float[n,4] y) { a = MatMul (x, w) y = ort_rrelu.RRelu (a) }")
     model.graph.initializer.append(numpy_helper.from_array(np.eye(4, dtype=np.float32), "w"))
     path = tmp_path / "model.onnx"
