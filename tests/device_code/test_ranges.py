@@ -11,6 +11,12 @@ from tests.device_code.checking import Case, check_range, forward
 from tests.draws import Draw, normal
 from tests.onnx_models import DTYPES
 
+# As the table of known answers calls them.
+_TYPES = {str(dtype): dtype for dtype in DTYPES.values()} | {
+    "float": np.dtype(np.float32),
+    "double": np.dtype(np.float64),
+}
+
 
 @every_architecture
 @every_dtype
@@ -77,29 +83,21 @@ def test_known_slopes_of_rows(architecture: int) -> None:
 
 @every_architecture
 def test_known_reserves(architecture: int) -> None:
-    names = {str(dtype): dtype for dtype in DTYPES.values()} | {
-        "float": np.dtype(np.float32),
-        "double": np.dtype(np.float64),
-    }
     rows = known_answers.rows("reserve")
     assert len(rows) > 10
     for (dtype, training, lower, upper, seed, step, *elements), (answer,) in rows:
-        x = np.array([_float(bits) for bits in elements]).astype(names[dtype])
+        x = np.array([_float(bits) for bits in elements]).astype(_TYPES[dtype])
         draw = Draw(_float(lower), _float(upper), bool(int(training)), int(seed), int(step))
         assert forward(ptx_of(architecture), x, draw).reserve.tobytes().hex() == answer
 
 
 @every_architecture
 def test_known_reserves_of_rows(architecture: int) -> None:
-    names = {str(dtype): dtype for dtype in DTYPES.values()} | {
-        "float": np.dtype(np.float32),
-        "double": np.dtype(np.float64),
-    }
     rows = known_answers.rows("row_reserve")
     assert len(rows) > 5
     for (dtype, training, lower, upper, seed, count, *numbers), (answer,) in rows:
         steps, elements = numbers[: int(count)], numbers[int(count) :]
-        x = np.array([_float(bits) for bits in elements]).astype(names[dtype]).reshape(int(count), -1)
+        x = np.array([_float(bits) for bits in elements]).astype(_TYPES[dtype]).reshape(int(count), -1)
         draw = Draw(
             _float(lower), _float(upper), bool(int(training)), int(seed), np.array([int(s) for s in steps])
         )
