@@ -32,7 +32,7 @@ _FILES_OF_CPP_TESTS = ("tests/known_answers.txt", "tests/benchmarks/instruction_
 
 # Suite -> the environment of nox that it needs, "" for the one that runs this; pytest's arguments.
 _SUITES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "core": ("", ("tests/core", "tests/rows")),
+    "core": ("", ("tests/core", "tests/rows", "tests/statistics")),
     "fuse": ("", ("tests/fuse",)),
     "commands": ("", ("tests/commands",)),
     "serving": ("", ("tests/serving",)),

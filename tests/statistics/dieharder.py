@@ -1,0 +1,110 @@
+"""`python -m tests.statistics.dieharder`: dieharder's tests of the raw words, in three orders.
+
+It needs the program (Debian and Ubuntu: `apt-get install dieharder`). Writes results/dieharder-<order>.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from ort_rrelu import library
+from tests.onnx_models import Array
+from tests.statistics.halves import halves
+from tests.statistics.stream import CHUNK, Value
+from tests.statistics.verdict import judge
+
+_RESULTS = Path(__file__).parent / "results"
+_SEED = 20261130
+_RAW = "200"  # dieharder's number for: words from standard input
+
+
+def _elements() -> Iterator[Array]:
+    step = 0
+    while True:
+        yield halves(CHUNK, seed=_SEED, step=step)
+        step += 1
+
+
+def _steps() -> Iterator[Array]:
+    """The first block of each step, as rows with steps of their own have them."""
+    rows, begin = CHUNK // 8, 0
+    while True:
+        yield halves(8, seed=_SEED, step=np.arange(begin, begin + rows, dtype=np.int64))
+        begin += rows
+
+
+def _seeds() -> Iterator[Array]:
+    seed = 0
+    while True:
+        yield halves(4096, seed=seed)
+        seed += 1
+
+
+ORDERS: dict[str, Callable[[], Iterator[Array]]] = {"elements": _elements, "steps": _steps, "seeds": _seeds}
+
+
+def parse(output: str, order: str) -> list[Value]:
+    """The lines of dieharder's table: test | ntuple | samples | p-samples | p | its own verdict."""
+    lines = [[field.strip() for field in line.split("|")] for line in output.splitlines()]
+    rows = [fields for fields in lines if len(fields) == 6 and not fields[0].startswith("#")]
+    return [
+        Value(order, f"{test}, {ntuple}", int(samples) * int(repeats), float(p))
+        for test, ntuple, samples, repeats, p, _ in rows
+        if test != "test_name"
+    ]
+
+
+def run(order: str, *options: str) -> list[Value]:
+    """Run dieharder with `options` on the words of an order."""
+    program = shutil.which("dieharder")
+    if program is None:
+        sys.exit("dieharder is not installed (Debian and Ubuntu: apt-get install dieharder)")
+    command = [program, *options, "-g", _RAW]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        try:
+            for words in ORDERS[order]():
+                process.stdin.write(words.tobytes())
+        except BrokenPipeError:
+            pass  # it has read enough
+        output = process.communicate()[0].decode()
+    if process.returncode:
+        sys.exit(f"{command} ended with {process.returncode}:\n{output}")
+    return parse(output, order)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.statistics.dieharder", description=__doc__)
+    parser.add_argument("orders", nargs="*", default=list(ORDERS), help=f"of {', '.join(ORDERS)}; all")
+    parser.add_argument("--options", default="-a", help="dieharder's choice of tests, as one word")
+    arguments = parser.parse_args()
+    for order in arguments.orders:
+        begin = time.monotonic()
+        values = run(order, *arguments.options.split())
+        verdict = judge([value.p for value in values])
+        report = {
+            "command": f"python -m tests.statistics.dieharder {order} --options={arguments.options}",
+            "date": date.today().isoformat(),
+            "minutes": round((time.monotonic() - begin) / 60, 1),
+            "library": library.build_info()["version"],
+            "verdict": asdict(verdict),
+            "values": [asdict(value) for value in values],
+        }
+        _RESULTS.mkdir(exist_ok=True)
+        (_RESULTS / f"dieharder-{order}.json").write_text(json.dumps(report, indent=1) + "\n")
+        print(order, verdict)
+
+
+if __name__ == "__main__":
+    main()
