@@ -113,8 +113,12 @@ class CudaReserveGradKernel : public CudaRReluGradKernel {
 
 }  // namespace
 
-void AddCudaOps(std::vector<CustomOp>& ops, const OrtApi* api, int runtime, std::optional<int64_t> seed) {
-  AddOps<CudaRReluKernel, CudaNoiseGradKernel, CudaReserveGradKernel>(ops, api, runtime, seed);
+void AddCudaDraws(std::vector<CustomOp>& ops, const OrtApi* api, int runtime, std::optional<int64_t> seed) {
+  AddDraws<CudaRReluKernel>(ops, api, runtime, seed);
+}
+
+void AddCudaGradients(std::vector<CustomOp>& ops, const OrtApi* api, int runtime) {
+  AddGradients<CudaNoiseGradKernel, CudaReserveGradKernel>(ops, api, runtime);
 }
 
 }  // namespace ort_rrelu

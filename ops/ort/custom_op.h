@@ -141,20 +141,28 @@ CustomOp MakeCustomOp(const OrtApi* api, int runtime, const ElementTypes& types,
   return op;
 }
 
-// The kernels of one provider.
-template <class RRelu, class NoiseGrad, class ReserveGrad>
-void AddOps(std::vector<CustomOp>& ops, const OrtApi* api, int runtime, std::optional<int64_t> seed) {
+// The ops of one provider: those that draw are made for each seed, the others once.
+template <class RRelu>
+void AddDraws(std::vector<CustomOp>& ops, const OrtApi* api, int runtime, std::optional<int64_t> seed) {
   for (const int dtype : schema::kElementTypes) {
-    const ElementTypes noise = {dtype, dtype};
-    const ElementTypes reserve = {dtype, ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8};
-    ops.push_back(MakeCustomOp<RRelu>(api, runtime, noise, seed));
-    ops.push_back(MakeCustomOp<NoiseGrad>(api, runtime, noise, seed));
-    ops.push_back(MakeCustomOp<ReserveGrad>(api, runtime, reserve, seed));
+    ops.push_back(MakeCustomOp<RRelu>(api, runtime, {dtype, dtype}, seed));
   }
 }
 
-// The second is there in a build with CUDA.
-void AddCpuOps(std::vector<CustomOp>& ops, const OrtApi* api, int runtime, std::optional<int64_t> seed);
-void AddCudaOps(std::vector<CustomOp>& ops, const OrtApi* api, int runtime, std::optional<int64_t> seed);
+template <class NoiseGrad, class ReserveGrad>
+void AddGradients(std::vector<CustomOp>& ops, const OrtApi* api, int runtime) {
+  for (const int dtype : schema::kElementTypes) {
+    const ElementTypes reserve = {dtype, ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8};
+    ops.push_back(MakeCustomOp<NoiseGrad>(api, runtime, {dtype, dtype}, std::nullopt));
+    ops.push_back(MakeCustomOp<ReserveGrad>(api, runtime, reserve, std::nullopt));
+  }
+}
+
+void AddCpuDraws(std::vector<CustomOp>& ops, const OrtApi* api, int runtime, std::optional<int64_t> seed);
+void AddCpuGradients(std::vector<CustomOp>& ops, const OrtApi* api, int runtime);
+
+// They are there in a build with CUDA.
+void AddCudaDraws(std::vector<CustomOp>& ops, const OrtApi* api, int runtime, std::optional<int64_t> seed);
+void AddCudaGradients(std::vector<CustomOp>& ops, const OrtApi* api, int runtime);
 
 }  // namespace ort_rrelu

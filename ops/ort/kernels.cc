@@ -111,8 +111,12 @@ class ReserveGradKernel : public RReluGradKernel {
 
 }  // namespace
 
-void AddCpuOps(std::vector<CustomOp>& ops, const OrtApi* api, int runtime, std::optional<int64_t> seed) {
-  AddOps<RReluKernel, NoiseGradKernel, ReserveGradKernel>(ops, api, runtime, seed);
+void AddCpuDraws(std::vector<CustomOp>& ops, const OrtApi* api, int runtime, std::optional<int64_t> seed) {
+  AddDraws<RReluKernel>(ops, api, runtime, seed);
+}
+
+void AddCpuGradients(std::vector<CustomOp>& ops, const OrtApi* api, int runtime) {
+  AddGradients<NoiseGradKernel, ReserveGradKernel>(ops, api, runtime);
 }
 
 }  // namespace ort_rrelu

@@ -32,16 +32,25 @@ constexpr const char* kNoSeed = "no seed";
 // The ops of one ONNX Runtime and one seed. They must outlive every session, so they are never freed, but
 // shared by all registrations that ask for the same.
 struct Registration {
-  std::vector<CustomOp> ops;
+  std::vector<CustomOp> draws;
   OrtCustomOpDomain* domain = nullptr;
 };
 
 // ONNX Runtime takes a provider that a session does not have for what it is.
-std::vector<CustomOp> MakeOps(const OrtApi* api, int runtime, std::optional<int64_t> seed) {
+std::vector<CustomOp> MakeDraws(const OrtApi* api, int runtime, std::optional<int64_t> seed) {
   std::vector<CustomOp> ops;
-  AddCpuOps(ops, api, runtime, seed);
+  AddCpuDraws(ops, api, runtime, seed);
 #if defined(ORT_RRELU_HAS_CUDA)
-  AddCudaOps(ops, api, runtime, seed);
+  AddCudaDraws(ops, api, runtime, seed);
+#endif
+  return ops;
+}
+
+std::vector<CustomOp> MakeGradients(const OrtApi* api, int runtime) {
+  std::vector<CustomOp> ops;
+  AddCpuGradients(ops, api, runtime);
+#if defined(ORT_RRELU_HAS_CUDA)
+  AddCudaGradients(ops, api, runtime);
 #endif
   return ops;
 }
@@ -50,13 +59,17 @@ OrtCustomOpDomain* Domain(const OrtApi* api, int runtime, std::optional<int64_t>
   using Key = std::pair<const OrtApi*, std::optional<int64_t>>;
   static std::mutex mutex;
   static auto& registrations = *new std::map<Key, Registration>;
+  static auto& gradients = *new std::map<const OrtApi*, std::vector<CustomOp>>;
   const std::lock_guard<std::mutex> lock(mutex);
   Registration& registration = registrations[{api, seed}];
   if (registration.domain != nullptr) return registration.domain;
-  registration.ops = MakeOps(api, runtime, seed);
+  registration.draws = MakeDraws(api, runtime, seed);
+  std::vector<CustomOp>& shared = gradients[api];
+  if (shared.empty()) shared = MakeGradients(api, runtime);
   OrtCustomOpDomain* domain = nullptr;
   Check(api->CreateCustomOpDomain(schema::kDomain, &domain));
-  for (const CustomOp& op : registration.ops) Check(api->CustomOpDomain_Add(domain, &op));
+  for (const CustomOp& op : registration.draws) Check(api->CustomOpDomain_Add(domain, &op));
+  for (const CustomOp& op : shared) Check(api->CustomOpDomain_Add(domain, &op));
   return registration.domain = domain;
 }
 
