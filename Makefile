@@ -6,6 +6,7 @@
 # make demo-paddle: the same with Paddle instead of torch, in an environment of its own.
 # make demo-uncertainty: how sure the same network is of a digit that is turned, from 64 draws of its slopes.
 # make demo-web: a page that runs the trained digits network in the browser; needs npm.
+# make fuzz MINUTES=2: the C API against an independent oracle, with libFuzzer.
 # make mutation: bugs planted one at a time, and how many of them the tests catch; an hour or two.
 # make test-stream: 10^9 draws and pairs of draws through statistical tests; ten minutes. dieharder: tests/statistics.
 # make test-all: make test and every nox session (old ONNX Runtimes, the wheel alone); what CI runs.
@@ -23,7 +24,7 @@ SETTINGS := -C cmake.define.ORT_RRELU_WERROR=$(WERROR) -C cmake.define.ORT_RRELU
 SHELL := bash
 NOX := $(BIN)/nox --non-interactive
 
-.PHONY: activations bench demo demo-distributed demo-paddle demo-training demo-uncertainty demo-web mutation test test-all test-long test-stream lint wheel clean
+.PHONY: activations bench demo demo-distributed demo-paddle demo-training demo-uncertainty demo-web fuzz mutation test test-all test-long test-stream lint wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m models.digits
@@ -64,6 +65,10 @@ test-all:
 # What CI does not wait for: the oldest Paddle, more of training. Last results: docs/install.md, docs/training.md.
 test-long: $(VENV)/.installed
 	$(NOX) -t long
+
+MINUTES ?= 2
+fuzz: $(VENV)/.installed
+	$(NOX) -s fuzz -- $(MINUTES)
 
 # The last results are in tests/statistics/results.
 test-stream: $(VENV)/.installed

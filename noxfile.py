@@ -301,16 +301,30 @@ def _native_sources(session: nox.Session) -> list[str]:
     return [f"-DONNXRUNTIME_INCLUDE_DIR={header.parent}", f"-DHIGHWAY_SOURCE_DIR={targets.parent.parent}"]
 
 
-def _ctest(session: nox.Session, build: str, *options: str, env: dict[str, str] | None = None) -> None:
-    """Build the C++ tests and run them."""
+def _fetched(session: nox.Session, name: str) -> Path:
+    """The folder of what cmake/fetch_debian.sh fetches, once for all sessions."""
+    folder = _ROOT / "build" / "native"
+    if not (folder / name).is_dir():
+        session.run("bash", "cmake/fetch_debian.sh", name, str(folder), external=True)
+    return folder / name
+
+
+def _configure(session: nox.Session, build: str, *options: str, env: dict[str, str] | None = None) -> None:
     settings = ("-DORT_RRELU_BUILD_TESTS=ON", "-DORT_RRELU_CUDA=OFF", *_native_sources(session))
     session.run("cmake", "-G", "Ninja", "-S", ".", "-B", build, *settings, *options, env=env, silent=True)
+
+
+def _ctest(session: nox.Session, build: str, *options: str, env: dict[str, str] | None = None) -> None:
+    """Build the C++ tests and run them."""
+    _configure(session, build, *options, env=env)
     session.run("cmake", "--build", build)
     session.run("ctest", "--test-dir", build, "--no-tests=error", "--output-on-failure")
 
 
-# For one instruction set: all of them are one source, and instrumented code compiles slowly. ASan's check of
-# scopes takes minutes for the unrolled kernels, whose locals are registers.
+# All of them are one source, and instrumented code compiles slowly. Highway's AVX2 asks for AES and PCLMUL,
+# too; without them it takes SSE2 and says nothing.
+_ONE_INSTRUCTION_SET = "-O1 -march=x86-64-v3 -maes -mpclmul -DHWY_COMPILE_ONLY_STATIC"
+# ASan's check of scopes takes minutes for the unrolled kernels, whose locals are registers.
 _SANITIZERS = {
     "address,undefined": "-fno-sanitize-address-use-after-scope",
     "thread": "",
@@ -322,9 +336,28 @@ _SANITIZERS = {
 def sanitizers(session: nox.Session, sanitizer: str) -> None:
     """The C++ tests with what finds bad accesses, undefined behaviour and races."""
     _install(session, "cmake", "ninja")
-    flags = f"-O1 -march=x86-64-v3 -DHWY_COMPILE_ONLY_STATIC {_SANITIZERS[sanitizer]}"
+    flags = f"{_ONE_INSTRUCTION_SET} {_SANITIZERS[sanitizer]}"
     options = f"-DCMAKE_CXX_FLAGS={flags} -fsanitize={sanitizer} -fno-sanitize-recover=all"
     _ctest(session, f"{Path(session.create_tmp()).resolve()}/build", options, "-DCMAKE_BUILD_TYPE=Debug")
+
+
+@nox.session(tags=["compiles"])
+def fuzz(session: nox.Session) -> None:
+    """libFuzzer, ASan and UBSan on the C API and an oracle of it, two minutes or as many as `--` says."""
+    _install(session, "cmake", "ninja")
+    clang = _fetched(session, "clang") / "usr"
+    libraries = f"{clang}/lib/x86_64-linux-gnu:{clang}/lib/llvm-19/lib"
+    env = {"CXX": f"{clang}/lib/llvm-19/bin/clang++", "LD_LIBRARY_PATH": libraries}
+    flags = f"{_ONE_INSTRUCTION_SET} -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all"
+    folder = Path(session.create_tmp()).resolve()
+    build = f"{folder}/build"
+    _configure(session, build, f"-DCMAKE_CXX_FLAGS={flags}", "-DCMAKE_BUILD_TYPE=Debug", env=env)
+    session.run("cmake", "--build", build, "--target", "fuzz_c_api", env=env)
+    seconds = 60 * int(session.posargs[0] if session.posargs else 2)
+    limits = ("-max_len=800", f"-max_total_time={seconds}", "-print_final_stats=1", "-verbosity=0")
+    (folder / "corpus").mkdir(exist_ok=True)
+    corpora = (f"{folder}/corpus", "tests/fuzz/corpus")  # what is found goes into the first
+    session.run(f"{build}/tests/fuzz/fuzz_c_api", *limits, *corpora, external=True)
 
 
 # Clang for several systems, as a Python package. What each run must find: ONNX Runtime's headers expect
@@ -375,13 +408,10 @@ def _cross_configured(session: nox.Session, folder: Path, target: str) -> str:
 def aarch64(session: nox.Session) -> None:
     """The C++ tests on NEON and SVE: cross-compiled by clang, run under QEMU."""
     _install(session, "ziglang", "cmake", "ninja")
-    folder = Path(session.create_tmp()).resolve()
-    emulator = folder / "qemu" / "usr" / "bin" / "qemu-aarch64"
-    if not emulator.exists():
-        session.run("bash", "cmake/fetch_debian.sh", "qemu", str(folder), external=True)
+    emulator = _fetched(session, "qemu") / "usr" / "bin" / "qemu-aarch64"
     _ctest(
         session,
-        f"{folder}/build",
+        f"{Path(session.create_tmp()).resolve()}/build",
         *("-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64", "-DORT_RRELU_WERROR=ON"),
         f"-DCMAKE_CROSSCOMPILING_EMULATOR={emulator}",
         env=_clang(session, "aarch64-linux-musl"),  # musl: programs that need no system to run in

@@ -31,7 +31,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 template <class D>
 using HalfBits = hn::Vec<hn::Rebind<uint16_t, D>>;
 
-#if HWY_TARGET == HWY_SSE2 || HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_WASM || \
+#if HWY_TARGET == HWY_SSE2 || HWY_TARGET == HWY_SSSE3 || HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_WASM || \
     HWY_TARGET == HWY_WASM_EMU256
 
 template <class D>
