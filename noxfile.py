@@ -7,6 +7,7 @@ one process does most of the work. It does not wait for what is tagged "long".
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -339,6 +340,18 @@ def sanitizers(session: nox.Session, sanitizer: str) -> None:
     flags = f"{_ONE_INSTRUCTION_SET} {_SANITIZERS[sanitizer]}"
     options = f"-DCMAKE_CXX_FLAGS={flags} -fsanitize={sanitizer} -fno-sanitize-recover=all"
     _ctest(session, f"{Path(session.create_tmp()).resolve()}/build", options, "-DCMAKE_BUILD_TYPE=Debug")
+
+
+@nox.session(tags=["compiles"])
+def tidy(session: nox.Session) -> None:
+    """What clang-tidy finds in ops/ (.clang-tidy)."""
+    _install(session, "clang-tidy", "cmake", "ninja")
+    build = f"{Path(session.create_tmp()).resolve()}/build"
+    _configure(session, build, "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON")
+    session.run("cmake", "--build", build, "--target", "generated/schema.h", silent=True)
+    units = json.loads(Path(build, "compile_commands.json").read_text())
+    files = [unit["file"] for unit in units if unit["file"].startswith(f"{_ROOT}/ops/")]
+    session.run("clang-tidy", "-p", build, "--quiet", *files)
 
 
 @nox.session(tags=["compiles"])

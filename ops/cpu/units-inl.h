@@ -33,7 +33,7 @@ Arrays<T> From(const Arrays<T>& arrays, uint64_t i) {
 
 // Elements that all kernels take at a time: what ForEachSlopes gives.
 HWY_INLINE size_t UnitSize() { return kBlock * Stream::Blocks(); }
-constexpr size_t kMaxUnit = kBlock * 4 * HWY_MAX_LANES_D(CounterTag);
+constexpr size_t kMaxUnit = size_t{kBlock} * 4 * HWY_MAX_LANES_D(CounterTag);
 
 // The place of a unit that is not full: the last of a range.
 template <class T>

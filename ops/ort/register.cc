@@ -93,12 +93,11 @@ std::optional<int64_t> ParseSeed(const std::optional<std::string>& text) {
          "\": it must be an integer from 0 to 2^63 - 1, in decimal digits and nothing else");
 }
 
-// The minor number of "1.19.2"; a later major version has every API of this one.
+// The minor number of "1.19.2", 0 where there is none; a later major version has every API of this one.
 int RuntimeMinor(const char* version) {
-  int major = 0;
-  int minor = 0;
-  std::sscanf(version, "%d.%d", &major, &minor);
-  return major > 1 ? kNewestApi : minor;
+  char* rest = nullptr;
+  if (std::strtol(version, &rest, 10) > 1) return kNewestApi;
+  return *rest == '.' ? static_cast<int>(std::strtol(rest + 1, nullptr, 10)) : 0;
 }
 
 void Register(const OrtApi& api, int runtime, OrtSessionOptions* options) {
