@@ -8,6 +8,7 @@
 # make demo-web: a page that runs the trained digits network in the browser; needs npm.
 # make fuzz MINUTES=2: the C API against an independent oracle, with libFuzzer.
 # make mutation: bugs planted one at a time, and how many of them the tests catch; an hour or two.
+# make test-lifecycle: 10^5 sessions and registrations, forks, interrupts, killed writers; half an hour.
 # make test-stream: 10^9 draws and pairs of draws through statistical tests; ten minutes. dieharder: tests/statistics.
 # make test-all: make test and every nox session (old ONNX Runtimes, the wheel alone); what CI runs.
 PYTHON ?= python3
@@ -24,7 +25,7 @@ SETTINGS := -C cmake.define.ORT_RRELU_WERROR=$(WERROR) -C cmake.define.ORT_RRELU
 SHELL := bash
 NOX := $(BIN)/nox --non-interactive
 
-.PHONY: activations bench demo demo-distributed demo-paddle demo-training demo-uncertainty demo-web fuzz mutation test test-all test-long test-stream lint wheel clean
+.PHONY: activations bench demo demo-distributed demo-paddle demo-training demo-uncertainty demo-web fuzz mutation test test-all test-lifecycle test-long test-stream lint wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m models.digits
@@ -65,6 +66,10 @@ test-all:
 # What CI does not wait for: the oldest Paddle, more of training. Last results: docs/install.md, docs/training.md.
 test-long: $(VENV)/.installed
 	$(NOX) -t long
+
+# The last result is tests/lifecycle/result.json.
+test-lifecycle: $(VENV)/.installed
+	$(BIN)/python -m tests.lifecycle
 
 MINUTES ?= 2
 fuzz: $(VENV)/.installed

@@ -1,0 +1,1 @@
+"""Nothing grows and nothing is lost: sessions, seeds, threads, forks, killed writers, thousands of times."""
