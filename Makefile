@@ -7,6 +7,7 @@
 # make demo-uncertainty: how sure the same network is of a digit that is turned, from 64 draws of its slopes.
 # make demo-web: a page that runs the trained digits network in the browser; needs npm.
 # make fuzz MINUTES=2: the C API against an independent oracle, with libFuzzer.
+# make matrix: the core's tests on each release of ONNX Runtime, onnx, NumPy and Python; an hour.
 # make mutation: bugs planted one at a time, and how many of them the tests catch; an hour or two.
 # make test-lifecycle: 10^5 sessions and registrations, forks, interrupts, killed writers; half an hour.
 # make test-stream: 10^9 draws and pairs of draws through statistical tests; ten minutes. dieharder: tests/statistics.
@@ -25,7 +26,7 @@ SETTINGS := -C cmake.define.ORT_RRELU_WERROR=$(WERROR) -C cmake.define.ORT_RRELU
 SHELL := bash
 NOX := $(BIN)/nox --non-interactive
 
-.PHONY: activations bench demo demo-distributed demo-paddle demo-training demo-uncertainty demo-web fuzz mutation test test-all test-lifecycle test-long test-stream lint wheel clean
+.PHONY: activations bench demo demo-distributed demo-paddle demo-training demo-uncertainty demo-web fuzz matrix mutation test test-all test-lifecycle test-long test-stream lint wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m models.digits
@@ -78,6 +79,10 @@ fuzz: $(VENV)/.installed
 # The last results are in tests/statistics/results.
 test-stream: $(VENV)/.installed
 	$(BIN)/python -m tests.statistics
+
+# The last result is tests/matrix.json.
+matrix: $(VENV)/.installed
+	$(NOX) -t matrix --report tests/matrix.json
 
 # The last result is tests/mutation/result.json.
 mutation: $(VENV)/.installed

@@ -137,6 +137,64 @@ def onnx(session: nox.Session, version: str) -> None:
     _test(session, "tests/core")
 
 
+# `make matrix`: each minor release that is allowed, with the newest of the others; and other Pythons.
+_MATRIX: dict[str, tuple[str, tuple[str, ...]]] = {
+    **{
+        f"onnxruntime {version}": ("3.11", (f"onnxruntime=={version}", *others))
+        for version, others in {
+            "1.17.3": _NUMPY_1,
+            "1.18.1": _NUMPY_1,
+            **dict.fromkeys(
+                ("1.19.2", "1.20.1", "1.21.1", "1.22.1", "1.23.2", "1.24.4", "1.25.1", "1.26.0"), ()
+            ),
+            **dict.fromkeys(("1.27.0", "1.28.0", "1.29.0", "1.30.0", "1.31.1", _NEWEST), ()),
+        }.items()
+    },
+    **{
+        f"onnx {version}": ("3.11", (f"onnx=={version}", "onnxruntime"))
+        for version in ("1.19.1", "1.20.1", "1.21.0", "1.22.0", "1.23.2")
+    },
+    "numpy 1.26.4": ("3.11", ("onnxruntime", *_NUMPY_1)),
+    **{
+        f"numpy {version}": ("3.11", (f"numpy=={version}", "onnxruntime"))
+        for version in ("2.0.2", "2.1.3", "2.2.6", "2.3.5", "2.4.6")
+    },
+    **{f"Python {version}": (version, ("onnxruntime",)) for version in ("3.12", "3.13")},
+}
+
+
+@nox.session(default=False, tags=["matrix"])
+@nox.parametrize("versions", list(_MATRIX))
+def matrix(session: nox.Session, versions: str) -> None:
+    """The core's tests on one release of one package, or of Python."""
+    python, packages = _MATRIX[versions]
+    if not shutil.which(f"python{python}"):
+        session.skip(f"there is no Python {python} here")
+    folder = Path(session.create_tmp()).resolve() / versions.replace(" ", "-")
+    session.run("uv", "venv", "-q", "--clear", "--python", python, str(folder))
+    wanted = (_wheel(session), *packages, *_PYTEST)
+    session.run("uv", "pip", "install", "--python", f"{folder}/bin/python", *_pinned(session, wanted))
+    options = ("-q", "-n", "auto", "--dist", "worksteal", "--disable-warnings")
+    session.run(
+        f"{folder}/bin/python",
+        "-m",
+        "pytest",
+        *options,
+        "tests/core",
+        env={"OMP_NUM_THREADS": "1"},
+        external=True,
+    )
+    shutil.rmtree(folder)
+
+
+@nox.session(default=False, tags=["matrix"])
+@nox.parametrize("version", ["0.6.2", "0.7.2"])
+def onnxscript(session: nox.Session, version: str) -> None:
+    """The tests of exports and of fuse on one release of onnxscript."""
+    _install(session, f"{_wheel(session)}[test]", f"onnxscript=={version}")
+    _test(session, "tests/fuse", "tests/torch/test_export.py", "tests/torch/test_export_nodes.py")
+
+
 @nox.session
 def onnxruntime_gpu(session: nox.Session) -> None:
     """CUDA kernels: their device code, interpreted; with onnxruntime-gpu they harm nothing without a GPU."""
