@@ -95,7 +95,7 @@ class InferenceSession(onnxruntime.InferenceSession):  # type: ignore[misc]  # o
     Raises:
         ModelFileError: there is no such file.
         InvalidTypeError: lower_eval is not a bool.
-        InvalidValueError: not an ONNX model, or one of our nodes has an attribute that is misspelt, or whose
+        InvalidValueError: not an ONNX model, or one of our nodes has an attribute that is misspelt or given twice, or whose
             type or value is not allowed; the message names node, attribute and value.
     """
 
