@@ -49,6 +49,20 @@ def in_backward() -> bool:
     return backward_pass() != -1
 
 
+def is_view(tensor: Tensor) -> bool:
+    """Does the tensor share another one's memory?"""
+    return tensor._is_view()
+
+
+def may_be_written(tensor: Tensor) -> bool:
+    """May a function of autograd write into the tensor? Torch's own operators refuse it before they write."""
+    if not is_view(tensor):
+        return not tensor.is_leaf
+    made = torch._C._autograd._get_creation_meta(tensor)  # type: ignore[attr-defined]
+    base = tensor._base
+    return made == torch._C._autograd.CreationMeta.DEFAULT and base is not None and not base.is_leaf
+
+
 def in_fake_mode() -> bool:
     """Do tensors have no memory, so that nothing is drawn?"""
     return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
@@ -63,7 +77,8 @@ leaky_relu_: Callable[[Tensor, float], Tensor] = torch._C._nn.leaky_relu_
 
 def buffer(module: torch.nn.Module, name: str) -> Tensor | None:
     """The module's buffer, in a fraction of the time that the attribute takes."""
-    return module._buffers[name]
+    buffers = module._buffers
+    return buffers[name] if name in buffers else getattr(module, name)
 
 
 _modes_of_dispatch: Callable[[], int] = torch._C._len_torch_dispatch_stack
@@ -245,11 +260,6 @@ def constant(value: Any, kind: str, name: str) -> Any:
 def is_none(value: Any) -> bool:
     """Is an argument of a symbolic None?"""
     return bool(symbolic_helper._is_none(value))
-
-
-def is_view(tensor: Tensor) -> bool:
-    """Does the tensor share another one's memory?"""
-    return tensor._is_view()
 
 
 def traced_node(tensor: Tensor) -> Any:
