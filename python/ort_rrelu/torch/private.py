@@ -81,6 +81,8 @@ def buffer(module: torch.nn.Module, name: str) -> Tensor | None:
     return buffers[name] if name in buffers else getattr(module, name)
 
 
+# Under names of their own: to look them up in torch takes a fiftieth of a small tensor's call.
+_is_compiling, _is_exporting = torch.compiler.is_compiling, torch.compiler.is_exporting
 _modes_of_dispatch: Callable[[], int] = torch._C._len_torch_dispatch_stack
 _modes_of_functions: Callable[[], int] = torch._C._len_torch_function_stack
 _tracing_state: Callable[[], Any] = torch._C._get_tracing_state
@@ -111,8 +113,8 @@ def is_plain_call(tensor: Tensor) -> bool:
     """
     return (
         not (
-            torch.compiler.is_compiling()
-            or torch.compiler.is_exporting()
+            _is_compiling()
+            or _is_exporting()
             or _modes_of_dispatch()
             or _modes_of_functions()
             or innermost_transform() is not None
