@@ -24,8 +24,10 @@ def _chain(make: Make) -> nn.Layer:
 
 
 def _linear(make: Make) -> nn.Layer:
-    layers = (each() for _ in range(_DEEP) for each in (lambda: nn.Linear(_FEATURES, _FEATURES), make))
-    return nn.Sequential(*layers)
+    def linear() -> nn.Layer:
+        return nn.Linear(_FEATURES, _FEATURES)
+
+    return nn.Sequential(*(each() for _ in range(_DEEP) for each in (linear, make)))
 
 
 _NETWORKS = {"a chain of ten RReLUs": _chain, "ten pairs of linear layer and RReLU": _linear}

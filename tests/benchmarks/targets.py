@@ -239,9 +239,9 @@ def _modules(results: Results) -> Iterator[Ratio]:
     for network, peak in _PEAKS.items():
         what = f"training step, {network}: peak of memory over torch.nn.RReLU's"
         yield Ratio(what, results.memory[network], "<=", peak)
-    for whose, least in _SPEEDS_OF_DIGITS.items():
+    for whose, wanted in _SPEEDS_OF_DIGITS.items():
         what = f"training step of the digits network in torch, batch 16, {whose}: speed over torch.nn.RReLU"
-        yield Ratio(what, results.digits[whose], ">=", least)
+        yield Ratio(what, results.digits[whose], ">=", wanted)
 
 
 def ratios(results: Results) -> list[Ratio]:

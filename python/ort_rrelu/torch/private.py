@@ -58,7 +58,7 @@ def may_be_written(tensor: Tensor) -> bool:
     """May a function of autograd write into the tensor? Torch's own operators refuse it before they write."""
     if not is_view(tensor):
         return not tensor.is_leaf
-    made = torch._C._autograd._get_creation_meta(tensor)  # type: ignore[attr-defined]
+    made = torch._C._autograd._get_creation_meta(tensor)
     base = tensor._base
     return made == torch._C._autograd.CreationMeta.DEFAULT and base is not None and not base.is_leaf
 
