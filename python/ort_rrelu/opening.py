@@ -64,8 +64,11 @@ class Checked:
             return self.source
         if not _have_our_bits(providers) or not (fresh or _let_optimize(options)):
             return self.source
+        elsewhere = set() if fresh else _in_other_files(model)
         if not lower_eval_nodes(model, self.ours):
             return self.source
+        if elsewhere and elsewhere - _in_other_files(model):
+            return self.source  # options may have their values, and ONNX Runtime refuses a name that is gone
         if isinstance(self.source, str) and not _finds_weights(self.source, model, options, alone=fresh):
             return self.source
         if self.data is not None and self.weights is not None:
@@ -172,7 +175,7 @@ _ONE_MODEL = "ort_rrelu.one_model"
 
 def _finds_weights(path: str, model: onnx.ModelProto, options: Any, *, alone: bool) -> bool:
     """Does ONNX Runtime find the model's weights in other files if it gets the model as bytes?"""
-    if not any(map(onnx.external_data_helper.uses_external_data, all_tensors(model))):
+    if not _in_other_files(model):
         return True
     folder = Path(path).absolute().parent
     if not _READS_FOLDER or not _holds_weights(folder, model):
@@ -180,6 +183,12 @@ def _finds_weights(path: str, model: onnx.ModelProto, options: Any, *, alone: bo
     if entry(options, _FOLDER) is None and (alone or entry(options, _ONE_MODEL) == "1"):
         options.add_session_config_entry(_FOLDER, os.fspath(folder))
     return entry(options, _FOLDER) == os.fspath(folder)
+
+
+def _in_other_files(model: onnx.ModelProto) -> set[str]:
+    """The names of the tensors whose data are not in the model."""
+    uses = onnx.external_data_helper.uses_external_data
+    return {tensor.name for tensor in all_tensors(model) if uses(tensor)}
 
 
 def _holds_weights(folder: Path, model: onnx.ModelProto) -> bool:

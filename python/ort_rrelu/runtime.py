@@ -84,10 +84,11 @@ class InferenceSession(onnxruntime.InferenceSession):  # type: ignore[misc]  # o
         seed: as in `register`.
         lower_eval: True hands eval-mode RRelu nodes of float to ONNX Runtime as LeakyRelu, which gives the
             same bits and which it can fuse and fold. It does so where Y alone is read of a node, the mean
-            slope is positive, and the node is in no function of the model's own. The model stays as it is
-            where graph optimization is off, optimized_model_filepath or session.set_denormal_as_zero is set,
-            or another provider than those of the CPU and CUDA is asked for. So it does where its weights are
-            in other files, unless ONNX Runtime is 1.21 or newer, and sess_options are None or have the entry
+            slope is positive, the node is in no function of the model's own, and the model does not show that
+            the kernel would refuse it. The model stays as it is where graph optimization is off,
+            optimized_model_filepath or session.set_denormal_as_zero is set, or another provider than those of
+            the CPU and CUDA is asked for. So it does where its weights are in other files, unless ONNX
+            Runtime is 1.21 or newer, and sess_options are None or have the entry
             ort_rrelu.one_model=1: then they tell it the folder, for this model alone. False leaves every
             node to the kernel.
         providers, **kw: as in onnxruntime.InferenceSession.
@@ -95,8 +96,8 @@ class InferenceSession(onnxruntime.InferenceSession):  # type: ignore[misc]  # o
     Raises:
         ModelFileError: there is no such file.
         InvalidTypeError: lower_eval is not a bool.
-        InvalidValueError: not an ONNX model, or one of our nodes has an attribute that is misspelt, or whose
-            type or value is not allowed; the message names node, attribute and value.
+        InvalidValueError: not an ONNX model, or one of our nodes has an attribute that is misspelt or given
+            twice, or whose type or value is not allowed; the message names node, attribute and value.
     """
 
     def __init__(

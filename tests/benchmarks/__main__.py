@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from tests.benchmarks.digits_steps import speeds
 from tests.benchmarks.memory import peaks
 from tests.benchmarks.picture import draw
 from tests.benchmarks.results import Results
@@ -43,7 +44,7 @@ def _measure() -> Results:
         failed = pytest.main([str(_FOLDER), *options, *_ROUNDS, f"--benchmark-json={report}"])
         if failed:
             sys.exit(failed)
-        return Results.of_pytest(report, _instruction_sets(), peaks())
+        return Results.of_pytest(report, _instruction_sets(), peaks(), speeds())
 
 
 def _table(results: Results) -> Table:

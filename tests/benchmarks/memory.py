@@ -51,6 +51,9 @@ _NETWORKS = {
     "ten pairs of linear layer and RReLU in place": _Network(
         _linear, (_SIZE // _FEATURES, _FEATURES), inplace=True
     ),
+    "ten pairs of convolution and RReLU in place": _Network(
+        _convolutions, (_BATCH, _CHANNELS, _SIDE, _SIDE), inplace=True
+    ),
 }
 _MODULES: dict[str, type[nn.RReLU]] = {"torch": nn.RReLU, "ours": ort_rrelu.torch.RReLU}
 

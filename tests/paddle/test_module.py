@@ -15,7 +15,7 @@ from paddle import Tensor, nn
 from paddle.distributed.fleet.utils import recompute
 
 from ort_rrelu import reference
-from ort_rrelu.paddle import RReLU
+from ort_rrelu.paddle import RReLU, ops
 from tests.bits import assert_same_bits
 from tests.onnx_models import Array
 from tests.paddle.paddle_layers import PADDLE_DTYPES, array, in_mode, normal
@@ -26,6 +26,13 @@ every_dtype_of_paddle = pytest.mark.parametrize(
     "dtype", [paddle.float32, paddle.float64, paddle.float16], ids=str
 )
 both_modes = pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+
+
+@pytest.fixture(params=[False, True], ids=["noise", "reserve"])
+def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to keep a draw, whatever the size."""
+    monkeypatch.setattr(ops, "RESERVE_FROM", 1 if request.param else 2**62)
+
 
 # How far, relatively, eval mode may be from Paddle's: one rounding; in double the one of the float32 bounds.
 _ROUNDING = {paddle.float32: 2.0**-23, paddle.float64: 1e-7, paddle.float16: 2.0**-10}
@@ -92,6 +99,7 @@ def test_eval_mode_equals_paddle(
     assert actual.dtype == expected.dtype
 
 
+@pytest.mark.usefixtures("kept")
 @every_dtype
 @every_layout
 @both_modes
@@ -113,11 +121,13 @@ def test_eval_gradient_equals_paddle(dtype: paddle.dtype) -> None:
     np.testing.assert_allclose(actual, expected, rtol=_ROUNDING[dtype], atol=0)
 
 
+@pytest.mark.usefixtures("kept")
 def test_gradient_at_zero_is_that_of_paddle_in_train_mode() -> None:
     for kind in (RReLU, nn.RReLU):
         assert _gradient(kind(), paddle.to_tensor([0.0, -0.0, 1e-40, 2.0])).tolist() == [1, 1, 1, 1]
 
 
+@pytest.mark.usefixtures("kept")
 @both_modes
 def test_gradients_of_second_order(training: bool) -> None:
     x, dy = _leaf(_images(paddle.float64)), _leaf(normal(2, 4, 3, 5, dtype=paddle.float64))

@@ -52,6 +52,13 @@ def test_step_is_an_integer(step: object) -> None:
         _counted(0)(_X, step=step)
 
 
+def test_a_counter_that_is_deleted() -> None:
+    module = _counted(0)
+    del module.step
+    with pytest.raises(AttributeError, match="'RReLU' object has no attribute 'step'"):
+        module(_X)
+
+
 def test_step_fits_into_64_bits() -> None:
     with pytest.raises(ValueError, match=r"step=9223372036854775808: it must be from -2\^63 to 2\^63 - 1"):
         _counted(0)(_X, step=2**63)

@@ -205,6 +205,41 @@ def test_a_leaf_in_place_is_refused_and_not_written(view: Callable[[Tensor], Ten
         assert_same_bits(array(x), before)
 
 
+@pytest.mark.usefixtures("kept")
+@every_dtype
+@both_modes
+@pytest.mark.parametrize(
+    "view", [lambda x: x, lambda x: x[1:3], lambda x: x.t()], ids=["whole", "rows", "transposed"]
+)
+def test_the_gradient_in_place_keeps_the_sign_of_zero(
+    view: Callable[[Tensor], Tensor], training: bool, dtype: torch.dtype
+) -> None:
+    """A copy into x would add its own zeros to the gradient, and -0 would be +0."""
+    x = view(normal(4, 6, dtype=dtype)).contiguous()
+    gradients = []
+    for inplace in (False, True):
+        leaf = torch.zeros(4, 6, dtype=dtype, requires_grad=True)
+        base = leaf * 1
+        with torch.no_grad():
+            view(base).copy_(x)
+        y = RReLU(inplace=inplace, seed=3).train(training)(view(base))
+        torch.autograd.backward(y, torch.full_like(y, -0.0))
+        assert leaf.grad is not None
+        gradients.append(array(view(leaf.grad)))
+    assert np.signbit(gradients[0]).all()
+    assert_same_bits(gradients[1], gradients[0])
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_view_that_torch_refuses_is_not_written() -> None:
+    for make in (RReLU, nn.RReLU):
+        base = normal(4, 6).requires_grad_() * 1
+        before = array(base.detach()).copy()
+        with pytest.raises(RuntimeError, match="is a view and is being modified inplace"):
+            make(inplace=True)(base.unbind(0)[0])
+        assert_same_bits(array(base.detach()), before)
+
+
 def test_inference_mode() -> None:
     with torch.inference_mode():
         x = normal(50)

@@ -66,6 +66,24 @@ def _check_type(node: onnx.NodeProto, attribute: onnx.AttributeProto, wanted: in
     )
 
 
+# The fields of an attribute that say something about it; the others hold values.
+_ABOUT = {"name", "type", "ref_attr_name", "doc_string"}
+
+
+def _check_given_once(node: onnx.NodeProto) -> None:
+    """ONNX Runtime refuses such nodes, but not what is made of them."""
+    names = [attribute.name for attribute in node.attribute]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InvalidValueError(f"{label(node)}: attribute {twice} is given twice: give it once")
+    for attribute in node.attribute:
+        fields = [field.name for field, _value in attribute.ListFields() if field.name not in _ABOUT]
+        if len(fields) > 1:
+            raise InvalidValueError(
+                f"{label(node)}: attribute {attribute.name} has values of several types, in the fields "
+                f"{', '.join(fields)}: it must have one"
+            )
+
+
 def _float32(value: float) -> float:
     return onnx.helper.make_attribute("", float(value)).f
 
@@ -80,6 +98,7 @@ def _check_node(node: onnx.NodeProto) -> None:
     for attribute in node.attribute:
         _check_name(node, attribute.name, list(known))
         _check_type(node, attribute, known[attribute.name])
+    _check_given_once(node)
     if node.op_type == schema.RRELU:
         _check_values(node)
 

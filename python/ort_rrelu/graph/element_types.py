@@ -91,12 +91,18 @@ def _rules(op_type: str, version: int, domain: str) -> tuple[_Rule, ...]:
         found = onnx.defs.get_schema(op_type, version, domain)
     except (SchemaError, TypeError):  # a version that no schema has, or that is no int32
         return ()
-    return tuple(_rule(output, found.inputs) for output in found.outputs)
+    allowed = {each.type_param_str: each.allowed_type_strs for each in found.type_constraints}
+    return tuple(_rule(output, found.inputs, allowed) for output in found.outputs)
 
 
-def _rule(output: OpSchema.FormalParameter, inputs: Sequence[OpSchema.FormalParameter]) -> _Rule:
-    if output.type_str in _TENSOR:
-        return _Rule(_TENSOR[output.type_str])
+def _rule(
+    output: OpSchema.FormalParameter,
+    inputs: Sequence[OpSchema.FormalParameter],
+    allowed: Mapping[str, Sequence[str]],
+) -> _Rule:
+    kind, *others = allowed.get(output.type_str, (output.type_str,))
+    if kind in _TENSOR and not others:
+        return _Rule(_TENSOR[kind])
     if not output.is_homogeneous:
         return _Rule()
     for place, parameter in enumerate(inputs):
@@ -119,4 +125,6 @@ def _type_in_attribute(node: onnx.NodeProto) -> int:
             return int(attribute.t.data_type)
         if node.op_type == "Constant" and attribute.name in ("value_float", "value_floats"):
             return int(TensorProto.FLOAT)
+        if node.op_type == "Constant" and attribute.name in ("value_int", "value_ints"):
+            return int(TensorProto.INT64)
     return _UNKNOWN

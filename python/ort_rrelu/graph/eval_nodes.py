@@ -16,6 +16,7 @@ from ort_rrelu.graph.edit import drop_functions, prune
 from ort_rrelu.graph.element_types import known_types
 from ort_rrelu.graph.nodes import is_rrelu, is_standard, reads, step_of, subgraphs
 from ort_rrelu.graph.opset import opset_of
+from ort_rrelu.graph.refused_nodes import has_types_of_rrelu, imports_our_operators, without_refused
 from ort_rrelu.graph.standard_nodes import SHORT_FORMS, leaky_slope
 
 
@@ -26,7 +27,8 @@ def lower_eval_nodes(model: onnx.ModelProto, ours: Sequence[onnx.NodeProto]) -> 
     too, but not in functions, whose calls may differ in type. Names, inputs and outputs of the model stay. A
     step that nothing reads any more goes with what computes it, unless it is an input.
 
-    The model need not be sound: what ONNX Runtime refuses in it, it refuses after this.
+    The model need not be sound: what ONNX Runtime or a kernel refuses in it before it runs, is refused after
+    this.
 
     Args:
         model: in which all functions of ours have their names.
@@ -37,6 +39,8 @@ def lower_eval_nodes(model: onnx.ModelProto, ours: Sequence[onnx.NodeProto]) -> 
         return False
     if sum(is_standard(entry.domain) for entry in model.opset_import) > 1:
         return False  # ONNX Runtime may take another of them
+    if not imports_our_operators(model):
+        return False
     lowered = [
         (node, slope) for node in _candidates(model, opset) if (slope := leaky_slope(node)) is not None
     ]
@@ -64,10 +68,10 @@ def has_eval_nodes(ours: Iterable[onnx.NodeProto]) -> bool:
 def _candidates(model: onnx.ModelProto, opset: int) -> list[onnx.NodeProto]:
     """Eval nodes of float of which Y alone is read."""
     evals = [node for node in _nodes_of_float(model, opset) if not may_train(node)]
-    if not any(any(node.output[1:]) for node in evals):
-        return evals
-    read = set(reads(model.graph))
-    return [node for node in evals if read.isdisjoint(filter(None, node.output[1:]))]
+    if any(any(node.output[1:]) for node in evals):
+        read = set(reads(model.graph))
+        evals = [node for node in evals if read.isdisjoint(filter(None, node.output[1:]))]
+    return without_refused(model, evals)
 
 
 def _nodes_of_float(model: onnx.ModelProto, opset: int) -> list[onnx.NodeProto]:
@@ -76,8 +80,7 @@ def _nodes_of_float(model: onnx.ModelProto, opset: int) -> list[onnx.NodeProto]:
         for node, types in known_types(model, opset)
         if is_rrelu(node)
         and not node.overload
-        and 1 <= len(node.input) <= 2
-        and node.output
+        and has_types_of_rrelu(node, types)
         and (types.get(node.input[0]) or types.get(node.output[0])) == TensorProto.FLOAT
         and not any(attribute.ref_attr_name for attribute in node.attribute)
     ]

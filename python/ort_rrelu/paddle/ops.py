@@ -1,7 +1,7 @@
 """RReLU on Paddle's tensors, on the kernels of the shared library, with gradients of every order.
 
 Paddle's rrelu takes the slope where x < 0, ours where x <= 0. Forward values are the same everywhere; the
-gradient at 0 is Paddle's here, 1: the noise that is kept for it says so.
+gradient at 0 is Paddle's here, 1: the noise or the reserve that is kept for it says so.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from ort_rrelu.recomputation import Draws, Steps
 
 # By name: paddle.float32 and the rest are other objects while Paddle's old IR is in use.
 _DTYPES = {f"paddle.{dtype.name}": dtype for dtype in schema.DTYPES}
+RESERVE_FROM = 32_768  # elements, of which the reserve is kept for backward, one bit each, and not the noise
+_PART = 2**16  # elements that are looked at together, a multiple of 8
 _HALF_WORD = 2**31  # paddle.randint draws within int32, whatever its dtype
 
 
@@ -92,7 +94,10 @@ def _address(tensor: Tensor) -> int:
 
 def _values(tensor: Tensor) -> Array:
     """The elements of a contiguous tensor, flat, in its own memory."""
-    dtype = _dtype(tensor)
+    return _memory(tensor, _dtype(tensor))
+
+
+def _memory(tensor: Tensor, dtype: np.dtype[Any]) -> Array:
     memory = (ctypes.c_byte * (tensor.size * dtype.itemsize)).from_address(_address(tensor))
     return np.ctypeslib.as_array(memory).view(dtype)
 
@@ -109,7 +114,7 @@ def _apply(function: type[PyLayer], *arguments: Any) -> Tensor:
     return result
 
 
-class _RRelu(PyLayer):
+class _ByNoise(PyLayer):
     @staticmethod
     def forward(ctx: PyLayerContext, x: Tensor, params: library.Params) -> Tensor:
         y, noise = paddle.empty_like(x), paddle.empty_like(x)
@@ -123,6 +128,42 @@ class _RRelu(PyLayer):
     def backward(ctx: PyLayerContext, dy: Tensor) -> Tensor:
         (noise,) = ctx.saved_tensor()
         return _apply(_Gradient, dy, noise)
+
+
+class _ByReserve(PyLayer):
+    @staticmethod
+    def forward(ctx: PyLayerContext, x: Tensor, params: library.Params) -> Tensor:
+        y = paddle.empty_like(x)
+        reserve = paddle.empty([library.reserve_bytes(x.size, params.rows)], dtype="uint8")
+        library.forward(params, _address(x), _address(y), None, 0, x.size, reserve=_address(reserve))
+        _leave_out_zeros(_memory(reserve, np.dtype(np.uint8)), _values(x))
+        ctx.save_for_backward(reserve)
+        return y
+
+    @staticmethod
+    def backward(ctx: PyLayerContext, dy: Tensor) -> Tensor:
+        (reserve,) = ctx.saved_tensor()
+        return _apply(_GradientOfReserve, dy, reserve)
+
+
+def _leave_out_zeros(reserve: Array, x: Array) -> None:
+    """Clear the bits of zeros, in place: their slope is 1."""
+    bits = reserve[len(reserve) - (len(x) + 7) // 8 :]
+    for begin in range(0, len(x), _PART):
+        zeros = np.packbits(_is_zero(x[begin : begin + _PART]), bitorder="little")
+        bits[begin // 8 : begin // 8 + len(zeros)] &= ~zeros
+
+
+def _keeps_reserve(x: Tensor, params: library.Params) -> bool:
+    """Is the reserve what should be kept, and does it give the bits of the noise?
+
+    In eval mode the noise of 16-bit types is rounded, and the slope of a reserve is not. Steps of rows are in
+    the reserve.
+    """
+    size, bytes_of_one = x.size, _dtype(x).itemsize
+    if size < RESERVE_FROM or (bytes_of_one == 2 and not params.training):
+        return False
+    return not params.rows or 2 * library.reserve_bytes(size, params.rows) <= size * bytes_of_one
 
 
 class _Gradient(PyLayer):
@@ -139,6 +180,23 @@ class _Gradient(PyLayer):
     def backward(ctx: PyLayerContext, ddx: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         (noise,) = ctx.saved_tensor()
         return _apply(_Gradient, ddx, noise), None
+
+
+class _GradientOfReserve(PyLayer):
+    @staticmethod
+    def forward(ctx: PyLayerContext, dy: Tensor, reserve: Tensor) -> Tensor:
+        ctx.save_for_backward(reserve)
+        gradient = dy.contiguous()
+        dx, size = paddle.empty_like(gradient), gradient.size
+        params = library.Params(schema.DTYPES[_dtype(gradient)])
+        saved = _address(reserve), reserve.size
+        library.backward_reserve(params, _address(gradient), *saved, _address(dx), size, 0, size)
+        return dx
+
+    @staticmethod  # as _Gradient's
+    def backward(ctx: PyLayerContext, ddx: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        (reserve,) = ctx.saved_tensor()
+        return _apply(_GradientOfReserve, ddx, reserve), None
 
 
 def rrelu(
@@ -163,4 +221,4 @@ def rrelu(
         y = paddle.empty_like(array)
         library.forward(params, _address(array), _address(y), None, 0, array.size)
         return y
-    return _apply(_RRelu, array, params)
+    return _apply(_ByReserve if _keeps_reserve(array, params) else _ByNoise, array, params)

@@ -69,8 +69,10 @@ def evaluated(x: Tensor, lower: float, upper: float, inplace: bool) -> Tensor:
         return private.leaky_relu_(x, slope) if inplace else private.leaky_relu(x, slope)
     if x.element_size() == 2:
         # Noise is the slope rounded here, by which the gradient is made, and y is not.
+        if inplace:
+            return _over_product(x, *_run(x, lower, upper, None, "noise"))
         y: Tensor = ops.rrelu(x, lower, upper, False)[0]
-        return x.copy_(y) if inplace else y
+        return y
     if _has_small_reserve(x, None):
         return _with_reserve(x, lower, upper, None, inplace)
     return _by_noise(x, lower, upper, None, inplace)
@@ -92,8 +94,16 @@ def _by_noise(x: Tensor, lower: float, upper: float, drawn: Draw | None, inplace
     return x.mul_(noise) if inplace else x * noise
 
 
+def _over_product(x: Tensor, y: Tensor, noise: Tensor | None) -> Tensor:
+    """y, written into x, with the gradient of x * noise: that of a copy is a sum, in which -0 is lost."""
+    assert noise is not None
+    x.mul_(noise)
+    with torch.no_grad():
+        return x.copy_(y)
+
+
 def _with_reserve(x: Tensor, lower: float, upper: float, drawn: Draw | None, inplace: bool) -> Tensor:
-    if not inplace or (_is_writable(x) and not x.is_leaf):
+    if not inplace or private.may_be_written(x):
         y: Tensor = _FromReserve.apply(x, lower, upper, drawn, inplace)  # type: ignore[no-untyped-call]
         return y
     return x.copy_(_FromReserve.apply(x, lower, upper, drawn, False))  # type: ignore[no-untyped-call]
@@ -117,7 +127,7 @@ def _run(
 
 def _is_writable(x: Tensor) -> bool:
     """May a kernel write into x? Where torch has more to say of it than a version, torch writes: copy_."""
-    return x.is_contiguous() and not (x._is_view() or x.is_inference())
+    return x.is_contiguous() and not (private.is_view(x) or x.is_inference())
 
 
 def _has_small_reserve(x: Tensor, drawn: Draw | None) -> bool:
@@ -132,11 +142,13 @@ def _has_small_reserve(x: Tensor, drawn: Draw | None) -> bool:
 class _FromReserve(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, lower: float, upper: float, drawn: Draw | None, inplace: bool) -> Tensor:
-        y, reserve = _run(x, lower, upper, drawn, "reserve", inplace=inplace)
+        writable = inplace and _is_writable(x)
+        y, reserve = _run(x, lower, upper, drawn, "reserve", inplace=writable)
         ctx.save_for_backward(reserve)
-        if inplace:
-            ctx.mark_dirty(x)
-        return y
+        if not inplace:
+            return y
+        ctx.mark_dirty(x)
+        return x if writable else x.copy_(y)
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:

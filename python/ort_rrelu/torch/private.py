@@ -49,6 +49,20 @@ def in_backward() -> bool:
     return backward_pass() != -1
 
 
+def is_view(tensor: Tensor) -> bool:
+    """Does the tensor share another one's memory?"""
+    return tensor._is_view()
+
+
+def may_be_written(tensor: Tensor) -> bool:
+    """May a function of autograd write into the tensor? Torch's own operators refuse it before they write."""
+    if not is_view(tensor):
+        return not tensor.is_leaf
+    made = torch._C._autograd._get_creation_meta(tensor)
+    base = tensor._base
+    return made == torch._C._autograd.CreationMeta.DEFAULT and base is not None and not base.is_leaf
+
+
 def in_fake_mode() -> bool:
     """Do tensors have no memory, so that nothing is drawn?"""
     return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
@@ -63,9 +77,12 @@ leaky_relu_: Callable[[Tensor, float], Tensor] = torch._C._nn.leaky_relu_
 
 def buffer(module: torch.nn.Module, name: str) -> Tensor | None:
     """The module's buffer, in a fraction of the time that the attribute takes."""
-    return module._buffers[name]
+    buffers = module._buffers
+    return buffers[name] if name in buffers else getattr(module, name)
 
 
+# Under names of their own: to look them up in torch takes a fiftieth of a small tensor's call.
+_is_compiling, _is_exporting = torch.compiler.is_compiling, torch.compiler.is_exporting
 _modes_of_dispatch: Callable[[], int] = torch._C._len_torch_dispatch_stack
 _modes_of_functions: Callable[[], int] = torch._C._len_torch_function_stack
 _tracing_state: Callable[[], Any] = torch._C._get_tracing_state
@@ -96,8 +113,8 @@ def is_plain_call(tensor: Tensor) -> bool:
     """
     return (
         not (
-            torch.compiler.is_compiling()
-            or torch.compiler.is_exporting()
+            _is_compiling()
+            or _is_exporting()
             or _modes_of_dispatch()
             or _modes_of_functions()
             or innermost_transform() is not None
@@ -245,11 +262,6 @@ def constant(value: Any, kind: str, name: str) -> Any:
 def is_none(value: Any) -> bool:
     """Is an argument of a symbolic None?"""
     return bool(symbolic_helper._is_none(value))
-
-
-def is_view(tensor: Tensor) -> bool:
-    """Does the tensor share another one's memory?"""
-    return tensor._is_view()
 
 
 def traced_node(tensor: Tensor) -> Any:
