@@ -17,7 +17,7 @@ VENV := .venv
 PADDLE := .venv-paddle
 TRAINING := .venv-training
 BIN := $(VENV)/bin
-SOURCES := CMakeLists.txt pyproject.toml constraints.txt $(shell find ops cmake python -type f -not -name '*.pyc')
+SOURCES := CMakeLists.txt pyproject.toml constraints.txt $(shell find ops cmake python third_party -type f -not -name '*.pyc')
 CPP := $(shell find models ops tests -name '*.c' -o -name '*.cc' -o -name '*.cu' -o -name '*.h')
 WERROR := $(if $(CI),ON,OFF)
 # ON: the CUDA kernels too, which takes half a minute more. nox has a session that builds them.

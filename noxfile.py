@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import tarfile
 from pathlib import Path
 
 import nox
@@ -61,7 +62,7 @@ def _another_python(session: nox.Session, folder: Path, *packages: str) -> str:
 def _changed() -> float:
     """When the newest source of the wheel was changed."""
     files = [_ROOT / name for name in ("CMakeLists.txt", "LICENSE", "README.md", "pyproject.toml")]
-    for folder in ("cmake", "ops", "python"):
+    for folder in ("cmake", "ops", "python", "third_party"):
         files += [path for path in (_ROOT / folder).rglob("*") if path.is_file() and path.suffix != ".pyc"]
     return max(path.stat().st_mtime for path in files)
 
@@ -82,24 +83,13 @@ _KERNELS = {
 
 
 _PYTEST = ("hypothesis", "pytest", "pytest-xdist")
+_RUN_TESTS = ("python", "-m", "pytest", "-q", "-n", "auto", "--dist", "worksteal", "--disable-warnings")
 
 
 def _test(session: nox.Session, *tests: str, **env: str) -> None:
     """Run tests, or those that the command line names behind `--`; one thread a worker, a worker a core."""
     arguments = session.posargs or tests
-    command = [
-        "python",
-        "-m",
-        "pytest",
-        "-q",
-        "-n",
-        "auto",
-        "--dist",
-        "worksteal",
-        "--disable-warnings",
-        *arguments,
-    ]
-    session.run(*command, env={"OMP_NUM_THREADS": "1", **env})
+    session.run(*_RUN_TESTS, *arguments, env={"OMP_NUM_THREADS": "1", **env})
 
 
 def _wheel(session: nox.Session, kernels: str = "cpu") -> str:
@@ -216,6 +206,28 @@ def wheel(session: nox.Session) -> None:
     example = _example(session, "docs/python.md", "python")
     session.chdir(session.create_tmp())
     session.run("python", "-c", example)
+
+
+# A command that sees no network.
+_ALONE = ("unshare", "--map-root-user", "--net")
+
+
+@nox.session(tags=["compiles"])
+def sdist(session: nox.Session) -> None:
+    """The source archive builds without a network and passes the core's tests; it says what it lacks."""
+    folder = Path(session.create_tmp()).resolve()
+    shutil.rmtree(folder / "unpacked", ignore_errors=True)
+    session.run("uv", "build", "-q", "--sdist", "--out-dir", str(folder), ".")
+    (archive,) = folder.glob("ort_rrelu-*.tar.gz")
+    with tarfile.open(archive) as file:
+        file.extractall(folder / "unpacked", filter="data")
+    source = folder / "unpacked" / archive.name.removesuffix(".tar.gz")
+    _install(session, "cmake", "ninja", "scikit-build-core", "onnx", "onnxruntime", *_PYTEST)
+    install = ("uv", "pip", "install", "-q", "--offline", "--no-deps", "--no-build-isolation", "--reinstall")
+    session.run(*_ALONE, *install, *_KERNELS["cpu"], str(source), external=True)
+    tests = session.posargs or ("tests/sdist", "tests/core")
+    env = {"OMP_NUM_THREADS": "1", "ORT_RRELU_SDIST": str(archive)}
+    session.run(*_ALONE, *_RUN_TESTS, *tests, env=env, external=True)
 
 
 def _run_portable(session: nox.Session, *kinds: str) -> None:
