@@ -11,12 +11,17 @@
 # make mutation: bugs planted one at a time, and how many of them the tests catch; an hour or two.
 # make test-lifecycle: 10^5 sessions and registrations, forks, interrupts, killed writers; half an hour.
 # make test-stream: 10^9 draws and pairs of draws through statistical tests; ten minutes. dieharder: tests/statistics.
+# make sdist: the source archive.   make native-wheel: a wheel of this system, built and tested by cibuildwheel.
+# make release-check TAG=v1.2.3: whether this may be released under that tag. make publish: dist/release to PyPI.
 # make test-all: make test and every nox session (old ONNX Runtimes, the wheel alone); what CI runs.
 PYTHON ?= python3
 VENV := .venv
 PADDLE := .venv-paddle
 TRAINING := .venv-training
+RELEASE := .venv-release
 BIN := $(VENV)/bin
+RELEASE_BIN := $(RELEASE)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+WORKFLOWS := $(wildcard .github/workflows/*.yml)
 SOURCES := CMakeLists.txt pyproject.toml constraints.txt $(shell find ops cmake python third_party -type f -not -name '*.pyc')
 CPP := $(shell find models ops tests -name '*.c' -o -name '*.cc' -o -name '*.cu' -o -name '*.h')
 WERROR := $(if $(CI),ON,OFF)
@@ -26,7 +31,7 @@ SETTINGS := -C cmake.define.ORT_RRELU_WERROR=$(WERROR) -C cmake.define.ORT_RRELU
 SHELL := bash
 NOX := $(BIN)/nox --non-interactive
 
-.PHONY: activations bench demo demo-distributed demo-paddle demo-training demo-uncertainty demo-web fuzz matrix mutation test test-all test-lifecycle test-long test-stream lint wheel clean
+.PHONY: activations bench demo demo-distributed demo-paddle demo-training demo-uncertainty demo-web fuzz matrix mutation native-wheel publish release-check sdist test test-all test-lifecycle test-long test-stream lint wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m models.digits
@@ -93,9 +98,25 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $(CPP)
+	$(BIN)/check-jsonschema -q --builtin-schema vendor.github-workflows $(WORKFLOWS)
+	$(BIN)/zizmor --offline --quiet $(WORKFLOWS)
+	$(BIN)/pre-commit validate-config
 
 wheel: $(VENV)/.installed
 	$(BIN)/python -m pip wheel -q --no-deps $(SETTINGS) -w dist .
+
+sdist: $(RELEASE)/.installed
+	$(RELEASE_BIN)/uv build -q --sdist --out-dir dist/sdist .
+
+native-wheel: $(RELEASE)/.installed
+	$(RELEASE_BIN)/python -m cibuildwheel --output-dir dist/native
+
+release-check:
+	$(PYTHON) .ci/release_check.py "$$TAG"
+
+publish: $(RELEASE)/.installed
+	$(RELEASE_BIN)/twine check --strict dist/release/*
+	$(RELEASE_BIN)/uv publish --trusted-publishing always dist/release/*
 
 $(BIN)/python $(PADDLE)/bin/python $(TRAINING)/bin/python: %/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
@@ -116,5 +137,10 @@ $(TRAINING)/.installed: $(SOURCES) | $(TRAINING)/bin/python
 	$(TRAINING)/bin/python -m pip install -q -c constraints.txt $(SETTINGS) '.[demo-training]'
 	touch $@
 
+$(RELEASE)/.installed: constraints.txt
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE_BIN)/python -m pip install -q -c constraints.txt cibuildwheel twine uv
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(PADDLE) $(TRAINING) build dist out .nox
+	rm -rf $(VENV) $(PADDLE) $(TRAINING) $(RELEASE) build dist out .nox

@@ -83,6 +83,7 @@ _KERNELS = {
 
 
 _PYTEST = ("hypothesis", "pytest", "pytest-xdist")
+_FEW_TESTS = ("tests/core/test_parity.py", "tests/core/test_known_answers.py")
 _RUN_TESTS = ("python", "-m", "pytest", "-q", "-n", "auto", "--dist", "worksteal", "--disable-warnings")
 
 
@@ -201,11 +202,14 @@ def too_old(session: nox.Session) -> None:
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """The wheel and onnxruntime alone run the example of docs/python.md, in an empty folder."""
+    """The wheel and onnxruntime alone run the example of docs/python.md; what it says of itself is right."""
     _install(session, f"{_wheel(session)}[cpu]")
     example = _example(session, "docs/python.md", "python")
-    session.chdir(session.create_tmp())
-    session.run("python", "-c", example)
+    with session.chdir(session.create_tmp()):
+        session.run("python", "-c", example)
+    _install(session, "cyclonedx-python-lib[json-validation]", "pytest", "readme-renderer[md]", "twine")
+    session.run("twine", "check", "--strict", _wheel(session))
+    session.run("python", "-m", "pytest", "-q", "tests/wheel", env={"ORT_RRELU_WHEEL": _wheel(session)})
 
 
 # A command that sees no network.
@@ -225,7 +229,7 @@ def sdist(session: nox.Session) -> None:
     _install(session, "cmake", "ninja", "scikit-build-core", "onnx", "onnxruntime", *_PYTEST)
     install = ("uv", "pip", "install", "-q", "--offline", "--no-deps", "--no-build-isolation", "--reinstall")
     session.run(*_ALONE, *install, *_KERNELS["cpu"], str(source), external=True)
-    tests = session.posargs or ("tests/sdist", "tests/core")
+    tests = session.posargs or ("tests/sdist", *_FEW_TESTS)
     env = {"OMP_NUM_THREADS": "1", "ORT_RRELU_SDIST": str(archive)}
     session.run(*_ALONE, *_RUN_TESTS, *tests, env=env, external=True)
 
@@ -460,7 +464,7 @@ def clang(session: nox.Session) -> None:
     settings = _settings(build_dir=f"{folder}/own", ORT_RRELU_WERROR="ON", ORT_RRELU_CUDA="OFF")
     _install(session, *settings, ".", env=_clang(session, "native"))
     session.run("python", "-c", "import ort_rrelu.library as l; assert 'clang' in l.build_info()['compiler']")
-    _test(session, "tests/core/test_parity.py", "tests/core/test_known_answers.py")
+    _test(session, *_FEW_TESTS)
     builds = [_cross_configured(session, folder, target) for target in _CROSS_TARGETS]
     # One source takes most of the time: a core for each system.
     at_once = 'printf "%s\\n" "$@" | xargs -P 2 -n 1 cmake --build'
