@@ -4,7 +4,7 @@ scikit-build-core calls `dynamic_metadata` for every sdist and wheel; pyproject.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,22 @@ _CODE = re.compile(r"(^```.*?^```$)", re.M | re.S)
 _TARGET = re.compile(r"\]\((?![a-z]+:|#)([^)\s]+)\)")
 
 
+def relinked(text: str, link: Callable[[str], str]) -> str:
+    """A page with other targets of its relative links and pictures; blocks of code stay as they are."""
+
+    def replaced(part: str) -> str:
+        return part if part.startswith("```") else _TARGET.sub(lambda found: f"]({link(found[1])})", part)
+
+    return "".join(replaced(part) for part in _CODE.split(text))
+
+
 def absolute(text: str, repository: str, tag: str) -> str:
     """A page of the repository's root with absolute links, but for those within the page."""
 
-    def link(found: re.Match[str]) -> str:
-        kind = "raw" if found[1].endswith(".png") else "blob"
-        return f"]({repository}/{kind}/{tag}/{found[1]})"
+    def link(target: str) -> str:
+        return f"{repository}/{'raw' if target.endswith('.png') else 'blob'}/{tag}/{target}"
 
-    parts = _CODE.split(text)
-    return "".join(part if part.startswith("```") else _TARGET.sub(link, part) for part in parts)
+    return relinked(text, link)
 
 
 def dynamic_metadata(_settings: Mapping[str, Any], project: Mapping[str, Any]) -> dict[str, Any]:
