@@ -212,28 +212,6 @@ def wheel(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "-q", "tests/wheel", env={"ORT_RRELU_WHEEL": _wheel(session)})
 
 
-# A command that sees no network.
-_ALONE = ("unshare", "--map-root-user", "--net")
-
-
-@nox.session(tags=["compiles"])
-def sdist(session: nox.Session) -> None:
-    """The source archive builds without a network and passes the core's tests; it says what it lacks."""
-    folder = Path(session.create_tmp()).resolve()
-    shutil.rmtree(folder / "unpacked", ignore_errors=True)
-    session.run("uv", "build", "-q", "--sdist", "--out-dir", str(folder), ".")
-    (archive,) = folder.glob("ort_rrelu-*.tar.gz")
-    with tarfile.open(archive) as file:
-        file.extractall(folder / "unpacked", filter="data")
-    source = folder / "unpacked" / archive.name.removesuffix(".tar.gz")
-    _install(session, "cmake", "ninja", "scikit-build-core", "onnx", "onnxruntime", *_PYTEST)
-    install = ("uv", "pip", "install", "-q", "--offline", "--no-deps", "--no-build-isolation", "--reinstall")
-    session.run(*_ALONE, *install, *_KERNELS["cpu"], str(source), external=True)
-    tests = session.posargs or ("tests/sdist", *_FEW_TESTS)
-    env = {"OMP_NUM_THREADS": "1", "ORT_RRELU_SDIST": str(archive)}
-    session.run(*_ALONE, *_RUN_TESTS, *tests, env=env, external=True)
-
-
 def _run_portable(session: nox.Session, *kinds: str) -> None:
     """Models that the session's environment makes, on ONNX Runtimes that have no library beside them."""
     folder = Path(session.create_tmp()).resolve()
@@ -389,6 +367,29 @@ def _ctest(session: nox.Session, build: str, *options: str, env: dict[str, str] 
     _configure(session, build, *options, env=env)
     session.run("cmake", "--build", build)
     session.run("ctest", "--test-dir", build, "--no-tests=error", "--output-on-failure")
+
+
+# A command that sees no network.
+_ALONE = ("unshare", "--map-root-user", "--net")
+
+
+@nox.session(tags=["compiles"])
+def sdist(session: nox.Session) -> None:
+    """The source archive builds and runs without a network; it says what it lacks."""
+    folder = Path(session.create_tmp()).resolve()
+    shutil.rmtree(folder / "unpacked", ignore_errors=True)
+    _install(session, "cmake", "ninja", "scikit-build-core", "onnx", "onnxruntime", *_PYTEST)
+    native = [f"-Ccmake.define.{option.removeprefix('-D')}" for option in _native_sources(session)]
+    session.run("uv", "build", "-q", "--sdist", *native, "--out-dir", str(folder), ".")
+    (archive,) = folder.glob("ort_rrelu-*.tar.gz")
+    with tarfile.open(archive) as file:
+        file.extractall(folder / "unpacked", filter="data")
+    source = folder / "unpacked" / archive.name.removesuffix(".tar.gz")
+    install = ("uv", "pip", "install", "-q", "--offline", "--no-deps", "--no-build-isolation", "--reinstall")
+    session.run(*_ALONE, *install, *_KERNELS["cpu"], str(source), external=True)
+    tests = session.posargs or ("tests/sdist", *_FEW_TESTS)
+    env = {"OMP_NUM_THREADS": "1", "ORT_RRELU_SDIST": str(archive)}
+    session.run(*_ALONE, *_RUN_TESTS, *tests, env=env, external=True)
 
 
 # All of them are one source, and instrumented code compiles slowly. Highway's AVX2 asks for AES and PCLMUL,

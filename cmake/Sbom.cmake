@@ -44,7 +44,7 @@ function(install_bill_of_materials onnxruntime_headers highway_sources)
   _cxx_runtime(cxx_runtime)
   set(cuda "")
   if(ORT_RRELU_HAS_CUDA)
-    set(cuda cudart_static "${CUDAToolkit_VERSION}" "NVIDIA CUDA Toolkit EULA")
+    set(cuda cudart_static "${CMAKE_CUDA_COMPILER_VERSION}" "NVIDIA CUDA Toolkit EULA")
   endif()
   set(path "${CMAKE_CURRENT_BINARY_DIR}/ort-rrelu.cdx.json")
   execute_process(

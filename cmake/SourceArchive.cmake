@@ -1,7 +1,7 @@
 # The source archive (sdist) for builds without a network: what is put into it, and whether one is whole. Into it go
 # the used files of Highway and of ONNX Runtime's headers, beside their licences in third_party/, and FILES, a list.
 
-set(SOURCE_ARCHIVE_EXTRAS "${CMAKE_CURRENT_SOURCE_DIR}/build/sdist")  # pyproject.toml adds this folder to an sdist
+set(SOURCE_ARCHIVE_EXTRAS "${CMAKE_CURRENT_SOURCE_DIR}/build/sdist/files")  # pyproject.toml adds this folder to an sdist
 set(SOURCE_ARCHIVE_LIST "${CMAKE_CURRENT_SOURCE_DIR}/FILES")
 
 # Fails if files are missing. In a checkout there is no list.

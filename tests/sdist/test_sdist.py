@@ -62,6 +62,24 @@ def test_a_file_is_missing(name: str, source: Path) -> None:
     assert "Unpack the archive again." in output
 
 
+def test_there_is_no_compiler(source: Path, tmp_path: Path) -> None:
+    build = [
+        "uv",
+        "build",
+        "--wheel",
+        "--offline",
+        "--no-build-isolation",
+        "--out-dir",
+        str(tmp_path / "out"),
+    ]
+    environment = {**os.environ, "CXX": "/nowhere/c++"}
+    result = subprocess.run(
+        [*build, str(source)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode
+    assert "It needs a C++17 compiler; install one with" in result.stdout + result.stderr
+
+
 def test_an_archive_of_the_unpacked_archive_holds_the_same(source: Path, tmp_path: Path) -> None:
     folder = tmp_path / "again"
     command = ["uv", "build", "-q", "--sdist", "--offline", "--no-build-isolation", "--out-dir", str(folder)]
