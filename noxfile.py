@@ -378,7 +378,7 @@ def sdist(session: nox.Session) -> None:
     """The source archive builds and runs without a network; it says what it lacks."""
     folder = Path(session.create_tmp()).resolve()
     shutil.rmtree(folder / "unpacked", ignore_errors=True)
-    _install(session, "cmake", "ninja", "scikit-build-core", "onnx", "onnxruntime", *_PYTEST)
+    _install(session, "cmake", "ninja", "scikit-build-core", "uv", "onnx", "onnxruntime", *_PYTEST)
     native = [f"-Ccmake.define.{option.removeprefix('-D')}" for option in _native_sources(session)]
     session.run("uv", "build", "-q", "--sdist", *native, "--out-dir", str(folder), ".")
     (archive,) = folder.glob("ort_rrelu-*.tar.gz")
