@@ -11,13 +11,21 @@
 # make mutation: bugs planted one at a time, and how many of them the tests catch; an hour or two.
 # make test-lifecycle: 10^5 sessions and registrations, forks, interrupts, killed writers; half an hour.
 # make test-stream: 10^9 draws and pairs of draws through statistical tests; ten minutes. dieharder: tests/statistics.
+# make docs: docs/ and a reference of the Python functions as a site with search, in build/site.
+# make sdist: the source archive.   make native-wheel: a wheel of this system, built and tested by cibuildwheel.
+# make release-check TAG=v1.2.3: whether this may be released under that tag. make publish: dist/release to PyPI.
 # make test-all: make test and every nox session (old ONNX Runtimes, the wheel alone); what CI runs.
 PYTHON ?= python3
 VENV := .venv
 PADDLE := .venv-paddle
 TRAINING := .venv-training
+DOCS := .venv-docs
+RELEASE := .venv-release
 BIN := $(VENV)/bin
-SOURCES := CMakeLists.txt pyproject.toml constraints.txt $(shell find ops cmake python -type f -not -name '*.pyc')
+RELEASE_BIN := $(RELEASE)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+RUFF := $(shell grep -o 'ruff ==[0-9.]*' pyproject.toml | tr -d ' ')
+WORKFLOWS := $(wildcard .github/workflows/*.yml)
+SOURCES := CMakeLists.txt pyproject.toml constraints.txt $(shell find ops cmake python third_party -type f -not -name '*.pyc')
 CPP := $(shell find models ops tests -name '*.c' -o -name '*.cc' -o -name '*.cu' -o -name '*.h')
 WERROR := $(if $(CI),ON,OFF)
 # ON: the CUDA kernels too, which takes half a minute more. nox has a session that builds them.
@@ -26,7 +34,7 @@ SETTINGS := -C cmake.define.ORT_RRELU_WERROR=$(WERROR) -C cmake.define.ORT_RRELU
 SHELL := bash
 NOX := $(BIN)/nox --non-interactive
 
-.PHONY: activations bench demo demo-distributed demo-paddle demo-training demo-uncertainty demo-web fuzz matrix mutation test test-all test-lifecycle test-long test-stream lint wheel clean
+.PHONY: activations bench demo demo-distributed demo-paddle demo-training demo-uncertainty demo-web docs fuzz matrix mutation native-wheel publish release-check sdist test test-all test-lifecycle test-long test-stream lint wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m models.digits
@@ -61,6 +69,7 @@ test: lint
 
 test-all:
 	bash .ci/stage "make test" $(MAKE) test
+	bash .ci/stage "make docs" $(MAKE) docs
 	bash .ci/stage "nox, a session at a time" $(NOX) -k "not compiles and not beside and not long"
 	bash .ci/stage "nox, two at a time" bash .ci/both "$(NOX) -t compiles" "$(NOX) -t beside"
 
@@ -93,9 +102,30 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run -Werror $(CPP)
+	$(BIN)/check-jsonschema -q --builtin-schema vendor.github-workflows $(WORKFLOWS)
+	$(BIN)/zizmor --offline --quiet $(WORKFLOWS)
+	$(BIN)/pre-commit validate-config
 
 wheel: $(VENV)/.installed
 	$(BIN)/python -m pip wheel -q --no-deps $(SETTINGS) -w dist .
+
+# The variable: what Material for MkDocs says of its successor.
+docs: $(DOCS)/.installed
+	PATH=$(CURDIR)/$(DOCS)/bin:$$PATH NO_MKDOCS_2_WARNING=1 mkdocs build -f website/mkdocs.yml
+	$(DOCS)/bin/python website/links.py build/site
+
+sdist: $(RELEASE)/.installed
+	$(RELEASE_BIN)/uv build -q --sdist --out-dir dist/sdist .
+
+native-wheel: $(RELEASE)/.installed
+	$(RELEASE_BIN)/python -m cibuildwheel --output-dir dist/native
+
+release-check:
+	$(PYTHON) .ci/release_check.py "$$TAG"
+
+publish: $(RELEASE)/.installed
+	$(RELEASE_BIN)/twine check --strict dist/release/*
+	$(RELEASE_BIN)/uv publish --trusted-publishing always dist/release/*
 
 $(BIN)/python $(PADDLE)/bin/python $(TRAINING)/bin/python: %/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'
@@ -116,5 +146,16 @@ $(TRAINING)/.installed: $(SOURCES) | $(TRAINING)/bin/python
 	$(TRAINING)/bin/python -m pip install -q -c constraints.txt $(SETTINGS) '.[demo-training]'
 	touch $@
 
+# ruff formats the signatures of functions.
+$(DOCS)/.installed: constraints.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install -q -c constraints.txt mkdocs-material mkdocstrings-python $(RUFF)
+	touch $@
+
+$(RELEASE)/.installed: constraints.txt
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE_BIN)/python -m pip install -q -c constraints.txt cibuildwheel twine uv
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(PADDLE) $(TRAINING) build dist out .nox
+	rm -rf $(VENV) $(PADDLE) $(TRAINING) $(DOCS) $(RELEASE) build dist out .nox

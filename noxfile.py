@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import tarfile
 from pathlib import Path
 
 import nox
@@ -61,7 +62,7 @@ def _another_python(session: nox.Session, folder: Path, *packages: str) -> str:
 def _changed() -> float:
     """When the newest source of the wheel was changed."""
     files = [_ROOT / name for name in ("CMakeLists.txt", "LICENSE", "README.md", "pyproject.toml")]
-    for folder in ("cmake", "ops", "python"):
+    for folder in ("cmake", "ops", "python", "third_party"):
         files += [path for path in (_ROOT / folder).rglob("*") if path.is_file() and path.suffix != ".pyc"]
     return max(path.stat().st_mtime for path in files)
 
@@ -82,24 +83,14 @@ _KERNELS = {
 
 
 _PYTEST = ("hypothesis", "pytest", "pytest-xdist")
+_FEW_TESTS = ("tests/core/test_parity.py", "tests/core/test_known_answers.py")
+_RUN_TESTS = ("python", "-m", "pytest", "-q", "-n", "auto", "--dist", "worksteal", "--disable-warnings")
 
 
 def _test(session: nox.Session, *tests: str, **env: str) -> None:
     """Run tests, or those that the command line names behind `--`; one thread a worker, a worker a core."""
     arguments = session.posargs or tests
-    command = [
-        "python",
-        "-m",
-        "pytest",
-        "-q",
-        "-n",
-        "auto",
-        "--dist",
-        "worksteal",
-        "--disable-warnings",
-        *arguments,
-    ]
-    session.run(*command, env={"OMP_NUM_THREADS": "1", **env})
+    session.run(*_RUN_TESTS, *arguments, env={"OMP_NUM_THREADS": "1", **env})
 
 
 def _wheel(session: nox.Session, kernels: str = "cpu") -> str:
@@ -211,11 +202,14 @@ def too_old(session: nox.Session) -> None:
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """The wheel and onnxruntime alone run the example of docs/python.md, in an empty folder."""
+    """The wheel and onnxruntime alone run the example of docs/python.md; what it says of itself is right."""
     _install(session, f"{_wheel(session)}[cpu]")
     example = _example(session, "docs/python.md", "python")
-    session.chdir(session.create_tmp())
-    session.run("python", "-c", example)
+    with session.chdir(session.create_tmp()):
+        session.run("python", "-c", example)
+    _install(session, "cyclonedx-python-lib[json-validation]", "pytest", "readme-renderer[md]", "twine")
+    session.run("twine", "check", "--strict", _wheel(session))
+    session.run("python", "-m", "pytest", "-q", "tests/wheel", env={"ORT_RRELU_WHEEL": _wheel(session)})
 
 
 def _run_portable(session: nox.Session, *kinds: str) -> None:
@@ -375,6 +369,29 @@ def _ctest(session: nox.Session, build: str, *options: str, env: dict[str, str] 
     session.run("ctest", "--test-dir", build, "--no-tests=error", "--output-on-failure")
 
 
+# A command that sees no network.
+_ALONE = ("unshare", "--map-root-user", "--net")
+
+
+@nox.session(tags=["compiles"])
+def sdist(session: nox.Session) -> None:
+    """The source archive builds and runs without a network; it says what it lacks."""
+    folder = Path(session.create_tmp()).resolve()
+    shutil.rmtree(folder / "unpacked", ignore_errors=True)
+    _install(session, "cmake", "ninja", "scikit-build-core", "uv", "onnx", "onnxruntime", *_PYTEST)
+    native = [f"-Ccmake.define.{option.removeprefix('-D')}" for option in _native_sources(session)]
+    session.run("uv", "build", "-q", "--sdist", *native, "--out-dir", str(folder), ".")
+    (archive,) = folder.glob("ort_rrelu-*.tar.gz")
+    with tarfile.open(archive) as file:
+        file.extractall(folder / "unpacked", filter="data")
+    source = folder / "unpacked" / archive.name.removesuffix(".tar.gz")
+    install = ("uv", "pip", "install", "-q", "--offline", "--no-deps", "--no-build-isolation", "--reinstall")
+    session.run(*_ALONE, *install, *_KERNELS["cpu"], str(source), external=True)
+    tests = session.posargs or ("tests/sdist", *_FEW_TESTS)
+    env = {"OMP_NUM_THREADS": "1", "ORT_RRELU_SDIST": str(archive)}
+    session.run(*_ALONE, *_RUN_TESTS, *tests, env=env, external=True)
+
+
 # All of them are one source, and instrumented code compiles slowly. Highway's AVX2 asks for AES and PCLMUL,
 # too; without them it takes SSE2 and says nothing.
 _ONE_INSTRUCTION_SET = "-O1 -march=x86-64-v3 -maes -mpclmul -DHWY_COMPILE_ONLY_STATIC"
@@ -448,7 +465,7 @@ def clang(session: nox.Session) -> None:
     settings = _settings(build_dir=f"{folder}/own", ORT_RRELU_WERROR="ON", ORT_RRELU_CUDA="OFF")
     _install(session, *settings, ".", env=_clang(session, "native"))
     session.run("python", "-c", "import ort_rrelu.library as l; assert 'clang' in l.build_info()['compiler']")
-    _test(session, "tests/core/test_parity.py", "tests/core/test_known_answers.py")
+    _test(session, *_FEW_TESTS)
     builds = [_cross_configured(session, folder, target) for target in _CROSS_TARGETS]
     # One source takes most of the time: a core for each system.
     at_once = 'printf "%s\\n" "$@" | xargs -P 2 -n 1 cmake --build'

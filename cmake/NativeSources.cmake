@@ -1,7 +1,7 @@
 # ONNX Runtime's headers and Google Highway's sources. Neither is in a Python wheel, so each is looked for in
-# four places, in this order: the path the user gives, an installed copy, the official release archive with a
-# pinned SHA-256 (fails within seconds where there is no network), and Debian's or Ubuntu's package, fetched
-# without installing it. Each of them says what was tried.
+# five places, in this order: the path the user gives, an installed copy, the source archive of this project, the
+# official release archive with a pinned SHA-256 (fails within seconds where there is no network), and Debian's or
+# Ubuntu's package, fetched without installing it. Each of them says what was tried.
 
 set(NATIVE_SOURCES_DIR "${CMAKE_CURRENT_BINARY_DIR}/native_sources")
 set(ONNXRUNTIME_RELEASE 1.23.2)
@@ -68,6 +68,8 @@ function(_find_native name variable file url sha256 installed result)
     set(folder "${${variable}}")
   elseif(installed)
     set(folder "${installed}")
+  elseif(EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/third_party/${name}/${file}")
+    set(folder "${CMAKE_CURRENT_SOURCE_DIR}/third_party/${name}")
   else()
     message(STATUS "${name}: -D${variable} not given, no usable installed copy")
     _folder_of(${file} folder)

@@ -1,0 +1,1 @@
+"""Tests of what is around the code: releases, workflows, the README of the package index."""

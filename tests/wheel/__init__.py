@@ -1,0 +1,1 @@
+"""Tests of the wheel as a file: nox's session `wheel`."""
