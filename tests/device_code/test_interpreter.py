@@ -216,11 +216,11 @@ def test_high_halves_bytes_and_fields() -> None:
     selector = np.array([0x5E70], np.uint32)  # bytes 0 and 7, the sign of byte 6, byte 5
     assert OPERATIONS["prmt.b32"].compute(low, up, selector).tolist() == [0x55FF7700]
     counts = np.array([0, 8, 31, 32, 40], np.uint32)
-    for letter, expected in [
+    for letter, shifted in [
         ("l", [0x77E65544, 0xE6554433, 0x19910880, 0x77E65544, 0xE6554433]),
         ("r", [0x33221100, 0x44332211, 0xEFCCAA88, 0x33221100, 0x44332211]),
     ]:
-        assert OPERATIONS[f"shf.{letter}.wrap.b32"].compute(low, up, counts).tolist() == expected
+        assert OPERATIONS[f"shf.{letter}.wrap.b32"].compute(low, up, counts).tolist() == shifted
     insert = OPERATIONS["bfi.b32"].compute
     one = np.array([0xFFFFFFFF], np.uint32)
     for begin, count, expected in [
