@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <exception>
+#include <initializer_list>
 
 #include "call.h"
 #include "check.h"
@@ -57,13 +58,27 @@ void Compute(ReserveBackwardCall& call) {
 
 // On CUDA. Both structs have been checked, and nothing else.
 
-// launch() on the device that holds the elements from `begin` on; `array` is where element 0 would be.
+// Where the part of an array begins that a call takes. Null: there is no such array.
+struct First {
+  const char* name;
+  const void* address;
+};
+
+First FirstOf(const char* name, const void* array, uint64_t offset = 0) {
+  if (array == nullptr) return {name, nullptr};
+  return {name, reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(array) + offset)};
+}
+
+// launch() on the device that holds the first of the arrays. One that CUDA does not know is refused: a kernel
+// that reads there ends all that the process does on the device.
 template <class F>
-void LaunchOn(int32_t dtype, const char* name, const void* array, uint64_t begin, uint64_t element_size,
-              const F& launch) {
+void LaunchOn(int32_t dtype, std::initializer_list<First> arrays, const F& launch) {
   cuda::CheckDriver();
-  const auto first = reinterpret_cast<uintptr_t>(array) + begin * element_size;
-  const cuda::InContext context(cuda::DeviceMemory(name, reinterpret_cast<const void*>(first)));
+  const First& first = *arrays.begin();
+  const cuda::InContext context(cuda::DeviceMemory(first.name, first.address));
+  for (const First& array : arrays) {
+    if (array.address != nullptr && &array != &first) cuda::CheckKnown(array.name, array.address);
+  }
   cuda::Load(dtype);
   launch();
 }
@@ -71,13 +86,22 @@ void LaunchOn(int32_t dtype, const char* name, const void* array, uint64_t begin
 void Compute(const ForwardCall& call, const ort_rrelu_cuda& cuda) {
   CheckCall(call);
   CheckAligned(call);
-  const void* step = call.params.rows == 0 ? cuda.step : call.params.rows == 1 ? call.params.steps : nullptr;
+  const uint64_t rows = call.params.rows;
+  const void* step = rows == 0 ? cuda.step : rows == 1 ? call.params.steps : nullptr;
   const cuda::Source source{cuda.seed, static_cast<const uint64_t*>(step)};
   const auto launch = [&] { cuda::Launch(call, source, cuda.stream); };
-  if (call.range.begin != call.range.end) {
-    LaunchOn(call.params.dtype, "x", call.x, call.range.begin, SizeOf(call.params.dtype), launch);
+  const auto [begin, end] = call.range;
+  const First reserve = FirstOf("reserve", call.reserve, begin == 0 ? 0 : ReserveBytes(begin, rows));
+  const First seed = {"cuda.seed", cuda.seed}, one_step = {"cuda.step", rows == 0 ? cuda.step : nullptr};
+  const First steps = {"params.steps", rows == 0 ? nullptr : call.params.steps};
+  const uint64_t offset = begin * SizeOf(call.params.dtype);
+  if (begin != end) {
+    LaunchOn(call.params.dtype,
+             {FirstOf("x", call.x, offset), FirstOf("y", call.y, offset),
+              FirstOf("noise", call.noise, offset), reserve, seed, one_step, steps},
+             launch);
   } else if (call.reserve != nullptr) {
-    LaunchOn(call.params.dtype, "reserve", call.reserve, 0, 1, launch);
+    LaunchOn(call.params.dtype, {reserve, seed, one_step, steps}, launch);
   }
 }
 
@@ -85,14 +109,24 @@ void Compute(const BackwardCall& call, const ort_rrelu_cuda& cuda) {
   CheckCall(call);
   CheckAligned(call);
   if (call.range.begin == call.range.end) return;
-  LaunchOn(call.params.dtype, "dy", call.dy, call.range.begin, SizeOf(call.params.dtype),
-           [&] { cuda::Launch(call, cuda.stream); });
+  const uint64_t offset = call.range.begin * SizeOf(call.params.dtype);
+  LaunchOn(
+      call.params.dtype,
+      {FirstOf("dy", call.dy, offset), FirstOf("noise", call.noise, offset), FirstOf("dx", call.dx, offset)},
+      [&] { cuda::Launch(call, cuda.stream); });
 }
 
 void Compute(const ReserveBackwardCall& call, const ort_rrelu_cuda& cuda) {
   CheckCall(call);
   CheckAligned(call);
-  LaunchOn(call.params.dtype, "reserve", call.reserve, 0, 1,
+  const auto [begin, end] = call.range;
+  const uint64_t offset = begin * SizeOf(call.params.dtype);
+  const auto array = [&](const char* name, const void* data) {
+    return FirstOf(name, begin == end ? nullptr : data, offset);
+  };
+  LaunchOn(call.params.dtype,
+           {FirstOf("reserve", call.reserve), array("dy", call.dy), array("dx", call.dx),
+            FirstOf("cuda.fault", cuda.fault)},
            [&] { cuda::Launch(call, cuda.fault, cuda.stream); });
 }
 

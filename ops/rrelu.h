@@ -87,9 +87,10 @@ ORT_RRELU_EXPORT int ort_rrelu_backward_reserve(const ort_rrelu_params* params, 
                                                 uint64_t size, uint64_t begin, uint64_t end, char* message,
                                                 size_t capacity);
 
-/* The same on CUDA: addresses of device memory, and work that is queued on a stream. They are in every build,
- * and return 2 after writing why where the machine is at fault and not an argument: a library that was built
- * without CUDA kernels, a driver that is too old for them, what CUDA itself reports. */
+/* The same on CUDA: addresses of device memory, and work that is queued on a stream. The first array says on
+ * which device. An address that CUDA does not know is an error. They are in every build, and return 2 after
+ * writing why where the machine is at fault and not an argument: a library that was built without CUDA
+ * kernels, a driver that is too old for them, what CUDA itself reports. */
 
 /* What the device found wrong with a reserve, for a call that has returned. Host memory that the device can
  * write to (cudaHostAlloc with cudaHostAllocMapped), all zeros at first. */

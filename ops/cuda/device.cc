@@ -102,6 +102,10 @@ Owner DeviceMemory(const char* name, const void* address) {
   return owner;
 }
 
+void CheckKnown(const char* name, const void* address) {
+  if (OwnerOf(address).device < 0) Fail(std::string(name) + " is not the address of memory that CUDA knows");
+}
+
 }  // namespace ort_rrelu::cuda
 
 #else
@@ -126,6 +130,8 @@ void CheckDriver() { FailWithoutKernels(); }
 void CheckCuda(int) { FailWithoutKernels(); }
 
 Owner DeviceMemory(const char*, const void*) { FailWithoutKernels(); }
+
+void CheckKnown(const char*, const void*) { FailWithoutKernels(); }
 
 InContext::InContext(const Owner&) { FailWithoutKernels(); }
 

@@ -21,4 +21,8 @@ void CheckCuda(int status);
 // Whose the address is, of what is called `name`; throws where it is none of device memory.
 Owner DeviceMemory(const char* name, const void* address);
 
+// Throws where CUDA does not know the address: it knows memory of any device, and of the host what was taken
+// by CUDA or registered with it.
+void CheckKnown(const char* name, const void* address);
+
 }  // namespace ort_rrelu::cuda

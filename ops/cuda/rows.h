@@ -67,32 +67,33 @@ void WithLayout(const RowSteps& rows, const F& f) {
   }
 }
 
-// Eight half words as a number of 128 bits, so that they move without an index.
-struct HalfWords {
-  uint64_t low, high;
-};
-
-ORT_RRELU_HD HalfWords Right(HalfWords value, int halves) {
-  const int bits = 16 * (halves % 4);
-  if (halves >= 8) return {0, 0};
-  if (halves >= 4) value = {value.high, 0};
-  if (bits == 0) return value;
-  return {value.low >> bits | value.high << (64 - bits), value.high >> bits};
+// The half words of a block in a ring, each `halves` places further.
+ORT_RRELU_HD Words4 Turned(const Words4& block, int halves) {
+  const uint32_t (&from)[4] = block.word;
+  const Words4 twos = halves & 4 ? Words4{{from[2], from[3], from[0], from[1]}} : block;
+  const uint32_t (&two)[4] = twos.word;
+  const Words4 ones = halves & 2 ? Words4{{two[3], two[0], two[1], two[2]}} : twos;
+  Words4 turned;
+  ORT_RRELU_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    const uint32_t below = ones.word[(i + 3) % 4];
+    turned.word[i] = halves & 1 ? ones.word[i] << 16 | below >> 16 : ones.word[i];
+  }
+  return turned;
 }
 
-ORT_RRELU_HD HalfWords Left(HalfWords value, int halves) {
-  const int bits = 16 * (halves % 4);
-  if (halves >= 8) return {0, 0};
-  if (halves >= 4) value = {0, value.low};
-  if (bits == 0) return value;
-  return {value.low << bits, value.high << bits | value.low >> (64 - bits)};
-}
-
-// Half words `from` to `from + count` of a block, moved to `to`; zeros elsewhere.
-ORT_RRELU_HD HalfWords Moved(const Words4& block, int from, int count, int to) {
-  const HalfWords all = {block.word[0] | static_cast<uint64_t>(block.word[1]) << 32,
-                         block.word[2] | static_cast<uint64_t>(block.word[3]) << 32};
-  return Left(Right(Left(Right(all, from), kBlock - count), kBlock - count), to);
+// The half words of `words` below place `first`, those of `others` from there on.
+ORT_RRELU_HD Words4 Joined(const Words4& words, const Words4& others, int first) {
+  Words4 joined;
+  const uint64_t all = ~uint64_t{0};
+  const uint64_t low = first < 4 ? all << (16 * first) : 0;
+  const uint64_t high = first <= 4 ? all : all << (16 * (first - 4));
+  ORT_RRELU_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    const uint32_t mask = static_cast<uint32_t>((i < 2 ? low : high) >> (32 * (i % 2)));
+    joined.word[i] = (words.word[i] & ~mask) | (others.word[i] & mask);
+  }
+  return joined;
 }
 
 // The words of block `block` of the whole tensor.
@@ -107,15 +108,14 @@ ORT_RRELU_HD Words4 WordsOf(uint64_t seed, uint64_t step, const RowLayout& layou
   } else {
     uint64_t row = Quotient(block * kBlock, layout.divisor);
     uint64_t place = block * kBlock - row * rows.size;
-    HalfWords words = {0, 0};
+    Words4 words{};
     // Mostly parts of two blocks; of three where a row ends between them, of more where rows are short.
     for (int filled = 0; filled < kBlock && row < rows.count;) {
       const int from = static_cast<int>(place % kBlock);
       int count = kBlock - (from > filled ? from : filled);
       if (rows.size - place < static_cast<uint64_t>(count)) count = static_cast<int>(rows.size - place);
       const Words4 drawn = RandomBlock(seed, ReadStep(rows.steps, row), place / kBlock);
-      const HalfWords moved = Moved(drawn, from, count, filled);
-      words = {words.low | moved.low, words.high | moved.high};
+      words = Joined(words, Turned(drawn, filled - from), filled);
       filled += count;
       place += count;
       if (place == rows.size) {
@@ -123,8 +123,7 @@ ORT_RRELU_HD Words4 WordsOf(uint64_t seed, uint64_t step, const RowLayout& layou
         ++row;
       }
     }
-    return {{static_cast<uint32_t>(words.low), static_cast<uint32_t>(words.low >> 32),
-             static_cast<uint32_t>(words.high), static_cast<uint32_t>(words.high >> 32)}};
+    return words;
   }
 }
 

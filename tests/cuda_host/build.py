@@ -43,22 +43,23 @@ class Call:
     device: int
     mode: str
     step: str | None = None
+    blocks: int | None = None  # of a launch
 
 
 def _call(line: str) -> Call:
-    name, _, rest = line.partition(" step=" if " step=" in line else " device=")
-    if " step=" in line:
-        step, _, rest = rest.partition(" device=")
-    device, mode = rest.split(" mode=")
-    return Call(name, int(device), mode, step if " step=" in line else None)
+    words = line.split(" ")
+    facts = dict(word.split("=") for word in words if "=" in word)
+    name = " ".join(word for word in words if "=" not in word)
+    blocks = int(facts["blocks"]) if "blocks" in facts else None
+    return Call(name, int(facts["device"]), facts["mode"], facts.get("step"), blocks)
 
 
 class Books:
     """What the runtime has written down since it was made, and what it is told to do."""
 
-    def __init__(self) -> None:
-        """Begin with none."""
-        self.library = ctypes.CDLL(str(path()))
+    def __init__(self, library: Path | None = None) -> None:
+        """Begin with none. library: a copy of it, for which nothing has happened yet."""
+        self.library = ctypes.CDLL(str(library or path()))
         self.library.stand_in_lines.restype = ctypes.c_char_p
         self.library.stand_in_memory.restype = ctypes.c_void_p
         self.library.stand_in_memory.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_size_t)
@@ -105,6 +106,10 @@ class Books:
     def not_loaded(self, device: int) -> int:
         """How many kernels the device would load at their first launch."""
         return int(self.library.stand_in_not_loaded(device))
+
+    def driver_is_for(self, version: int) -> None:
+        """Of CUDA, in its numbers; 0: there is none."""
+        self.library.stand_in_driver_is_for(version)
 
     def fail(self, call: str, status: int) -> None:
         """The next call of that name fails."""

@@ -15,7 +15,8 @@ RegisterCustomOps(OrtSessionOptions* options, const OrtApiBase* base) {
   static OrtCustomOpDomain* domain = nullptr;
   return Guard(*api, [&] {
     if (domain == nullptr) {
-      AddCudaOps(ops, api, kNewestApi, std::nullopt);
+      AddCudaDraws(ops, api, kNewestApi, std::nullopt);
+      AddCudaGradients(ops, api, kNewestApi);
       Check(api->CreateCustomOpDomain(schema::kDomain, &domain));
       for (CustomOp& op : ops) {
         op.GetExecutionProviderType = [](const OrtCustomOp*) -> const char* {

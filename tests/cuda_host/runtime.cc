@@ -46,6 +46,7 @@ struct Books {
   std::map<std::string, int> failures;  // the next call of a name
   std::string slow;                     // kernel after whose launch a thread sleeps
   int held = 0;                         // primary contexts
+  int driver = CUDART_VERSION;
 };
 
 Books& books() {
@@ -147,6 +148,7 @@ EXPORT void stand_in_reset() {
   books().lines.clear(), books().contexts.clear(), books().captured.clear(), books().failures.clear();
   books().slow.clear();
   books().held = 0;
+  books().driver = CUDART_VERSION;
 }
 
 EXPORT const char* stand_in_lines() {
@@ -170,6 +172,7 @@ EXPORT int stand_in_not_loaded(int device) {
 }
 
 EXPORT void stand_in_fail(const char* call, int status) { books().failures[call] = status; }
+EXPORT void stand_in_driver_is_for(int version) { books().driver = version; }
 EXPORT void stand_in_sleep_after(const char* kernel) { books().slow = kernel; }
 
 EXPORT void stand_in_capture(void* stream) {
@@ -263,7 +266,7 @@ cudaError_t cudaGetDriverEntryPointByVersion(const char* name, void** function, 
 // The runtime.
 
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = CUDART_VERSION;
+  *version = books().driver;
   return cudaSuccess;
 }
 
@@ -387,7 +390,8 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes*, const void* function) {
   return cudaSuccess;
 }
 
-cudaError_t cudaLaunchKernel(const void* function, dim3, dim3, void** arguments, size_t, cudaStream_t) {
+cudaError_t cudaLaunchKernel(const void* function, dim3 blocks, dim3, void** arguments, size_t,
+                             cudaStream_t) {
   bool sleeps = false;
   {
     const std::lock_guard<std::mutex> lock(books().mutex);
@@ -397,7 +401,7 @@ cudaError_t cudaLaunchKernel(const void* function, dim3, dim3, void** arguments,
     if (loads && !books().captured.empty()) return last_error = cudaErrorStreamCaptureUnsupported;
     const cudaError_t answer = Answer("cudaLaunchKernel");
     if (answer != cudaSuccess) return answer;
-    Write("launch " + kernel + Execute(kernel, arguments));
+    Write("launch " + kernel + Execute(kernel, arguments) + " blocks=" + std::to_string(blocks.x));
     sleeps = kernel == books().slow;
   }
   if (sleeps) std::this_thread::sleep_for(std::chrono::milliseconds(50));

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from typing import Any
 
 import pytest
 
@@ -69,3 +70,44 @@ def test_memory_of_the_host_is_refused(books: Books) -> None:
     with pytest.raises(OSError, match=r"^x is not the address of CUDA device memory"):
         library.cuda_forward(_PARAMS, library.CudaCall(), address, address, None, 0, 16)
     assert books.contexts() == set()
+
+
+def _refuses(name: str) -> Any:
+    return pytest.raises(OSError, match=rf"^{name} is not the address of memory that CUDA knows$")
+
+
+@pytest.mark.parametrize("name", ["y", "noise", "reserve", "cuda.seed", "cuda.step"])
+def test_memory_that_cuda_does_not_know_is_refused_in_a_forward(books: Books, name: str) -> None:
+    """A kernel would end all work of the process on its device."""
+    unknown = ctypes.create_string_buffer(256)
+    names = ("x", "y", "noise", "reserve", "cuda.seed", "cuda.step")
+    at = {n: ctypes.addressof(unknown) + 64 if n == name else books.memory(1, 128) for n in names}
+    at[name] -= at[name] % 64
+    call = library.CudaCall(seed=at["cuda.seed"], step=at["cuda.step"])
+    arrays = at["x"], at["y"], at["noise"], 0, 16
+    with _refuses(name):
+        library.cuda_forward(_PARAMS, call, *arrays, reserve=at["reserve"])
+    assert books.calls == []
+
+
+@pytest.mark.parametrize("name", ["noise", "dx", "cuda.fault"])
+def test_memory_that_cuda_does_not_know_is_refused_in_a_backward(books: Books, name: str) -> None:
+    unknown = ctypes.create_string_buffer(256)
+    names = ("dy", "noise", "reserve", "dx", "cuda.fault")
+    at = {n: ctypes.addressof(unknown) + 64 if n == name else books.memory(1, 128) for n in names}
+    at[name] -= at[name] % 64
+    call = library.CudaCall(fault=at["cuda.fault"])
+    with _refuses(name):
+        if name == "noise":
+            library.cuda_backward(_PARAMS, call, at["dy"], at["noise"], at["dx"], 0, 16)
+        else:
+            library.cuda_backward_reserve(_PARAMS, call, at["dy"], at["reserve"], 66, at["dx"], 16, 0, 16)
+    assert books.calls == []
+
+
+@pytest.mark.parametrize(("size", "blocks"), [(16, 1), (300_000, 74), (2**40 + 2**36, 132 * 32)])
+def test_a_launch_has_as_many_blocks_as_keep_the_device_busy(books: Books, size: int, blocks: int) -> None:
+    """Also where threads that had something to do would be more than 32 bits count."""
+    x = books.memory(0, 64)
+    library.cuda_forward(_PARAMS, library.CudaCall(), x, x, None, 0, size)
+    assert [call.blocks for call in books.calls] == [blocks]

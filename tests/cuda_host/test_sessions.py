@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,10 +25,15 @@ def books() -> Books:
     return Books()
 
 
-def _session(model: onnx.ModelProto) -> Any:
+def _copy(folder: Path) -> Path:
+    """The library once more, which has found no driver yet and loaded no kernels."""
+    return Path(shutil.copy(path(), folder))
+
+
+def _session(model: onnx.ModelProto, library: Path | None = None) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    options.register_custom_ops_library(str(path()))
+    options.register_custom_ops_library(str(library or path()))
     return onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
 
 
@@ -34,8 +41,8 @@ def _run(session: Any, size: int) -> None:
     session.run(None, {"x": np.zeros(size, np.float32)})
 
 
-def _counting() -> Any:
-    return _session(rrelu_model(training=1, seed=42, outputs=["y"], name="relu"))
+def _counting(library: Path | None = None) -> Any:
+    return _session(rrelu_model(training=1, seed=42, outputs=["y"], name="relu"), library)
 
 
 @_SIZES
@@ -104,6 +111,40 @@ def test_a_device_that_the_build_has_no_code_for_is_named(books: Books) -> None:
         _run(session, 16)
     assert "the device has compute capability 8.6, and this ort_rrelu was built for 9.0" in str(error.value)
     assert "CMAKE_CUDA_ARCHITECTURES=86" in str(error.value)
+
+
+def test_a_device_without_code_fails_the_making_of_a_session_with_the_same_words(tmp_path: Path) -> None:
+    """There kernels are loaded first. Another device may be there by then."""
+    library = _copy(tmp_path)
+    books = Books(library)
+    books.fail("cudaFuncGetAttributes", _NO_KERNEL_IMAGE)
+    with pytest.raises(Exception, match=r'RRelu node "relu": CUDA: .* was built for 9\.0: build it where'):
+        _counting(library)
+    session = _counting(library)
+    _run(session, 16)
+    assert books.steps() == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("version", "says"),
+    [
+        (
+            12080,
+            r"the NVIDIA driver here is for CUDA 12\.8: .* need driver 580\.65\.06 or newer; the CPU kernels",
+        ),
+        (0, r"there is no NVIDIA driver here: .* need driver 580\.65\.06 or newer; the CPU kernels"),
+    ],
+)
+def test_a_driver_that_is_too_old_is_named(tmp_path: Path, version: int, says: str) -> None:
+    """And looked for again: it may be there by then."""
+    library = _copy(tmp_path)
+    books = Books(library)
+    books.driver_is_for(version)
+    with pytest.raises(Exception, match=f'RRelu node "relu": {says}'):
+        _counting(library)
+    books.driver_is_for(13000)
+    _run(_counting(library), 16)
+    assert books.steps() == ["0"]
 
 
 def test_after_an_error_the_session_goes_on(books: Books) -> None:

@@ -7,6 +7,7 @@ is an error.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -83,6 +84,14 @@ def _left(array: Array, count: Array) -> Array:
 
 def _right(array: Array, count: Array) -> Array:
     return _shift(array, count, np.right_shift)
+
+
+def _funnel(low: Array, high: Array, count: Array, *, is_left: bool) -> Array:
+    """shf.wrap: 32 bits of both words; the count is taken modulo 32."""
+    both = low.astype(np.uint64) | high.astype(np.uint64) << np.uint64(32)
+    bits = (count % np.uint32(32)).astype(np.uint64)
+    begin = np.uint64(32) - bits if is_left else bits
+    return np.asarray(both >> begin).astype(np.uint32)
 
 
 def _multiply_wide(a: Array, b: Array) -> Array:
@@ -182,6 +191,9 @@ def _moves() -> Iterator[tuple[str, Operation]]:
         yield f"selp.{kind}", Operation(kind, (kind, kind, "pred"), _select)
     yield "cvta.to.global.u64", Operation("u64", ("u64",), _copy)
     yield "prmt.b32", Operation("b32", ("b32", "b32", "b32"), _permute)
+    for letter in "lr":
+        funnel = functools.partial(_funnel, is_left=letter == "l")
+        yield f"shf.{letter}.wrap.b32", Operation("b32", ("b32", "b32", "u32"), funnel)
 
 
 def _conversions() -> Iterator[tuple[str, Operation]]:

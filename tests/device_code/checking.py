@@ -22,6 +22,7 @@ class Case:
     """How a call is made, beside its draw."""
 
     offset: int = 0  # of arrays from an aligned address, in elements; of reserve and steps in bytes
+    alone: str = ""  # of x, y and noise the one that has the offset; all have it
     noise: bool = True
     reserve: bool = True
     in_place: bool = False
@@ -45,9 +46,10 @@ def forward(path: Path, x: Array, draw: Draw, case: Case | None = None) -> Outpu
     elements = Range(case.begin, case.begin + x.size, case.size or case.begin + x.size)
     bits = 64 + 8 * rows_of(draw)
     before = bits + case.begin // 8 if case.begin else 0  # bytes of the reserve that this call leaves alone
-    x_at = memory.put(x, case.offset * item)
-    y_at = x_at if case.in_place else memory.room(x.nbytes, case.offset * item)
-    noise_at = memory.room(x.nbytes, case.offset * item) if case.noise else 0
+    offsets = {name: case.offset * item * (case.alone in {"", name}) for name in ("x", "y", "noise")}
+    x_at = memory.put(x, offsets["x"])
+    y_at = x_at if case.in_place else memory.room(x.nbytes, offsets["y"])
+    noise_at = memory.room(x.nbytes, offsets["noise"]) if case.noise else 0
     reserve_at = memory.room(bits + -(-elements.end // 8) - before, case.offset) if case.reserve else 0
     distances = [case.begin * item] * 3 + [before]
     at = (x_at, y_at, noise_at, reserve_at)
@@ -72,7 +74,7 @@ def _source(memory: Memory, draw: Draw, case: Case) -> tuple[Draw, Source]:
     """What the host is told, and where the device finds what it is not told."""
     if case.count is not None:
         return replace(draw, step=98), Source(
-            counter=memory.put(np.array([case.count], np.uint64)), taken=memory.room(8)
+            counter=memory.put(np.array([case.count], np.uint64), shared=8), taken=memory.room(8)
         )
     if case.numbers_on_device:
         seed, step = (memory.put(np.array([n % 2**64], np.uint64)) for n in (draw.seed, draw.step))
@@ -110,11 +112,12 @@ def check_range(path: Path, x: Array, draw: Draw, begin: int, size: int) -> None
     assert_same_bits(reserve[-bits.size :], bits)
 
 
-def backward(path: Path, dy: Array, noise: Array, offset: int = 0, begin: int = 0) -> Array:
-    """DX from noise."""
+def backward(path: Path, dy: Array, noise: Array, offset: int = 0, begin: int = 0, alone: str = "") -> Array:
+    """DX from noise. alone: of dy, noise and dx the one that has the offset; all have it."""
     device, item = Device(path), dy.itemsize
-    dy_at, noise_at = (device.memory.put(array, offset * item) for array in (dy, noise))
-    dx_at = device.memory.room(dy.nbytes, offset * item)
+    offsets = {name: offset * item * (alone in {"", name}) for name in ("dy", "noise", "dx")}
+    dy_at, noise_at = (device.memory.put(a, offsets[name]) for a, name in ((dy, "dy"), (noise, "noise")))
+    dx_at = device.memory.room(dy.nbytes, offsets["dx"])
     at = [(a - begin * item) % 2**64 for a in (dy_at, noise_at, dx_at)]
     device.backward(dy.dtype, at[0], at[1], at[2], Range(begin, begin + dy.size, begin + dy.size))
     return _result(device.memory, dx_at, dy)
@@ -138,16 +141,18 @@ def backward_reserve(
     begin: int = 0,
     size: int | None = None,
     fault: Array | None = None,
+    alone: str = "",
 ) -> tuple[Array, Raised]:
     """DX from the whole reserve of a tensor of `size`, of which dy is the elements from `begin` on.
 
-    fault: what was raised before, as bytes.
+    fault: what was raised before, as bytes. alone: of dy and dx the one that has the offset; both have it.
     """
     device, item = Device(path), dy.itemsize
     memory = device.memory
-    dy_at, reserve_at = memory.put(dy, offset * item), memory.put(reserve, offset)
-    dx_at = memory.room(dy.nbytes, offset * item)
-    fault_at = memory.put(np.zeros(80, np.uint8) if fault is None else fault)
+    offsets = {name: offset * item * (alone in {"", name}) for name in ("dy", "dx")}
+    dy_at, reserve_at = memory.put(dy, offsets["dy"]), memory.put(reserve, offset)
+    dx_at = memory.room(dy.nbytes, offsets["dx"])
+    fault_at = memory.put(np.zeros(80, np.uint8) if fault is None else fault, shared=4)
     elements = Range(begin, begin + dy.size, size or begin + dy.size)
     dy_zero, dx_zero = ((a - begin * item) % 2**64 for a in (dy_at, dx_at))
     device.backward_reserve(dy.dtype, dy_zero, (reserve_at, reserve.size), dx_zero, elements, fault_at)

@@ -10,23 +10,30 @@ from typing import Protocol
 import numpy as np
 
 from tests.device_code.arithmetic import DTYPES, OPERATIONS, Array, Operation
-from tests.device_code.memory import FaultError
+from tests.device_code.memory import WARP, FaultError
 from tests.device_code.ptx import Instruction, Kernel
-
-WARP = 32
 
 
 class Spaces(Protocol):
-    """The memories of a running grid. Addresses: one for each thread; values: a row of bytes for each."""
+    """The memories of a running grid. Addresses: one for each thread; values: a row of bytes for each.
+
+    Spaces are `global`, `local`, `shared`, and `volatile`, which is global memory for all to see at once.
+    """
 
     def load(self, space: str, addresses: Array, width: int, threads: Array) -> Array:
-        """Bytes of `global`, `local` or `shared`."""
+        """Bytes of a space."""
 
     def store(self, space: str, addresses: Array, values: Array, threads: Array) -> None:
         """The other way round."""
 
     def update(self, address: int, width: int, change: Callable[[int], int]) -> int:
         """What was there before an atomic operation."""
+
+    def claim(self, threads: Array) -> None:
+        """They have done an atomic operation that the host sees."""
+
+    def fence(self, threads: Array) -> None:
+        """What they did before is seen before what they do next."""
 
     @property
     def parameters(self) -> bytes:
@@ -72,9 +79,9 @@ def decoded(instruction: Instruction, kernel: Kernel) -> Step:
     if opcode == "atom.global.add.u64":
         return _atomic("u64", operands, kernel, _sum)
     if opcode == "atom.global.sys.cas.b32":
-        return _atomic("u32", operands, kernel, _swapped)
-    if opcode == "membar.sys":  # threads run in order here
-        return lambda threads: None
+        return _claim(_atomic("u32", operands, kernel, _swapped))
+    if opcode == "membar.sys":
+        return lambda threads: threads.spaces.fence(threads.index)
     assert opcode in OPERATIONS, f"{opcode} is not an instruction that kernels may use"
     return _operation(OPERATIONS[opcode], operands, kernel)
 
@@ -184,6 +191,9 @@ def _access(opcode: str, operands: tuple[str, ...], kernel: Kernel) -> Step:
     count = next((int(word[1]) for word in words if re.fullmatch(r"v[248]", word)), 1)
     unknown = set(words) - {space, f"v{count}", "volatile", "wb", "nc"}
     assert not unknown, f"{opcode}: {unknown} is not known"
+    if "volatile" in words:
+        assert space == "global", f"{opcode} is not known"
+        space = "volatile"
     address, values = operands if verb == "st" else operands[::-1]
     name, offset = _address(address)
     width = DTYPES[kind].itemsize
@@ -303,6 +313,14 @@ def _atomic(
         put(threads, np.array(before, DTYPES[kind]))
 
     return step
+
+
+def _claim(step: Step) -> Step:
+    def claim(threads: Threads) -> None:
+        step(threads)
+        threads.spaces.claim(threads.index)
+
+    return claim
 
 
 def _sum(given: Sequence[int], before: int) -> int:

@@ -21,6 +21,7 @@ from tests.device_code.decoding import (
     written_registers,
 )
 from tests.device_code.memory import FaultError, Memory
+from tests.device_code.ordering import Order
 from tests.device_code.ptx import Instruction, Kernel
 
 
@@ -143,6 +144,7 @@ class _Grid:
         self.program, self.memory, self.parameters = program, memory, parameters
         self.count, self.block_threads = blocks * threads, threads
         self.own = _OwnMemory(program.kernel, blocks, threads)
+        self.order = Order(self.count)
         everyone = np.arange(self.count, dtype=np.uint32)
         special = [everyone % threads, everyone // threads, np.full_like(everyone, threads)]
         special.append(np.full_like(everyone, blocks))
@@ -168,19 +170,31 @@ class _Grid:
 
     def load(self, space: str, addresses: Array, width: int, threads: Array) -> Array:
         """See Spaces."""
-        if space == "global":
-            return self.memory.load(addresses, width, threads)
+        if space in {"global", "volatile"}:
+            return self.memory.load(addresses, width, threads, volatile=space == "volatile")
         return self.own.load(space, addresses, width, threads)
 
     def store(self, space: str, addresses: Array, values: Array, threads: Array) -> None:
         """See Spaces."""
+        if space == "volatile":
+            self.order.published(threads)
+            return self.memory.store(addresses, values, threads, volatile=True)
         if space == "global":
+            self.order.stored(threads)
             return self.memory.store(addresses, values, threads)
         return self.own.store(space, addresses, values, threads)
 
     def update(self, address: int, width: int, change: Callable[[int], int]) -> int:
         """See Spaces."""
         return self.memory.update(address, width, change)
+
+    def claim(self, threads: Array) -> None:
+        """See Spaces."""
+        self.order.claimed(threads)
+
+    def fence(self, threads: Array) -> None:
+        """See Spaces."""
+        self.order.fenced(threads)
 
     def _run_together(self, index: Array, number: int, limit: int) -> None:
         """Until they part, wait, end, or come to where others stand."""

@@ -14,6 +14,8 @@ Array = NDArray[Any]
 _FIRST = 0x7F00_0000_0000
 _APART = 1 << 32  # between the beginnings of arrays: nothing that begins in one reaches another by accident
 _NOBODY, _SEVERAL = -1, -2
+_WIDEST = 16  # bytes of an access
+WARP = 32
 
 
 class FaultError(Exception):
@@ -23,9 +25,10 @@ class FaultError(Exception):
 class Region:
     """An array of its own: an access belongs to it as a whole."""
 
-    def __init__(self, address: int, values: Array, *, written: bool) -> None:
+    def __init__(self, address: int, values: Array, *, written: bool, shared: int = 0) -> None:
         self.address = address
         self.bytes = values
+        self.shared = shared
         self.is_set = np.full(values.size, written)
         self.writer = np.full(values.size, _NOBODY, np.int32)
         self.reader = np.full(values.size, _NOBODY, np.int32)
@@ -41,7 +44,8 @@ class Region:
             )
         return np.asarray(begin[:, None] + np.arange(width))
 
-    def load(self, places: Array, threads: Array) -> Array:
+    def load(self, places: Array, threads: Array, *, volatile: bool = False) -> Array:
+        self._check_shared(places, volatile=volatile)
         if not self.is_set[places].all():
             raise FaultError("a load of bytes that nothing was written to")
         writer, me = self.writer[places], threads[:, None]
@@ -53,7 +57,12 @@ class Region:
         self.reader[places[shared]] = _SEVERAL
         return np.asarray(self.bytes[places])
 
-    def store(self, places: Array, values: Array, threads: Array) -> None:
+    def _check_shared(self, places: Array, *, volatile: bool) -> None:
+        if not volatile and self.shared and (places < self.shared).any():
+            raise FaultError("a plain access to what others may change meanwhile")
+
+    def store(self, places: Array, values: Array, threads: Array, *, volatile: bool = False) -> None:
+        self._check_shared(places, volatile=volatile)
         me = threads[:, None]
         if (self.writer[places] != _NOBODY).any():
             raise FaultError("a byte is written twice")
@@ -67,6 +76,19 @@ class Region:
         self.is_set[places] = True
 
 
+def _check_side_by_side(addresses: Array, width: int, threads: Array) -> None:
+    """The widest accesses of a warp are one piece of memory, or of one place; others take longer by far.
+
+    threads: in ascending order.
+    """
+    if width < _WIDEST:
+        return
+    neighbours = np.diff(threads // WARP) == 0
+    distances = np.diff(addresses.astype(np.int64))[neighbours]
+    if not ((distances == width).all() or (distances == 0).all()):
+        raise FaultError(f"accesses of {width} bytes that are not side by side in a warp")
+
+
 class Memory:
     """Arrays, each a region."""
 
@@ -74,18 +96,21 @@ class Memory:
         self._regions: list[Region] = []
         self._addresses: list[int] = []
 
-    def put(self, values: Array, offset: int = 0) -> int:
-        """A copy of an array; its address is `offset` bytes after an aligned one."""
+    def put(self, values: Array, offset: int = 0, *, shared: int = 0) -> int:
+        """A copy of an array; its address is `offset` bytes after an aligned one.
+
+        shared: how many of its bytes, from the first on, the host or another launch may change meanwhile.
+        """
         raw = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
-        return self._add(raw.copy(), offset, written=True)
+        return self._add(raw.copy(), offset, written=True, shared=shared)
 
     def room(self, size: int, offset: int = 0) -> int:
         """Bytes that nothing was written to."""
         return self._add(np.full(size, 0xA5, np.uint8), offset, written=False)
 
-    def _add(self, raw: Array, offset: int, *, written: bool) -> int:
+    def _add(self, raw: Array, offset: int, *, written: bool, shared: int = 0) -> int:
         address = _FIRST + _APART * len(self._regions) + offset
-        self._regions.append(Region(address, raw, written=written))
+        self._regions.append(Region(address, raw, written=written, shared=shared))
         self._addresses.append(address)
         return address
 
@@ -103,15 +128,18 @@ class Memory:
             region.writer[:] = _NOBODY
             region.reader[:] = _NOBODY
 
-    def load(self, addresses: Array, width: int, threads: Array) -> Array:
+    def load(self, addresses: Array, width: int, threads: Array, *, volatile: bool = False) -> Array:
         """`width` bytes for each thread."""
+        _check_side_by_side(addresses, width, threads)
         region = self._region(addresses, width)
-        return region.load(region.places(addresses, width), threads)
+        return region.load(region.places(addresses, width), threads, volatile=volatile)
 
-    def store(self, addresses: Array, values: Array, threads: Array) -> None:
+    def store(self, addresses: Array, values: Array, threads: Array, *, volatile: bool = False) -> None:
         """A row of bytes from each thread."""
-        region = self._region(addresses, values.shape[1])
-        region.store(region.places(addresses, values.shape[1]), values, threads)
+        width = values.shape[1]
+        _check_side_by_side(addresses, width, threads)
+        region = self._region(addresses, width)
+        region.store(region.places(addresses, width), values, threads, volatile=volatile)
 
     def update(self, address: int, width: int, change: Callable[[int], int]) -> int:
         """What was there before an atomic operation, which leaves what `change` makes of it."""

@@ -34,6 +34,18 @@ def test_sizes_and_offsets(architecture: int, dtype: int, training: bool, offset
         assert raised == _NOT_RAISED
 
 
+@every_dtype
+def test_one_array_alone_that_is_not_aligned(dtype: int) -> None:
+    """The host sees it, whatever the architecture."""
+    dy = normal((1100,), dtype, seed=8)
+    _, noise, reserve = by_reference(normal((1100,), dtype), Draw())
+    expected = reference.rrelu_grad(dy, noise)
+    for alone in ("dy", "noise", "dx"):
+        assert_same_bits(backward(ptx_of(90), dy, noise, 1, alone=alone), expected)
+    for alone in ("dy", "dx"):
+        assert_same_bits(backward_reserve(ptx_of(90), dy, reserve, 1, alone=alone)[0], expected)
+
+
 @every_architecture
 @every_dtype
 @both_modes
@@ -118,9 +130,11 @@ def test_a_wrong_reserve_gives_nan_and_raises(architecture: int, dtype: int, nam
 
 
 @every_architecture
-@pytest.mark.parametrize(("place", "value", "kind"), [(48, 3, _ROWS_FAULT), (32, 1, _FAULT)])
+@pytest.mark.parametrize(
+    ("place", "value", "kind"), [(48, 3, _ROWS_FAULT), (32, 1, _FAULT), (-1, 0xFF, _FAULT)]
+)
 def test_a_wrong_reserve_of_rows(architecture: int, place: int, value: int, kind: int) -> None:
-    """Rows other than the length says, and a step beside those of the rows."""
+    """Rows other than the length says, a step beside those of the rows, and bits after the last."""
     dy = normal((4, 301), 1)
     reserve = by_reference(dy, Draw(step=np.arange(4))).reserve.copy()
     reserve[place] = value

@@ -27,6 +27,14 @@ def test_sizes_and_offsets(architecture: int, dtype: int, training: bool) -> Non
             check_forward(ptx_of(architecture), x, Draw(training=training), Case(offset=offset))
 
 
+@every_dtype
+@pytest.mark.parametrize("alone", ["x", "y", "noise"])
+def test_one_array_alone_that_is_not_aligned(dtype: int, alone: str) -> None:
+    """The host sees it, whatever the architecture."""
+    case = Case(offset=1, alone=alone)
+    check_forward(ptx_of(90), normal((1100,), dtype), Draw(), case)
+
+
 @every_architecture
 @every_dtype
 @both_modes

@@ -104,6 +104,16 @@ _FAULTS = {
         f"{_APART}shfl.sync.bfly.b32 %r2|%p2, %r1, 1, 31, -1;\n$L__1:\n"
     ),
     "a shuffle of a part of a warp": "shfl.sync.bfly.b32 %r2|%p2, %r1, 1, 31, 65535;",
+    "16 bytes that are not side by side in a warp": (
+        "mul.wide.u32 %rd6, %r1, 32;\nadd.s64 %rd7, %rd1, %rd6;\nsetp.ge.u32 %p1, %r1, 8;\n"
+        "@%p1 bra $L__1;\nld.global.v4.u32 {%r2, %r3, %r4, %r5}, [%rd7];\n$L__1:\n"
+    ),
+    "no fence between a store and a word that others look at": (
+        "st.global.u32 [%rd4], %r1;\nst.volatile.global.u32 [%rd1], %r1;"
+    ),
+    "no fence between a word that others look at and a store": (
+        "atom.global.sys.cas.b32 %r2, [%rd1], 0, 3;\nst.global.u32 [%rd4], %r1;"
+    ),
     "a shuffle from a lane that a warp does not have": "shfl.sync.bfly.b32 %r2|%p2, %r1, 32, 31, -1;",
     # Fused where the assembler likes, or flushing subnormals.
     "mul.f32 is not an instruction that kernels may use": "mul.f32 %f1, %f2, %f3;",
@@ -205,6 +215,12 @@ def test_high_halves_bytes_and_fields() -> None:
     low, up = np.array([0x33221100], np.uint32), np.array([0x77E65544], np.uint32)
     selector = np.array([0x5E70], np.uint32)  # bytes 0 and 7, the sign of byte 6, byte 5
     assert OPERATIONS["prmt.b32"].compute(low, up, selector).tolist() == [0x55FF7700]
+    counts = np.array([0, 8, 31, 32, 40], np.uint32)
+    for letter, shifted in [
+        ("l", [0x77E65544, 0xE6554433, 0x19910880, 0x77E65544, 0xE6554433]),
+        ("r", [0x33221100, 0x44332211, 0xEFCCAA88, 0x33221100, 0x44332211]),
+    ]:
+        assert OPERATIONS[f"shf.{letter}.wrap.b32"].compute(low, up, counts).tolist() == shifted
     insert = OPERATIONS["bfi.b32"].compute
     one = np.array([0xFFFFFFFF], np.uint32)
     for begin, count, expected in [

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.device_code import compiling
-from tests.device_code.checking import Case, check_forward
+from tests.device_code.checking import Case, backward_reserve, check_forward
 from tests.device_code.memory import FaultError
-from tests.draws import Draw, normal
-from tests.onnx_models import FLOAT
+from tests.draws import Draw, by_reference, normal
+from tests.onnx_models import FLOAT, FLOAT16
 
 _ARCHITECTURE = 90
 
@@ -56,3 +57,41 @@ def test_a_barrier_that_is_missing() -> None:
     with pytest.raises(FaultError, match="a load of shared memory that nothing was written to"):
         _run(path, 100, Case(count=3))
     _run(path, 100)
+
+
+def test_loads_of_a_warp_that_do_not_lie_side_by_side() -> None:
+    """The bits stay and so do the instructions, but not the speed."""
+    at = "return tile + static_cast<uint64_t>(load * kWarp + lane) * kPiece<T>;"
+    of_16_bits = "kShare<T> == 1 ? lane * kLoads + load : load * kWarp + lane"
+    path = _with("cuda/loop.h", at, at.replace("load * kWarp + lane", of_16_bits))
+    with pytest.raises(FaultError, match="accesses of 16 bytes that are not side by side in a warp"):
+        check_forward(path, normal((1024,), FLOAT16), Draw())
+    _run(path, 1024)
+
+
+def test_a_counter_that_two_launches_may_move_on_together() -> None:
+    take = "atomicAdd(reinterpret_cast<unsigned long long*>(counter), 1ull)"
+    path = _with("cuda/kernels.cu", take, "(*counter)++")
+    with pytest.raises(FaultError, match="a plain access to what others may change meanwhile"):
+        _run(path, 100, Case(count=3))
+
+
+_PUBLISH = "  __threadfence_system();\n  *const_cast<volatile uint32_t*>(&fault.raised) = kind;"
+_CLAIM = "  if (atomicCAS_system(&fault.raised, 0u, kFaultClaimed) != 0) return false;\n"
+_FENCE = "  __threadfence_system();\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (_PUBLISH, _PUBLISH.replace(_FENCE, ""), "no fence between a store and a word that others look at"),
+        (_CLAIM + _FENCE, _CLAIM, "no fence between a word that others look at and a store"),
+        (_CLAIM, "  fault.raised = kFaultClaimed;\n", "a plain access to what others may change meanwhile"),
+    ],
+    ids=["told before it is written", "written before it is claimed", "claimed by two at once"],
+)
+def test_a_fault_that_the_host_may_see_torn(old: str, new: str, message: str) -> None:
+    path, dy = _with("fault.h", old, new), normal((16,), FLOAT)
+    with pytest.raises(FaultError, match=message):
+        backward_reserve(path, dy, np.zeros(64 + 2, np.uint8))
+    backward_reserve(path, dy, by_reference(dy, Draw()).reserve)

@@ -3,8 +3,8 @@
 # provider, torch, compute-sanitizer, the benchmark. Exits with 1 where a part failed or was left out: a test that
 # was skipped is left out, and so is a part for which no time was left.
 # usage: tests/gpu/run.sh       after tests/gpu/prepare.sh, which says what to bring.
-# PYTHON: the one that has torch. OUT: where results go (out/gpu): device.csv; gpu.json, the benchmark; log.txt, the
-# end of what each part printed; summary.txt. LIMIT: seconds in all (285).
+# PYTHON: the one that has torch, numpy and onnx. OUT: where results go (out/gpu): device.csv; gpu.json, the
+# benchmark; log.txt, the end of what each part printed; summary.txt. LIMIT: seconds in all (285).
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 out=${OUT:-out/gpu} limit=${LIMIT:-285} python=${PYTHON:-python3}
@@ -72,11 +72,12 @@ if ! nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv >"$out
   exit 1
 fi
 cat "$out/device.csv"
-part "what was brought" 20 bash -c 'cd .gpu && sha256sum -c sha256'
-install ort_rrelu ort_rrelu-*.whl
+part "what was brought" 20 bash -c 'sha256sum --quiet -c .gpu/sources && cd .gpu && sha256sum -c sha256'
+install ort_rrelu "ort_rrelu-*.whl"
+install onnxruntime "onnxruntime_gpu-*.whl" # which every test imports
+install beside "*-none-any.whl"
 tests "kernels" 60 tests/gpu/test_kernels.py tests/gpu/test_devices.py
 benchmark "benchmark" 40 gpu
-install onnxruntime onnxruntime_gpu-*.whl
 tests "onnxruntime" 60 tests/gpu/test_onnxruntime.py
 tests "torch" 40 tests/gpu/test_torch.py
 benchmark "benchmark, onnxruntime" 40 gpu_onnxruntime

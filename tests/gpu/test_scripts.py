@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +15,19 @@ import pytest
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PARTS = [
-    *("what was brought", "install ort_rrelu", "kernels", "benchmark", "install onnxruntime", "onnxruntime"),
-    *("torch", "benchmark, onnxruntime", "compile", "memcheck", "synccheck"),
+    *("what was brought", "install ort_rrelu", "install onnxruntime", "install beside"),
+    *("kernels", "benchmark", "onnxruntime", "torch", "benchmark, onnxruntime", "compile"),
+    *("memcheck", "synccheck"),
 ]
 
 _NVIDIA_SMI = (
     "#!/bin/sh\necho 'name, driver_version, memory.total [MiB]'\necho 'A GPU on paper, 580.65, 1 MiB'\n"
 )
+
+_WHEELS = [
+    *("ort_rrelu-1-py3-none-linux_x86_64.whl", "onnxruntime_gpu-1-cp312-cp312-linux.whl"),
+    "pytest-1-py3-none-any.whl",
+]
 
 # Each part has a word in its command, and does what the variable of that word says.
 _PYTHON = """#!/usr/bin/env bash
@@ -42,14 +51,17 @@ class _Result:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the scripts, wheels of no bytes, and the programs."""
+    """A copy of the scripts, wheels of no bytes, the source of one of them, and the programs."""
     root = tmp_path / "checkout"
     (root / "tests" / "gpu").mkdir(parents=True)
     shutil.copy(_ROOT / "tests/gpu/run.sh", root / "tests/gpu/run.sh")
     (root / ".gpu").mkdir()
-    for wheel in ("ort_rrelu-1-py3-none-any.whl", "onnxruntime_gpu-1-cp312-cp312-linux.whl"):
+    for wheel in _WHEELS:
         (root / ".gpu" / wheel).touch()
-    subprocess.run("sha256sum ./*.whl >sha256", shell=True, check=True, cwd=root / ".gpu")
+    (root / "ops").mkdir()
+    (root / "ops" / "kernels.cu").write_text("a kernel", "utf-8")
+    sums = "sha256sum ops/* >.gpu/sources; cd .gpu; sha256sum ./*.whl >sha256"
+    subprocess.run(sums, shell=True, check=True, cwd=root)
     (root / "bin").mkdir()
     for name, text in {
         "nvidia-smi": _NVIDIA_SMI,
@@ -133,14 +145,24 @@ def test_results_are_few_and_small(checkout: Path) -> None:
     assert large.rows["files"].startswith("FAILED: more than 16 MiB: out/gpu/1")
 
 
-@pytest.mark.parametrize("wheel", ["ort_rrelu", "onnxruntime_gpu"])
+@pytest.mark.parametrize("wheel", ["ort_rrelu", "onnxruntime_gpu", "pytest"])
 def test_what_was_not_brought_or_is_damaged_fails(checkout: Path, wheel: str) -> None:
     (path,) = (checkout / ".gpu").glob(f"{wheel}-*")
     path.write_bytes(b"other bytes")
     assert _run(checkout).rows["what was brought"] == "FAILED: exit code 1"
     path.unlink()
     result = _run(checkout)
-    assert result.rows["install " + wheel.removesuffix("_gpu")].startswith("FAILED")
+    part = "beside" if wheel == "pytest" else wheel.removesuffix("_gpu")
+    assert result.rows[f"install {part}"].startswith("FAILED")
+    assert result.code == 1
+
+
+def test_a_wheel_of_other_sources_fails(checkout: Path) -> None:
+    """Else what is tested is not what lies there."""
+    (checkout / "ops" / "kernels.cu").write_text("a newer kernel", "utf-8")
+    result = _run(checkout)
+    assert result.rows["what was brought"] == "FAILED: exit code 1"
+    assert "ops/kernels.cu: FAILED" in result.printed
     assert result.code == 1
 
 
@@ -154,7 +176,8 @@ def test_without_a_gpu_nothing_runs(checkout: Path) -> None:
 # Builds and fetches wheels of no bytes. The thin one has as many as the variable says.
 _BUILDER = """#!/usr/bin/env bash
 case "$*" in
-  *"pip wheel"*) touch .gpu/ort_rrelu-1-py3-none-any.whl ;;
+  *"pip wheel"*) touch .gpu/ort_rrelu-1-py3-none-linux_x86_64.whl ;;
+  *"pip download"*onnxscript*) mkdir -p build/gpu/part && touch build/gpu/part/pytest-1-py3-none-any.whl ;;
   *"pip download"*) touch build/gpu/onnxruntime_gpu-1.31.1-cp312-cp312-linux.whl && echo downloaded ;;
   *thin_wheel*" 90") truncate -s "$THIN" "$4" ;;
   *) exit 1 ;;
@@ -165,7 +188,7 @@ esac
 def _prepare(root: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     (root / "bin" / "a-python").write_text(_BUILDER, "utf-8")
     shutil.copy(_ROOT / "tests/gpu/prepare.sh", root / "tests/gpu/prepare.sh")
-    subprocess.run("git init -q && git add tests", shell=True, check=True, cwd=root)
+    subprocess.run("git init -q && git add tests ops", shell=True, check=True, cwd=root)
     return subprocess.run(
         ["bash", "tests/gpu/prepare.sh"],
         cwd=root,
@@ -194,3 +217,36 @@ def test_more_than_can_travel_is_refused(checkout: Path) -> None:
     prepared = _prepare(checkout, THIN="60M")
     assert prepared.returncode == 1
     assert "That is more than 60 MiB" in prepared.stderr
+
+
+_IMPORTED = """
+import importlib.metadata, pkgutil, sys
+import tests.benchmarks.gpu, tests.benchmarks.gpu_onnxruntime, tests.gpu
+for module in pkgutil.iter_modules(tests.gpu.__path__, "tests.gpu."):
+    __import__(module.name)
+owners = importlib.metadata.packages_distributions()
+names = {name.partition(".")[0] for name in sys.modules}
+print(*{owner.lower() for name in names for owner in owners.get(name, [])})
+"""
+
+
+def _with_what_they_need(names: set[str]) -> set[str]:
+    """Packages, and what they bring along on this system."""
+    installed = {distribution.name.lower() for distribution in importlib.metadata.distributions()}
+    for name in sorted(names):
+        lines = importlib.metadata.requires(name) or []
+        needed = {re.split(r"[^\w.-]", line)[0].lower() for line in lines if "extra ==" not in line}
+        if not needed & installed <= names:
+            return _with_what_they_need(names | (needed & installed))
+    return names
+
+
+def test_what_the_tests_import_is_brought_or_is_there() -> None:
+    """There, as the documentation says: torch, numpy, onnx, and what these need."""
+    script = (_ROOT / "tests/gpu/prepare.sh").read_text("utf-8")
+    beside = re.search(r"^beside=\((.*?)\)", script, re.MULTILINE)
+    assert beside
+    brought = {*beside[1].split(), "ort-rrelu", "onnxruntime"}
+    printed = subprocess.check_output([sys.executable, "-c", _IMPORTED], cwd=_ROOT, text=True)
+    assert {"torch", "onnxscript"} < set(printed.split())
+    assert set(printed.split()) <= _with_what_they_need({"torch", "numpy", "onnx"}) | brought
