@@ -68,8 +68,8 @@ def fuse(
 ) -> onnx.ModelProto:
     """Turn RReLU in train mode, written with RandomUniform or RandomUniformLike, into RRelu nodes.
 
-    Forms: PRelu(x, r); Where(x < 0, x * r, x); x * Where(x < 0, r, 1); with <=, > and >=, negated, with the
-    operands in any order, through Cast, Identity, and sums and products of r with constants; in the graph, in
+    Forms: PRelu(x, r); Where(x < 0, x * r, x); x * Where(x < 0, r, 1); Cast(x >= 0) * x + Cast(x < 0) * x * r,
+    in which infinities give NaN; with <=, > and >=, negated, with the operands in any order, through Cast, Identity, and sums and products of r with constants; in the graph, in
     bodies of control flow and in functions. r must be drawn for each element of x, with constant bounds that
     RRelu takes, and nothing else may read the values between x and the result. Then the slopes have the same
     distribution, except for rounding, but the drawn numbers differ. At x == 0, where the result is 0 in any
@@ -77,7 +77,8 @@ def fuse(
 
     A seed is carried over: the integer part of the float if that is from 0 to 2^63 - 1 (ONNX Runtime also
     takes it), else the float's 32 bits. If another node has this seed already, the node gets one derived from
-    it. Nodes without a seed get distinct negative ones, which means fresh entropy for each session.
+    it. Nodes without a seed get distinct negative ones, which means fresh entropy for each session; 0.0 is no
+    seed in a model that names tf2onnx as its producer.
 
     A LeakyRelu stays: nothing in it shows that it was an RReLU in eval mode.
 
@@ -152,14 +153,14 @@ def _seeded(match: Match, seeds: _Seeds) -> Finding:
     seed = seeds.take(own)
     set_attribute(match.replacement, "seed", seed)
     if own is None:
-        origin = "fresh entropy in each session"
+        origin = "fresh entropy in each session" + (f": {match.no_seed}" if match.no_seed else "")
     else:
         origin = "carried over" if seed == own else f"derived from {own}, which is taken"
     return Finding(
         name_of(match.node),
         True,
         f"{match.form} with a slope from {match.draw}: bounds {values['lower']:g} and {values['upper']:g}, "
-        f"seed {seed} ({origin})",
+        + "; ".join((f"seed {seed} ({origin})", *match.remarks)),
     )
 
 
