@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
 from hypothesis import strategies as st
 
 ELEMENTS = {"float": 1, "float16": 10, "double": 11}
-DTYPES = {"float": np.float32, "float16": np.float16, "double": np.float64}
+DTYPES: dict[str, Any] = {"float": np.float32, "float16": np.float16, "double": np.float64}
 
 # How a draw gets its shape; of the two lengths of x tf2onnx knows none, one or both.
 _FILLED = """v = Cast <to = 7> (t) like = ConstantOfShape(v)

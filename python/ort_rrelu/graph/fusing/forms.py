@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import onnx_ir as ir
 
 from ort_rrelu.graph.fusing.casts import before_casts, comes_from, holds
+from ort_rrelu.graph.fusing.masks import checked_mask
 from ort_rrelu.graph.fusing.select import masked_terms
 from ort_rrelu.graph.fusing.slopes import Left, Slope, slope_of, used_elsewhere
 from ort_rrelu.graph.fusing.values import (
@@ -82,7 +83,7 @@ def _where(node: ir.Node) -> Leak | None:
         x = origin(branches[1 - leaking])
         _check_branches(x, product, node)
         product.slope.through.extend(
-            _checked_mask(mask, x, leaks_where=leaking == 0, slope=product.slope, root=node)
+            checked_mask(mask, x, leaks_where=leaking == 0, at=product.slope.node, root=node)
         )
         return Leak(node, x, product.slope)
     return None
@@ -100,7 +101,7 @@ def _sum(node: ir.Node) -> Leak | None:
         _check_branches(x, product, node)
         for term in (kept, leaking):
             leaks = term is leaking
-            slope.masks.extend(_checked_mask(term.mask, x, leaks_where=leaks, slope=slope, root=node))
+            slope.masks.extend(checked_mask(term.mask, x, leaks_where=leaks, at=slope.node, root=node))
             slope.through.extend(term.between)
         return Leak(node, x, slope, selects=True)
     return None
@@ -154,26 +155,10 @@ def _product_with_factor(node: ir.Node) -> Leak | None:
                 raise Left(slope.node, f'{described(chosen)} gives "{other.name}", not 1, or what is drawn')
             slope.through.extend(passed)
             slope.through.extend(
-                _checked_mask(mask, origin(x), leaks_where=leaking == 0, slope=slope, root=chosen)
+                checked_mask(mask, origin(x), leaks_where=leaking == 0, at=slope.node, root=chosen)
             )
             return Leak(node, origin(x), slope)
     return None
-
-
-def _checked_mask(
-    mask: ir.Value, x: ir.Value, *, leaks_where: bool, slope: Slope, root: ir.Node
-) -> list[ir.Value]:
-    """The mask, and those that it comes from; raises Left unless it is `leaks_where` for negative x alone."""
-    found = sign_mask(mask)
-    if found is None:
-        raise Left(slope.node, f'{described(root)} has condition "{mask.name}": not a comparison with 0')
-    if before_casts(found.compared) is not before_casts(x):
-        raise Left(
-            slope.node, f'{described(root)} asks for the sign of "{found.compared.name}", not of "{x.name}"'
-        )
-    if found.where_negative is not leaks_where:
-        raise Left(slope.node, f"{described(root)} gives positive elements what is drawn, not negative ones")
-    return found.passed
 
 
 def _between_casts(node: ir.Node) -> Leak | None:
@@ -200,47 +185,3 @@ def _has_type_of(cast: ir.Node, x: ir.Value) -> bool:
         return True
     made = dtype_of(cast.outputs[0])
     return made is not None and made == dtype_of(x)
-
-
-@dataclass(frozen=True)
-class SignMask:
-    """True for the negative elements of `compared` and false for the positive ones, or the other way round.
-
-    What it is for 0 is left open, and for NaN too.
-    """
-
-    compared: ir.Value
-    where_negative: bool
-    passed: list[ir.Value]
-
-
-def sign_mask(mask: ir.Value) -> SignMask | None:
-    """A comparison with 0, through Identity, Not and Xor with a constant; None for any other mask."""
-    passed, flipped = [mask], False
-    while (before := _before(mask)) is not None:
-        mask, flips = before
-        flipped ^= flips
-        passed.append(mask)
-    node = is_op(mask, "Less", "LessOrEqual", "Greater", "GreaterOrEqual")
-    if node is None or (sides := _constant_and_other(node)) is None or sides[0] != 0:
-        return None
-    number_is_left = constant(operand(node)) is not None
-    negative = node.op_type.startswith("Less") is not number_is_left
-    return SignMask(sides[1], negative is not flipped, passed)
-
-
-def _before(mask: ir.Value) -> tuple[ir.Value, bool] | None:
-    """The mask before, and whether it is the opposite."""
-    if (node := is_op(mask, "Identity", "Not")) and (before := operand(node)) is not None:
-        return before, node.op_type == "Not"
-    if (node := is_op(mask, "Xor")) and (sides := _constant_and_other(node)) is not None:
-        return sides[1], bool(sides[0])
-    return None
-
-
-def _constant_and_other(node: ir.Node) -> tuple[float, ir.Value] | None:
-    sides = operand(node, 0), operand(node, 1)
-    for side, other in (sides, sides[::-1]):
-        if (number := constant(side)) is not None and other is not None and constant(other) is None:
-            return number, other
-    return None

@@ -8,12 +8,14 @@ from typing import Any
 
 import onnx
 import onnx_ir as ir
+from onnx import helper
 from onnxscript.rewriter import MatchingTracer, MatchResult, MatchStatus
 from onnxscript.rewriter.pattern import RewriteRule
 
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.fusing.forms import Leak, leak_of
+from ort_rrelu.graph.fusing.leaky import leaky_of
 from ort_rrelu.graph.fusing.slopes import Left, used_elsewhere
 from ort_rrelu.graph.fusing.tf2onnx import PRODUCER, has_no_seed, has_seed_of_zero, mark
 from ort_rrelu.graph.fusing.values import described, read_besides
@@ -24,15 +26,22 @@ _LEAKY = "nothing in a LeakyRelu tells that it was an RReLU in eval mode"
 
 
 @dataclass(frozen=True)
-class Match:
-    """A node of the model that ends a form of RReLU, and the RRelu node that computes the same.
-
-    `remarks` tell what else is different now, and `no_seed` why a node has none, if that is not plain.
-    """
+class Replacement:
+    """A node of the model, and the one that computes the same; `moves` if it may go before a Transpose."""
 
     container: Container
     node: onnx.NodeProto
     replacement: onnx.NodeProto
+    moves: bool
+
+
+@dataclass(frozen=True)
+class Match(Replacement):
+    """A node that ends a form of RReLU in train mode, and an RRelu node.
+
+    `remarks` tell what else is different now, and `no_seed` why a node has none, if that is not plain.
+    """
+
     form: str
     draw: str
     no_seed: str = ""
@@ -41,7 +50,7 @@ class Match:
 
 @dataclass(frozen=True)
 class LeftNode:
-    """A draw, or a LeakyRelu, that stays."""
+    """A draw, a LeakyRelu, or what ends nearly the form of one, that stays."""
 
     node: onnx.NodeProto
     reason: str
@@ -49,10 +58,12 @@ class LeftNode:
 
 @dataclass(frozen=True)
 class Matches:
-    """All of a model, each in the order of its nodes."""
+    """All of a model, each in the order of its nodes; `leaky` are those that a LeakyRelu may replace."""
 
     matches: list[Match]
+    leaky: list[Replacement]
     left: list[LeftNode]
+    left_leaky: list[LeftNode]
 
 
 def find_matches(model: onnx.ModelProto) -> Matches:
@@ -127,7 +138,9 @@ class _Search(MatchingTracer):
         self._model = model
         self._found: list[_Found] = []
         self._draws: list[tuple[ir.Node, onnx.NodeProto]] = []
-        self._leaky: list[LeftNode] = []
+        self._leaky: list[Replacement] = []
+        self._left_leaky: list[LeftNode] = []
+        self._stays: list[LeftNode] = []
         self._taken: set[ir.Node] = set()
         self._reasons: dict[ir.Node, str] = {}
 
@@ -153,7 +166,19 @@ class _Search(MatchingTracer):
             if is_standard(node.domain) and node.op_type in {"RandomUniform", "RandomUniformLike"}:
                 self._draws.append((node, proto))
             elif is_standard(node.domain) and node.op_type == "LeakyRelu":
-                self._leaky.append(LeftNode(proto, _LEAKY))
+                self._stays.append(LeftNode(proto, _LEAKY))
+            elif node not in self._taken:
+                self._look_for_leaky(container, proto, node)
+
+    def _look_for_leaky(self, container: Container, proto: onnx.NodeProto, node: ir.Node) -> None:
+        try:
+            leaky = leaky_of(node)
+        except Left as left:
+            self._left_leaky.append(LeftNode(proto, left.reason))
+            return
+        if leaky is not None:
+            made = helper.make_node("LeakyRelu", [str(leaky.x.name)], list(proto.output), alpha=leaky.alpha)
+            self._leaky.append(Replacement(container, proto, made, moves=True))
 
     def _match(
         self, container: Container, twin: ir.Graph | ir.Function, proto: onnx.NodeProto, node: ir.Node
@@ -191,7 +216,7 @@ class _Search(MatchingTracer):
             for node, proto in self._draws
             if node not in sharing
         ]
-        return Matches(matches, left + self._leaky)
+        return Matches(matches, self._leaky, left + self._stays, self._left_leaky)
 
 
 def _match_of(container: Container, node: onnx.NodeProto, replacement: onnx.NodeProto, leak: Leak) -> Match:
@@ -203,6 +228,7 @@ def _match_of(container: Container, node: onnx.NodeProto, replacement: onnx.Node
         container,
         node,
         replacement,
+        leak.selects,
         "Add of products with masks" if leak.selects else node.op_type,
         draw.op_type,
         f"{PRODUCER} writes seed=0.0 for none" if has_no_seed(draw) else "",

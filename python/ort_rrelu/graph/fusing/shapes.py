@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import onnx_ir as ir
 
 from ort_rrelu import schema
-from ort_rrelu.graph.fusing.values import constant_integers, dtype_of, is_op, operand
+from ort_rrelu.graph.fusing.values import constant_integers, dtype_of, is_op, operand, perm_of
 
 # One input, which gives the output its shape.
 _KEEP_SHAPE = (
@@ -95,16 +95,8 @@ def _has_lengths(x: ir.Value, lengths: list[_Length] | None) -> bool:
 def _rank(value: ir.Value) -> int | None:
     if value.shape is not None:
         return len(value.shape)
-    order = _order(is_op(value, "Transpose"))
+    order = perm_of(value)
     return None if order is None else len(order)
-
-
-def _order(transpose: ir.Node | None) -> list[int] | None:
-    """The perm of a Transpose, if it is written."""
-    perm = None if transpose is None else transpose.attributes.get("perm")
-    if perm is None or perm.is_ref() or perm.type != ir.AttributeType.INTS:
-        return None
-    return list(perm.as_ints())
 
 
 def _length(value: ir.Value, axis: int) -> _Length:
@@ -116,7 +108,7 @@ def _length(value: ir.Value, axis: int) -> _Length:
         if current.shape is not None and axis < len(current.shape):
             length = _known(current.shape[axis])
             known |= set() if length is None else {length}
-        if (order := _order(is_op(current, "Transpose"))) is not None and axis < len(order):
+        if (order := perm_of(current)) is not None and axis < len(order):
             current, axis = operand(current.producer()), order[axis]
         else:
             current = _before(current)

@@ -70,6 +70,15 @@ def dtype_of(value: ir.Value) -> ir.DataType | None:
     return value.dtype
 
 
+def perm_of(value: ir.Value) -> list[int] | None:
+    """The perm of the Transpose that gives the value, None where there is none or it is not written."""
+    node = is_op(value, "Transpose")
+    perm = None if node is None else node.attributes.get("perm")
+    if perm is None or perm.is_ref() or perm.type != ir.AttributeType.INTS:
+        return None
+    return list(perm.as_ints())
+
+
 def with_other_reader(value: ir.Value) -> bool:
     """Does more than one node read it, in bodies too, or is it an output of its graph or function?"""
     return len(value.uses()) > 1 or value.is_graph_output()
