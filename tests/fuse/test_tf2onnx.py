@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import onnx
@@ -113,6 +114,52 @@ def test_lengths_in_another_order(numbers: dict[str, list[int]], fuses: bool) ->
             array = np.array(numbers[tensor.name], np.int64)
             tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
     assert findings(model)[0].fused is fuses
+
+
+@pytest.mark.parametrize("opset", [9, 13])
+@pytest.mark.parametrize(
+    ("computed", "fuses"),
+    [
+        ("f = Slice <starts = [0], ends = [1]> (s) t = Concat <axis = 0> (f, w8)", True),
+        ("f = Slice <starts = [0], ends = [2]> (s) t = Identity(f)", True),
+        ("f = Slice <starts = [0], ends = [9], axes = [0]> (s) t = Identity(f)", True),
+        ("f = Slice <starts = [-2], ends = [2]> (s) t = Identity(f)", True),
+        ("f = Slice <starts = [1], ends = [2]> (s) t = Concat <axis = 0> (f, w8)", False),
+        ("f = Slice <starts = [0], ends = [1]> (s) t = Concat <axis = 0> (w8, f)", False),
+        ("f = Slice <starts = [0], ends = [1]> (s) t = Concat <axis = 0> (f, f)", False),
+        (
+            "f = Gather(s, i0) e = Squeeze(f) z = Unsqueeze <axes = [0]> (e) t = Concat <axis = 0> (z, w8)",
+            True,
+        ),
+        ("f = Gather(s, last) t = Concat <axis = 0> (f, w8)", False),
+        ("f = Cast <to = 1> (s) t = Cast <to = 7> (f)", True),
+    ],
+)
+def test_lengths_that_were_computed(opset: int, computed: str, fuses: bool) -> None:
+    """Slice has attributes up to opset 9, and inputs later; Unsqueeze changes with opset 13."""
+    if opset == 13:
+        computed = re.sub(
+            r"Slice <starts = (\[.*?\]), ends = (\[.*?\]).*?> \(s\)",
+            lambda m: f"Slice(s, start{m[1][1:-1].replace('-', '_')}, end{m[2][1:-1]})",
+            computed,
+        ).replace("Unsqueeze <axes = [0]> (e)", "Unsqueeze(e, i0)")
+    numbers = ", ".join(
+        f"int64[1] {name} = {{{value}}}"
+        for name, value in {
+            "start0": 0, "start1": 1, "start_2": -2, "end1": 1, "end2": 2, "end9": 9, "w8": 8, "i0": 0,
+            "last": -1,
+        }.items()
+    )  # fmt: skip
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["": {opset}]> net (float[n, m] w) => (float[n, 8] y)
+        <{numbers}, float zero = {{0}}, int64[2] shape = {{0, 8}}> {{
+        x = Reshape(w, shape) s = Shape(x) {computed} c = ConstantOfShape(t)
+        u = RandomUniformLike <low = 0.25, high = 0.5, dtype = 1> (c) k = Greater(x, zero) n = Not(k)
+        pos = Cast <to = 1> (k) neg = Cast <to = 1> (n) a = Mul(x, pos) p = Mul(u, x) b = Mul(p, neg)
+        y = Add(a, b) }}"""
+    )
+    onnx.checker.check_model(model)
+    assert [f.fused for f in fused(model, portable=False)[1]] == [fuses]
 
 
 # near misses

@@ -121,7 +121,9 @@ def _alpha(factor: float, node: ir.Node, x: ir.Value, kept: Term) -> float:
     if element not in _TYPES:
         name = "an unknown type" if element is None else element.name
         raise Left(node, f"its x is of {name}: ONNX Runtime has a LeakyRelu of FLOAT and FLOAT16")
-    if not math.isfinite(factor) or float(np.asarray(factor, _TYPES[element])) != factor:
+    with np.errstate(over="ignore"):
+        rounded = float(np.asarray(factor, _TYPES[element]))
+    if not math.isfinite(factor) or rounded != factor:
         raise Left(node, f"its slope, {factor:g}, is no number of {element.name}")
     if factor <= 0:
         raise Left(
