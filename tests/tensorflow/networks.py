@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -36,3 +37,28 @@ class RReLU(keras.layers.Layer):
 def spec(*shape: int | None, name: str = "x", dtype: Any = tf.float32) -> Any:
     """An item of an input_signature."""
     return tf.TensorSpec(shape, dtype, name=name)
+
+
+def convolutions(activation: Callable[[], Any], *, size: int = 64, channels: int = 32, count: int = 4) -> Any:
+    """A Keras network of convolutions in TensorFlow's order of dimensions, each with an activation."""
+    layers = [keras.Input([size, size, 3], name="x")]
+    for _ in range(count):
+        layers += [keras.layers.Conv2D(channels, 3, padding="same"), activation()]
+    return keras.Sequential([*layers, keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)])
+
+
+def digits_network(seed: int = 0) -> Any:
+    """For images of 8 x 8; the weights follow from the seed."""
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential(
+        [
+            keras.Input([8, 8, 1], name="x"),
+            keras.layers.Conv2D(16, 3, padding="same"),
+            RReLU(),
+            keras.layers.Conv2D(16, 3, padding="same"),
+            RReLU(),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Flatten(),
+            keras.layers.Dense(10),
+        ]
+    )

@@ -170,6 +170,23 @@ def test_seeds() -> None:
     assert (_slopes(plain) != _slopes(plain)).any()
 
 
+def test_seed_of_the_process_is_none_of_a_draw() -> None:
+    tf.random.set_seed(3)
+    try:
+        for model in (_twice, tf.function(_twice), _built(RReLU(mode=True), RReLU(mode=True))):
+            made = export(model, None, [spec(None, 8)], seed=7)
+            assert [values["seed"] for values in values_of(made)] == [derive_seed(7, 0), derive_seed(7, 1)]
+        assert tf.compat.v1.get_seed(0)[0] == 3
+    finally:
+        tf.random.set_seed(None)
+
+
+def test_inputs_without_a_name_get_that_of_the_argument() -> None:
+    unnamed = [tf.TensorSpec([None, 8]), tf.TensorSpec([None, 8], name="own")]
+    made = export(lambda left, right: rrelu(left + right), None, unnamed)
+    assert [value.name for value in made.graph.input] == ["left", "own"]
+
+
 def test_own_seed_goes_first() -> None:
     def both(x: Any) -> Any:
         return rrelu(rrelu(x, training=True, seed=5), training=True)
@@ -203,7 +220,7 @@ def test_step_input(step_input: Any) -> None:
     steps = np.array(3) if step_input is True else np.array([3, 1, 4, 1])
     opened = session(made)
     together = opened.run(None, {"x": _X, "step": steps})[0]
-    assert (opened.run(None, {"x": _X, "step": steps + 1})[0] != together).any()
+    assert (opened.run(None, {"x": _X, "step": np.asarray(steps + 1)})[0] != together).any()
     np.testing.assert_array_equal(opened.run(None, {"x": _X, "step": steps})[0], together)
     np.testing.assert_array_equal(without_library(made, _X, steps)[0], together)  # it is portable
     if step_input == "rows":

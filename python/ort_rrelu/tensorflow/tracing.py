@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,7 +163,20 @@ def _keras_model(model: Any, input_signature: Sequence[Any] | None) -> Traced:
         # tf2onnx takes names from dicts alone.
         return dict(zip(names, flat, strict=True)) if len(names) == len(flat) else result
 
-    return Traced(tf.function(call).get_concrete_function(*input_signature), names)
+    return Traced(_trace(call, input_signature), names)
+
+
+def _trace(call: Callable[..., Any], input_signature: Sequence[Any]) -> Any:
+    """The trace of a function, whose draws have the seeds that are written in it alone.
+
+    tf.random.set_seed, which trainings call, would give one to each draw.
+    """
+
+    def unseeded(*xs: Any) -> Any:
+        tf.compat.v1.set_random_seed(None)  # of the graph of this trace alone
+        return call(*xs)
+
+    return tf.function(unseeded).get_concrete_function(*input_signature)
 
 
 def _spec(tensor: Any) -> Any:
@@ -195,11 +209,16 @@ def _function(function: Any, input_signature: Sequence[Any] | None) -> Traced:
             "input_signature=None: a function does not tell its inputs; give a list with a tf.TensorSpec for "
             "each of them"
         )
-    if hasattr(function, "get_concrete_function"):
-        return Traced(function.get_concrete_function(*signature))
+    return Traced(_trace(function, _named(function, signature)))
 
-    def call(*xs: Any) -> Any:
-        return function(*xs)
 
-    taken = function if inspect.isroutine(function) else call
-    return Traced(tf.function(taken).get_concrete_function(*signature))
+def _named(function: Any, input_signature: Sequence[Any]) -> list[Any]:
+    """Inputs without a name get that of the argument."""
+    parameters = inspect.signature(getattr(function, "python_function", function)).parameters.values()
+    names = [each.name for each in parameters if each.kind != inspect.Parameter.VAR_POSITIONAL]
+    return [
+        tf.TensorSpec(spec.shape, spec.dtype, name)
+        if isinstance(spec, tf.TensorSpec) and spec.name is None
+        else spec
+        for spec, name in itertools.zip_longest(input_signature, names[: len(input_signature)])
+    ]
