@@ -1,4 +1,4 @@
-"""Environments that `make test` lacks: ONNX Runtimes old and for training; Paddle; TensorFlow; the wheel alone.
+"""Environments that `make test` lacks: other ONNX Runtimes; Paddle; TensorFlow; the wheel alone.
 
 `nox` runs every session, `nox -s wheel` one. The wheel is built once, when it is older than its sources.
 CI runs the sessions that are tagged "first" at the same time as those that are tagged "beside": in both

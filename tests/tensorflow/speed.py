@@ -7,6 +7,7 @@ Best of runs that take turns.
 
 from __future__ import annotations
 
+import functools
 import tempfile
 import time
 from collections import Counter
@@ -41,7 +42,7 @@ def _models() -> dict[str, onnx.ModelProto]:
     export = ort_rrelu.tensorflow.export
     models = {_LEAKY: as_tf2onnx_writes(convolutions(lambda: keras.layers.LeakyReLU((LOWER + UPPER) / 2)))}
     for name, mode in {"eval": False, "train": True}.items():
-        net = convolutions(lambda mode=mode: RReLU(mode=mode))
+        net = convolutions(functools.partial(RReLU, mode=mode))
         models |= {f"{_PLAIN}, {name}": as_tf2onnx_writes(net), f"export, {name}": export(net)}
     return models
 
