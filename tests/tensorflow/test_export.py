@@ -181,10 +181,21 @@ def test_seed_of_the_process_is_none_of_a_draw() -> None:
         tf.random.set_seed(None)
 
 
+def test_layer_for_every_backend_of_keras_exports_in_eval_mode() -> None:
+    class Portable(keras.layers.Layer):
+        def call(self, x: Any) -> Any:
+            return keras.ops.where(x >= 0, x, x * ((LOWER + UPPER) / 2))
+
+    made = export(_built(Portable()))
+    assert ops(made) == ["LeakyRelu"]
+    np.testing.assert_array_equal(without_library(made, _X)[0], rrelu(_X))
+
+
 def test_inputs_without_a_name_get_that_of_the_argument() -> None:
     unnamed = [tf.TensorSpec([None, 8]), tf.TensorSpec([None, 8], name="own")]
     made = export(lambda left, right: rrelu(left + right), None, unnamed)
     assert [value.name for value in made.graph.input] == ["left", "own"]
+    assert [value.name for value in export(Own(), None, unnamed[:1]).graph.input] == ["x"]
 
 
 def test_own_seed_goes_first() -> None:

@@ -155,6 +155,8 @@ def _keras_model(model: Any, input_signature: Sequence[Any] | None) -> Traced:
             )
         input_signature = [_spec(tensor) for tensor in inputs]
     structure = _structure(model) if inputs else None
+    if structure is None:
+        input_signature = _named(model.call, input_signature)
     names = _output_names(model)
 
     def call(*xs: Any) -> Any:
