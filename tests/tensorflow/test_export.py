@@ -263,6 +263,15 @@ def test_eval_mode_has_tensorflow_bits() -> None:
     np.testing.assert_array_equal(without_library(made, x)[0], rrelu(x))
 
 
+def test_float64() -> None:
+    """In eval mode it stays as tf2onnx wrote it: ONNX Runtime has no LeakyRelu of double."""
+    signature, x = [spec(None, 8, dtype=tf.float64)], _X.astype(np.float64)
+    made = export(_eval, None, signature)
+    assert "LeakyRelu" not in ops(made) and ops(made).count("Add") == 1
+    np.testing.assert_allclose(without_library(made, x)[0], rrelu(x), rtol=1e-15)
+    assert ops(export(_twice, None, signature)) == ["RRelu", "RRelu"]
+
+
 # what the log says
 
 

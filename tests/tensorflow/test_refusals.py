@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,13 @@ import tensorflow as tf
 from tf2onnx.handler import tf_op
 
 import ort_rrelu
-from ort_rrelu.errors import ConversionError, InvalidTypeError, InvalidValueError, ModelFileError
+from ort_rrelu.errors import (
+    ConversionError,
+    InvalidTypeError,
+    InvalidValueError,
+    MissingPackageError,
+    ModelFileError,
+)
 from tests.tensorflow.networks import RReLU, rrelu, spec
 
 export = ort_rrelu.tensorflow.export
@@ -187,6 +196,22 @@ def test_traced_function_of_unknown_rank() -> None:
     traced = tf.function(_train).get_concrete_function(tf.TensorSpec(None, name="x"))
     with pytest.raises(InvalidValueError, match="its rank is not known"):
         export(traced)
+
+
+@pytest.mark.parametrize("package", ["tensorflow", "tf2onnx", "onnxscript"])
+def test_package_that_is_missing(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("ort_rrelu.tensorflow")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(
+        MissingPackageError, match=rf"{package} is not installed: pip install 'ort-rrelu\[tensorflow\]'"
+    ):
+        importlib.import_module("ort_rrelu.tensorflow")
+
+
+def test_importing_the_package_imports_none_of_them() -> None:
+    code = "import sys, ort_rrelu; assert not {'tensorflow', 'keras', 'tf2onnx'} & sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # SavedModels
