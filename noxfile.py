@@ -382,7 +382,7 @@ def _ctest(session: nox.Session, build: str, *options: str, env: dict[str, str] 
 _ALONE = ("unshare", "--map-root-user", "--net")
 
 
-@nox.session(tags=["compiles"])
+@nox.session(tags=["first"])
 def sdist(session: nox.Session) -> None:
     """The source archive builds and runs without a network; it says what it lacks."""
     folder = Path(session.create_tmp()).resolve()
@@ -421,7 +421,7 @@ def sanitizers(session: nox.Session, sanitizer: str) -> None:
     _ctest(session, f"{Path(session.create_tmp()).resolve()}/build", options, "-DCMAKE_BUILD_TYPE=Debug")
 
 
-@nox.session(tags=["compiles"])
+@nox.session(tags=["first"])
 def tidy(session: nox.Session) -> None:
     """What clang-tidy finds in ops/ (.clang-tidy)."""
     _install(session, "clang-tidy", "cmake", "ninja")
@@ -433,7 +433,7 @@ def tidy(session: nox.Session) -> None:
     session.run("clang-tidy", "-p", build, "--quiet", *files)
 
 
-@nox.session(tags=["compiles"])
+@nox.session(tags=["first"])
 def fuzz(session: nox.Session) -> None:
     """libFuzzer, ASan and UBSan on the C API and an oracle of it, two minutes or as many as `--` says."""
     _install(session, "cmake", "ninja")

@@ -133,13 +133,14 @@ def test_several_inputs_and_outputs_keep_names_and_order() -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_inputs_in_a_dict() -> None:
+def test_inputs_and_outputs_in_a_dict() -> None:
     left, right = keras.Input([8], name="z_left"), keras.Input([8], name="a_right")
-    net = keras.Model({"z_left": left, "a_right": right}, keras.layers.Activation(rrelu)(left - 3 * right))
-    made = export(net)
+    first, second = keras.layers.Activation(rrelu)(left - 3 * right), left + right
+    net = keras.Model({"z_left": left, "a_right": right}, {"z": first, "a": second})
     fed = {"z_left": _X, "a_right": _X + 1}
-    found = session(made).run(None, fed)[0]
-    np.testing.assert_allclose(found, net(fed), rtol=1e-6)
+    expected = net(fed)
+    for name, found in zip("za", session(export(net)).run(["z", "a"], fed), strict=True):
+        np.testing.assert_allclose(found, expected[name], rtol=1e-6)
 
 
 def test_signature_of_a_traced_function_with_several_keywords() -> None:

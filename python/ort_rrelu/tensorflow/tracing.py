@@ -154,16 +154,17 @@ def _keras_model(model: Any, input_signature: Sequence[Any] | None) -> Traced:
                 "for each of them"
             )
         input_signature = [_spec(tensor) for tensor in inputs]
-    structure = _structure(model) if inputs else None
-    if structure is None:
+    places = _places(model) if inputs else None
+    if places is None:
         input_signature = _named(model.call, input_signature)
     names = _output_names(model)
 
     def call(*xs: Any) -> Any:
-        result = model(*xs) if structure is None else model(tf.nest.pack_sequence_as(structure, xs))
+        result = model(*xs) if places is None else model(tf.nest.map_structure(lambda i: xs[i], places))
         flat = tf.nest.flatten(result)
-        # tf2onnx takes names from dicts alone.
-        return dict(zip(names, flat, strict=True)) if len(names) == len(flat) else result
+        if isinstance(result, dict) or len(names) != len(flat):
+            return result
+        return dict(zip(names, flat, strict=True))  # tf2onnx takes names from dicts alone
 
     return Traced(_trace(call, input_signature), names)
 
@@ -188,12 +189,14 @@ def _spec(tensor: Any) -> Any:
     return spec
 
 
-def _structure(model: Any) -> Any:
-    """How the model wants its inputs: one, a list, a dict."""
+def _places(model: Any) -> Any:
+    """How the model wants its inputs: one, a list, a dict; with the place of each among them."""
     try:
-        return model.input
+        structure = model.input
     except AttributeError:  # Keras 3, of a Sequential
-        return model.inputs[0] if len(model.inputs) == 1 else model.inputs
+        return 0
+    places = {id(tensor): place for place, tensor in enumerate(model.inputs)}
+    return tf.nest.map_structure(lambda tensor: places[id(tensor)], structure)
 
 
 def _output_names(model: Any) -> tuple[str, ...]:
