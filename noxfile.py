@@ -1,7 +1,7 @@
-"""Environments that `make test` does not have: ONNX Runtimes old and for training; Paddle; the wheel alone.
+"""Environments that `make test` lacks: other ONNX Runtimes; Paddle; TensorFlow; the wheel alone.
 
 `nox` runs every session, `nox -s wheel` one. The wheel is built once, when it is older than its sources.
-CI runs the sessions that are tagged "compiles" at the same time as those that are tagged "beside": in both
+CI runs the sessions that are tagged "first" at the same time as those that are tagged "beside": in both
 one process does most of the work. It does not wait for what is tagged "long".
 """
 
@@ -289,6 +289,15 @@ def paddle_oldest(session: nox.Session) -> None:
     _test(session, "tests/paddle", ORT_RRELU_PADDLE2ONNX_PYTHON=_paddle2onnx_by_itself(session, version))
 
 
+@nox.session(tags=["first"])
+def tensorflow(session: nox.Session) -> None:
+    """TensorFlow with Keras 3: export of live models, and of Keras on torch."""
+    packages = ("tensorflow-cpu==2.21.0", "tf2onnx==1.17.0", "scikit-learn", *_PYTEST)
+    _install(session, f"{_wheel(session)}[cpu,torch]", *packages)
+    # No search for GPUs, and none of what TensorFlow says of the processor.
+    _test(session, "tests/tensorflow", CUDA_VISIBLE_DEVICES="", TF_CPP_MIN_LOG_LEVEL="3")
+
+
 @nox.session(tags=["beside"])
 def training(session: nox.Session) -> None:
     """Road A of ort_rrelu.training: onnxruntime-training's last release, which takes onnxruntime's place."""
@@ -373,7 +382,7 @@ def _ctest(session: nox.Session, build: str, *options: str, env: dict[str, str] 
 _ALONE = ("unshare", "--map-root-user", "--net")
 
 
-@nox.session(tags=["compiles"])
+@nox.session(tags=["first"])
 def sdist(session: nox.Session) -> None:
     """The source archive builds and runs without a network; it says what it lacks."""
     folder = Path(session.create_tmp()).resolve()
@@ -402,7 +411,7 @@ _SANITIZERS = {
 }
 
 
-@nox.session(tags=["compiles"])
+@nox.session(tags=["first"])
 @nox.parametrize("sanitizer", list(_SANITIZERS))
 def sanitizers(session: nox.Session, sanitizer: str) -> None:
     """The C++ tests with what finds bad accesses, undefined behaviour and races."""
@@ -412,7 +421,7 @@ def sanitizers(session: nox.Session, sanitizer: str) -> None:
     _ctest(session, f"{Path(session.create_tmp()).resolve()}/build", options, "-DCMAKE_BUILD_TYPE=Debug")
 
 
-@nox.session(tags=["compiles"])
+@nox.session(tags=["first"])
 def tidy(session: nox.Session) -> None:
     """What clang-tidy finds in ops/ (.clang-tidy)."""
     _install(session, "clang-tidy", "cmake", "ninja")
@@ -424,7 +433,7 @@ def tidy(session: nox.Session) -> None:
     session.run("clang-tidy", "-p", build, "--quiet", *files)
 
 
-@nox.session(tags=["compiles"])
+@nox.session(tags=["first"])
 def fuzz(session: nox.Session) -> None:
     """libFuzzer, ASan and UBSan on the C API and an oracle of it, two minutes or as many as `--` says."""
     _install(session, "cmake", "ninja")
@@ -457,7 +466,7 @@ def _clang(session: nox.Session, target: str) -> dict[str, str]:
     return {"CXX": f"{program} c++ -target {target}"}
 
 
-@nox.session(tags=["compiles"])
+@nox.session(tags=["first"])
 def clang(session: nox.Session) -> None:
     """The library by clang instead of gcc: the core's tests here, a build for each other system."""
     _install(session, "ziglang", "cmake", "ninja", "onnxruntime", "numpy", *_PYTEST)
@@ -487,7 +496,7 @@ def _cross_configured(session: nox.Session, folder: Path, target: str) -> str:
     return build
 
 
-@nox.session(tags=["compiles"])
+@nox.session(tags=["first"])
 def aarch64(session: nox.Session) -> None:
     """The C++ tests on NEON and SVE: cross-compiled by clang, run under QEMU."""
     _install(session, "ziglang", "cmake", "ninja")

@@ -23,7 +23,7 @@ _PATTERNS = (
     *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/*.md", "ops/*.md", "models/*/README.md"),
     *("docs/*.png", "docs/*.json"),
 )
-_PACKAGES = ("graph", "torch", "paddle", "training", "serving")
+_PACKAGES = ("graph", "torch", "paddle", "tensorflow", "training", "serving")
 REFERENCES = ("ort_rrelu", *(f"ort_rrelu.{name}" for name in (*_PACKAGES, "reference")))
 
 

@@ -1,7 +1,7 @@
 """RReLU, the randomized leaky ReLU, for ONNX Runtime, torch, Paddle and NumPy, with the same slopes in all.
 
-Importing this package imports none of torch, paddle and onnxruntime; what needs them is loaded on first
-access.
+Importing this package imports none of torch, paddle, tensorflow and onnxruntime; what needs them is loaded on
+first access.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ort_rrelu import evaluator as evaluator
     from ort_rrelu import paddle as paddle
     from ort_rrelu import serving as serving
+    from ort_rrelu import tensorflow as tensorflow
     from ort_rrelu import torch as torch
     from ort_rrelu import training as training
     from ort_rrelu.runtime import InferenceSession as InferenceSession
@@ -46,6 +47,7 @@ _LAZY = {
     "monte_carlo": ("uncertainty", "onnxruntime"),
     "paddle": ("paddle", "paddle"),
     "serving": ("serving", "onnx"),
+    "tensorflow": ("tensorflow", "tensorflow"),
     "torch": ("torch", "torch"),
     "training": ("training", "onnxruntime"),
 }

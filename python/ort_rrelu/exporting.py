@@ -1,16 +1,21 @@
-"""What exporters share: the last steps of an export, the name of the batch, and quiet loggers."""
+"""What exporters share: the last steps of an export and its file, the name of the batch, quiet loggers."""
 
 from __future__ import annotations
 
+import io
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, BinaryIO
 
 import onnx
 
 from ort_rrelu import functions, graph
 from ort_rrelu.arguments import ROWS, StepInput
-from ort_rrelu.errors import InvalidValueError
+from ort_rrelu.errors import InvalidTypeError, InvalidValueError
+from ort_rrelu.files import check_target
+from ort_rrelu.graph.file import write_model
 from ort_rrelu.graph.nodes import our_nodes
 from ort_rrelu.graph.step_input import wire_step
 
@@ -44,6 +49,32 @@ def check_portable_opset(opset_version: int | None) -> None:
             f"opset_version={opset_version}: a portable model needs {functions.OLDEST_OPSET} or newer; "
             "portable=False exports one that runs only where the library is registered"
         )
+
+
+def check_destination(f: Any, external_data: bool | None = None) -> None:
+    """Raise unless `write_to` can write there, before the work that makes the model.
+
+    InvalidTypeError or InvalidValueError that names f, or OSError.
+    """
+    if isinstance(f, str | os.PathLike):
+        check_target(f)
+    elif isinstance(f, io.RawIOBase | io.BufferedIOBase):
+        if not f.writable():
+            raise InvalidValueError(f"f={f!r} is not open for writing")
+        if external_data:
+            raise InvalidValueError("external_data=True: f is a stream, and the weights need a folder")
+    elif f is not None:
+        raise InvalidTypeError(f"f={f!r}: it must be a path, an io.BytesIO or another binary stream, or None")
+
+
+def write_to(
+    f: str | os.PathLike[str] | BinaryIO | None, model: onnx.ModelProto, *, external_data: bool | None = None
+) -> None:
+    """Write an exported model: to a path, all or nothing; to a binary stream; nowhere if `f` is None."""
+    if isinstance(f, str | os.PathLike):
+        write_model(model, f, external_data=external_data)
+    elif f is not None:
+        f.write(model.SerializeToString())
 
 
 @contextmanager

@@ -38,7 +38,13 @@ _FILE = "damaged.onnx"
 
 # Verbs that run a model come after ONNX Runtime alone has taken it, or has died of it.
 VERBS = [
-    *("info", "info --json", "portable -o out.onnx -f", "fuse -o out.onnx -f", "lower -o out.onnx -f"),
+    *(
+        "info",
+        "info --json",
+        "portable -o out.onnx -f",
+        "fuse --leaky -o out.onnx -f",
+        "lower -o out.onnx -f",
+    ),
     *("lower --exact -o out.onnx -f", "set-training --train --seed 3 --step-input -o out.onnx -f"),
     *("set-training --eval -o out.onnx -f --json", "run", "bench --repeat 1 --threads 1"),
     *("compare --reference", "compare --without-library"),
@@ -49,6 +55,7 @@ _TOOLS: dict[str, Callable[[Any], object]] = {
     "lower, exact": lambda model: graph.lower(model, exact=True),
     "fuse": graph.fuse,
     "fuse, not portable": lambda model: graph.fuse(model, portable=False),
+    "fuse, leaky": lambda model: graph.fuse(model, leaky=True),
     "set_training, on": lambda model: graph.set_training(model, True),
     "set_training, off": lambda model: graph.set_training(model, False, names="a*"),
     "seed": lambda model: graph.seed(model, 5),

@@ -87,6 +87,20 @@ _IN_IF = (
     "else_branch = e () => (float[n,3] b) { d = ort_rrelu.RRelu (x) b = Identity (d) }> }"
 )
 
+
+def _of_tf2onnx(product: str) -> onnx.ModelProto:
+    """Its choice between h, which is transposed, and p, a product of it."""
+    model = parse_seed(
+        f"g ({_X}) => ({_Y}) <float zero = {{0}}, float half = {{0.5}}, int64[2] order = {{1, 0}}, "
+        "int64[1] none = {0}, int64[1] one = {1}, int64[1] two = {2}> { "
+        f"h = Transpose <perm = [1, 0]> (x) {product} m = GreaterOrEqual (h, zero) i = Not (m) "
+        "j = Cast <to = 1> (m) o = Cast <to = 1> (i) a = Mul (j, h) b = Mul (p, o) [act] z = Add (a, b) "
+        "y = Transpose <perm = [1, 0]> (z) }"
+    )
+    model.producer_name = "tf2onnx"
+    return model
+
+
 # Each of these is valid, and each tool takes it or refuses it by its documentation.
 SEEDS: dict[str, onnx.ModelProto] = {
     "eval": parse_seed(f"g ({_X}) => ({_Y}) {{ [act] y = ort_rrelu.RRelu (x) }}"),
@@ -134,6 +148,12 @@ SEEDS: dict[str, onnx.ModelProto] = {
         "s = CastLike (r, x) f = Where (n, s, one) i = Identity (x) [act] z = Mul (i, f) "
         "y = LeakyRelu (z) }"
     ),
+    "stock sum": _of_tf2onnx(
+        """s = Shape (x) g = Gather (s, order) l = Slice (g, one, two) f = Slice (g, none, one)
+        k = Concat <axis = 0> (f, l) v = Cast <to = 7> (k) c = ConstantOfShape (v)
+        u = RandomUniformLike <dtype = 1, seed = 0.0> (c) p = Mul (u, h)"""
+    ),
+    "stock sum, eval": _of_tf2onnx("q = Mul (half, x) p = Transpose <perm = [1, 0]> (q)"),
     "stock in a function": parse_seed(
         f"g ({_X}) => ({_Y}) {{ y = own.Act (x) }}",
         functions=f'<domain: "own", opset_import: ["": 18]> Act (a) => (b) {{ r = {_DRAW} (a) '

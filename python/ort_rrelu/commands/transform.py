@@ -115,6 +115,10 @@ def fuse(
     no_portable: Annotated[
         bool, typer.Option("--no-portable", help="Write a model that needs the library.")
     ] = False,
+    leaky: Annotated[
+        bool,
+        typer.Option("--leaky", help="Also turn tf2onnx's sums of products with masks into LeakyRelu."),
+    ] = False,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
@@ -123,7 +127,7 @@ def fuse(
     transform(
         model,
         output,
-        partial(graph.fuse, report=findings.append, portable=not no_portable),
+        partial(graph.fuse, report=findings.append, portable=not no_portable, leaky=leaky),
         force=force,
         as_json=as_json,
         more=lambda: {"findings": [asdict(finding) for finding in findings]},

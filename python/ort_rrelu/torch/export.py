@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -15,8 +14,7 @@ import torch
 
 from ort_rrelu.arguments import StepInput
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
-from ort_rrelu.files import check_target
-from ort_rrelu.graph.file import write_model
+from ort_rrelu.exporting import check_destination, write_to
 from ort_rrelu.graph.nodes import our_nodes
 from ort_rrelu.graph.opset import opset_of
 from ort_rrelu.torch import default_exporter, private, torchscript
@@ -73,7 +71,7 @@ def export(
         torch.onnx.errors.OnnxExporterError: torch cannot export the model.
         OSError: f cannot be written.
     """
-    _check_file(f, kw.get("external_data"))
+    check_destination(f, kw.get("external_data"))
     if opset_version is not None and (not isinstance(opset_version, int) or isinstance(opset_version, bool)):
         raise InvalidTypeError(f"opset_version={opset_version!r}: it must be an integer, or None")
     default_exporter.refuse_verify(kw.pop("verify", False))
@@ -85,23 +83,8 @@ def export(
         run(model, args, opset_version=opset_version, **kw)
     exported = settings.finished(taken.pop(), opset_version)
     _check_opset(exported, opset_version)
-    if isinstance(f, str | os.PathLike):
-        write_model(exported, f, external_data=external_data)
-    elif f is not None:
-        f.write(exported.SerializeToString())
+    write_to(f, exported, external_data=external_data)
     return exported
-
-
-def _check_file(f: Any, external_data: bool | None) -> None:
-    if isinstance(f, str | os.PathLike):
-        check_target(f)
-    elif isinstance(f, io.RawIOBase | io.BufferedIOBase):
-        if not f.writable():
-            raise InvalidValueError(f"f={f!r} is not open for writing")
-        if external_data:
-            raise InvalidValueError("external_data=True: f is a stream, and the weights need a folder")
-    elif f is not None:
-        raise InvalidTypeError(f"f={f!r}: it must be a path, an io.BytesIO or another binary stream, or None")
 
 
 def _check_opset(model: onnx.ModelProto, wanted: int | None) -> None:

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
+from ort_rrelu.graph.fusing.casts import before_casts, comes_from, holds
+from ort_rrelu.graph.fusing.masks import checked_mask
+from ort_rrelu.graph.fusing.select import masked_terms
+from ort_rrelu.graph.fusing.slopes import Left, Slope, slope_of, used_elsewhere
 from ort_rrelu.graph.fusing.values import (
-    Left,
-    Slope,
-    before_casts,
-    comes_from,
     constant,
     described,
     dtype_of,
-    holds,
     is_op,
     operand,
     origin,
     passed_through,
-    slope_of,
 )
 
 
 @dataclass(frozen=True)
 class Leak:
-    """x where x > 0, x * slope elsewhere; at 0, where both are 0, the form may take either."""
+    """x where x > 0, x * slope elsewhere; at 0, where both are 0, the form may take either.
 
+    `node` ends the form, but for a Cast after it. `selects` where it gives NaN for infinities.
+    """
+
+    node: ir.Node
     x: ir.Value
     slope: Slope
+    selects: bool = False
 
 
 def leak_of(node: ir.Node) -> Leak | None:
@@ -36,6 +39,8 @@ def leak_of(node: ir.Node) -> Leak | None:
     leak = _form(node) or _between_casts(node)
     if leak is None:
         return None
+    if any(leak.x is value for value in leak.slope.drawn):
+        raise Left(leak.slope.node, used_elsewhere(leak.x))
     leak.slope.check(leak.x, node)
     before, after = leak.x.shape, node.outputs[0].shape
     if before is not None and after is not None and len(before) != len(after):
@@ -49,6 +54,8 @@ def _form(node: ir.Node) -> Leak | None:
         return _prelu(node)
     if is_op(result, "Where"):
         return _where(node)
+    if is_op(result, "Add"):
+        return _sum(node)
     return _product_with_factor(node) if is_op(result, "Mul") else None
 
 
@@ -61,7 +68,7 @@ def _prelu(node: ir.Node) -> Leak | None:
     """PRelu(x, slope)."""
     if (values := _inputs(node, 2)) is None or (slope := slope_of(values[1])) is None:
         return None
-    return Leak(origin(values[0]), slope)
+    return Leak(node, origin(values[0]), slope)
 
 
 def _where(node: ir.Node) -> Leak | None:
@@ -74,16 +81,41 @@ def _where(node: ir.Node) -> Leak | None:
         if product is None:
             continue
         x = origin(branches[1 - leaking])
-        if not comes_from(product.x, x):
-            raise Left(
-                product.slope.node,
-                f'{described(node)} gives "{x.name}", or the product of "{product.x.name}" with what is '
-                "drawn: RReLU has one x in both places",
-            )
-        _refuse_narrowing(product.slope, x)
-        _check_mask(mask, x, leaks_where=leaking == 0, slope=product.slope, root=node)
-        return Leak(x, product.slope)
+        _check_branches(x, product, node)
+        product.slope.through.extend(
+            checked_mask(mask, x, leaks_where=leaking == 0, at=product.slope.node, root=node)
+        )
+        return Leak(node, x, product.slope)
     return None
+
+
+def _sum(node: ir.Node) -> Leak | None:
+    """Cast(x > 0) * x + Cast(x <= 0) * (x * slope)."""
+    if (terms := masked_terms(node)) is None:
+        return None
+    for kept, leaking in (terms, terms[::-1]):
+        product = _product(leaking.value, node)
+        if product is None:
+            continue
+        x, slope = origin(kept.value), product.slope
+        _check_branches(x, product, node)
+        for term in (kept, leaking):
+            leaks = term is leaking
+            slope.masks.extend(checked_mask(term.mask, x, leaks_where=leaks, at=slope.node, root=node))
+            slope.through.extend(term.between)
+        return Leak(node, x, slope, selects=True)
+    return None
+
+
+def _check_branches(x: ir.Value, product: Leak, root: ir.Node) -> None:
+    """Raise Left unless the product is one of x, without fewer digits."""
+    if not comes_from(product.x, x):
+        raise Left(
+            product.slope.node,
+            f'{described(root)} gives "{x.name}", or the product of "{product.x.name}" with what is '
+            "drawn: RReLU has one x in both places",
+        )
+    _refuse_narrowing(product.slope, x)
 
 
 def _product(value: ir.Value, root: ir.Node) -> Leak | None:
@@ -95,7 +127,7 @@ def _product(value: ir.Value, root: ir.Node) -> Leak | None:
     for x, other in (values, values[::-1]):
         if (slope := slope_of(other)) is not None:
             slope.products.extend(passed)
-            return Leak(origin(x), slope)
+            return Leak(product, origin(x), slope)
     return None
 
 
@@ -122,23 +154,11 @@ def _product_with_factor(node: ir.Node) -> Leak | None:
             if constant(other) != 1:
                 raise Left(slope.node, f'{described(chosen)} gives "{other.name}", not 1, or what is drawn')
             slope.through.extend(passed)
-            _check_mask(mask, origin(x), leaks_where=leaking == 0, slope=slope, root=chosen)
-            return Leak(origin(x), slope)
+            slope.through.extend(
+                checked_mask(mask, origin(x), leaks_where=leaking == 0, at=slope.node, root=chosen)
+            )
+            return Leak(node, origin(x), slope)
     return None
-
-
-def _check_mask(mask: ir.Value, x: ir.Value, *, leaks_where: bool, slope: Slope, root: ir.Node) -> None:
-    """Raise Left unless the mask is `leaks_where` for negative x, and not for positive x."""
-    found = sign_mask(mask)
-    if found is None:
-        raise Left(slope.node, f'{described(root)} has condition "{mask.name}": not a comparison with 0')
-    if before_casts(found.compared) is not before_casts(x):
-        raise Left(
-            slope.node, f'{described(root)} asks for the sign of "{found.compared.name}", not of "{x.name}"'
-        )
-    if found.where_negative is not leaks_where:
-        raise Left(slope.node, f"{described(root)} gives positive elements what is drawn, not negative ones")
-    slope.through.extend(found.passed)
 
 
 def _between_casts(node: ir.Node) -> Leak | None:
@@ -156,7 +176,7 @@ def _between_casts(node: ir.Node) -> Leak | None:
     if x is leak.x or not _has_type_of(node, x):
         return None
     leak.slope.products.extend(passed)
-    return Leak(x, leak.slope)
+    return replace(leak, x=x)
 
 
 def _has_type_of(cast: ir.Node, x: ir.Value) -> bool:
@@ -165,47 +185,3 @@ def _has_type_of(cast: ir.Node, x: ir.Value) -> bool:
         return True
     made = dtype_of(cast.outputs[0])
     return made is not None and made == dtype_of(x)
-
-
-@dataclass(frozen=True)
-class SignMask:
-    """True for the negative elements of `compared` and false for the positive ones, or the other way round.
-
-    What it is for 0 is left open, and for NaN too.
-    """
-
-    compared: ir.Value
-    where_negative: bool
-    passed: list[ir.Value]
-
-
-def sign_mask(mask: ir.Value) -> SignMask | None:
-    """A comparison with 0, through Identity, Not and Xor with a constant; None for any other mask."""
-    passed, flipped = [mask], False
-    while (before := _before(mask)) is not None:
-        mask, flips = before
-        flipped ^= flips
-        passed.append(mask)
-    node = is_op(mask, "Less", "LessOrEqual", "Greater", "GreaterOrEqual")
-    if node is None or (sides := _constant_and_other(node)) is None or sides[0] != 0:
-        return None
-    number_is_left = constant(operand(node)) is not None
-    negative = node.op_type.startswith("Less") is not number_is_left
-    return SignMask(sides[1], negative is not flipped, passed)
-
-
-def _before(mask: ir.Value) -> tuple[ir.Value, bool] | None:
-    """The mask before, and whether it is the opposite."""
-    if (node := is_op(mask, "Identity", "Not")) and (before := operand(node)) is not None:
-        return before, node.op_type == "Not"
-    if (node := is_op(mask, "Xor")) and (sides := _constant_and_other(node)) is not None:
-        return sides[1], bool(sides[0])
-    return None
-
-
-def _constant_and_other(node: ir.Node) -> tuple[float, ir.Value] | None:
-    sides = operand(node, 0), operand(node, 1)
-    for side, other in (sides, sides[::-1]):
-        if (number := constant(side)) is not None and other is not None and constant(other) is None:
-            return number, other
-    return None

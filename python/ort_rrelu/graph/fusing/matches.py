@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import onnx
 import onnx_ir as ir
+from onnx import helper
 from onnxscript.rewriter import MatchingTracer, MatchResult, MatchStatus
 from onnxscript.rewriter.pattern import RewriteRule
 
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidValueError
-from ort_rrelu.graph.fusing.forms import leak_of
-from ort_rrelu.graph.fusing.values import Left, described
+from ort_rrelu.graph.fusing.forms import Leak, leak_of
+from ort_rrelu.graph.fusing.leaky import leaky_of
+from ort_rrelu.graph.fusing.slopes import Left, used_elsewhere
+from ort_rrelu.graph.fusing.tf2onnx import PRODUCER, has_no_seed, has_seed_of_zero, mark
+from ort_rrelu.graph.fusing.values import described, read_besides
 from ort_rrelu.graph.nodes import Container, is_standard, subgraphs
 from ort_rrelu.graph.onnx_tools import inferred
 
@@ -22,19 +26,31 @@ _LEAKY = "nothing in a LeakyRelu tells that it was an RReLU in eval mode"
 
 
 @dataclass(frozen=True)
-class Match:
-    """A node of the model that ends a form of RReLU, and the RRelu node that computes the same."""
+class Replacement:
+    """A node of the model, and the one that computes the same; `moves` if it may go before a Transpose."""
 
     container: Container
     node: onnx.NodeProto
     replacement: onnx.NodeProto
+    moves: bool
+
+
+@dataclass(frozen=True)
+class Match(Replacement):
+    """A node that ends a form of RReLU in train mode, and an RRelu node.
+
+    `remarks` tell what else is different now, and `no_seed` why a node has none, if that is not plain.
+    """
+
     form: str
     draw: str
+    no_seed: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class LeftNode:
-    """A draw, or a LeakyRelu, that stays."""
+    """A draw, a LeakyRelu, or what ends nearly the form of one, that stays."""
 
     node: onnx.NodeProto
     reason: str
@@ -42,10 +58,12 @@ class LeftNode:
 
 @dataclass(frozen=True)
 class Matches:
-    """All of a model, each in the order of its nodes."""
+    """All of a model, each in the order of its nodes; `leaky` are those that a LeakyRelu may replace."""
 
     matches: list[Match]
+    leaky: list[Replacement]
     left: list[LeftNode]
+    left_leaky: list[LeftNode]
 
 
 def find_matches(model: onnx.ModelProto) -> Matches:
@@ -64,9 +82,24 @@ def _with_types(model: onnx.ModelProto) -> ir.Model:
     """The model in onnx_ir's form, with the types and shapes that onnx infers."""
     typed = inferred(model)
     try:
-        return ir.from_proto(typed)
+        twin = ir.from_proto(typed)
     except Exception as error:  # whatever it raises, of several types
         raise InvalidValueError(f"the model cannot be read by onnx_ir: {error}") from error
+    mark(twin)
+    return twin
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A match, and what it was made of: `root` is the node that the match replaces."""
+
+    match: Match
+    leak: Leak
+    root: ir.Node
+
+    @property
+    def draw(self) -> ir.Node:
+        return self.leak.slope.node
 
 
 def _containers(model: onnx.ModelProto, twin: ir.Model) -> Iterator[tuple[Container, ir.Graph | ir.Function]]:
@@ -103,10 +136,12 @@ class _Search(MatchingTracer):
     def __init__(self, model: ir.Model) -> None:
         super().__init__()
         self._model = model
-        self._matches: list[Match] = []
+        self._found: list[_Found] = []
         self._draws: list[tuple[ir.Node, onnx.NodeProto]] = []
-        self._leaky: list[LeftNode] = []
-        self._fused: set[ir.Node] = set()
+        self._leaky: list[Replacement] = []
+        self._left_leaky: list[LeftNode] = []
+        self._stays: list[LeftNode] = []
+        self._taken: set[ir.Node] = set()
         self._reasons: dict[ir.Node, str] = {}
 
     def log(
@@ -125,39 +160,94 @@ class _Search(MatchingTracer):
     def visit(self, container: Container, twin: ir.Graph | ir.Function) -> None:
         """All nodes but those of bodies, the last first: a form takes the Cast after it along if it can."""
         pairs = list(zip(container.node, twin, strict=True))
-        matches = [self._match(container, twin, proto, node) for proto, node in reversed(pairs)]
-        self._matches += [match for match in reversed(matches) if match is not None]
+        found = [self._match(container, twin, proto, node) for proto, node in reversed(pairs)]
+        self._found += [each for each in reversed(found) if each is not None]
         for proto, node in pairs:
             if is_standard(node.domain) and node.op_type in {"RandomUniform", "RandomUniformLike"}:
                 self._draws.append((node, proto))
             elif is_standard(node.domain) and node.op_type == "LeakyRelu":
-                self._leaky.append(LeftNode(proto, _LEAKY))
+                self._stays.append(LeftNode(proto, _LEAKY))
+            elif node not in self._taken:
+                self._look_for_leaky(container, proto, node)
+
+    def _look_for_leaky(self, container: Container, proto: onnx.NodeProto, node: ir.Node) -> None:
+        try:
+            leaky = leaky_of(node)
+        except Left as left:
+            self._left_leaky.append(LeftNode(proto, left.reason))
+            return
+        if leaky is not None:
+            made = helper.make_node("LeakyRelu", [str(leaky.x.name)], list(proto.output), alpha=leaky.alpha)
+            self._leaky.append(Replacement(container, proto, made, moves=True))
 
     def _match(
         self, container: Container, twin: ir.Graph | ir.Function, proto: onnx.NodeProto, node: ir.Node
-    ) -> Match | None:
+    ) -> _Found | None:
         for rule in RULES:
             made = rule.try_rewrite(self._model, twin, node, tracer=self)
             if made is None:
                 continue
             leak = leak_of(node)
             assert leak is not None
-            if leak.slope.node in self._fused:
+            if leak.node in self._taken:
                 return None
-            self._fused.add(leak.slope.node)
+            self._taken.add(leak.node)
             (replacement,) = made.new_nodes
             replacement.outputs[0].name = node.outputs[0].name
-            return Match(container, proto, ir.to_proto(replacement), node.op_type, leak.slope.node.op_type)
+            return _Found(_match_of(container, proto, ir.to_proto(replacement), leak), leak, node)
         return None
 
     def result(self) -> Matches:
         """With a reason for each draw that no rule took."""
+        sharing: dict[ir.Node, list[_Found]] = {}
+        for found in self._found:
+            sharing.setdefault(found.draw, []).append(found)
+        for draw, those in list(sharing.items()):
+            if (value := _read_elsewhere(those)) is not None:
+                self._reasons.setdefault(draw, used_elsewhere(value))
+                del sharing[draw]
+        matches = [
+            _with_share(found.match, len(sharing[found.draw]))
+            for found in self._found
+            if found.draw in sharing
+        ]
         left = [
             LeftNode(proto, self._reasons.get(node) or _no_form(node))
             for node, proto in self._draws
-            if node not in self._fused
+            if node not in sharing
         ]
-        return Matches(self._matches, left + self._leaky)
+        return Matches(matches, self._leaky, left + self._stays, self._left_leaky)
+
+
+def _match_of(container: Container, node: onnx.NodeProto, replacement: onnx.NodeProto, leak: Leak) -> Match:
+    draw = leak.slope.node
+    remarks = ["infinities gave NaN"] if leak.selects else []
+    if leak.selects and has_seed_of_zero(draw) and not has_no_seed(draw):
+        remarks.append(f"seed=0.0 would mean none if the model named {PRODUCER} as its producer")
+    return Match(
+        container,
+        node,
+        replacement,
+        leak.selects,
+        "Add of products with masks" if leak.selects else node.op_type,
+        draw.op_type,
+        f"{PRODUCER} writes seed=0.0 for none" if has_no_seed(draw) else "",
+        tuple(remarks),
+    )
+
+
+def _read_elsewhere(sharing: list[_Found]) -> ir.Value | None:
+    """A value between a draw and its slopes that something besides these forms reads."""
+    inside = {node for found in sharing for node in (found.root, *found.leak.slope.nodes())}
+    values = (value for found in sharing for value in found.leak.slope.drawn)
+    return next((value for value in values if read_besides(value, inside)), None)
+
+
+def _with_share(match: Match, count: int) -> Match:
+    if count == 1:
+        return match
+    shared = f"its draw served {count} layers, since {PRODUCER} merges those that are written alike"
+    return replace(match, remarks=(*match.remarks, shared))
 
 
 def _no_form(draw: ir.Node) -> str:
@@ -178,7 +268,7 @@ def _check(_context: Any, **values: ir.Value) -> bool | MatchResult:
             leak.slope.bounds(leak.x)
             leak.slope.seed()
     except Left as left:
-        return MatchResult().fail(left.reason, left.draw)
+        return MatchResult().fail(left.reason, left.node)
     return leak is not None
 
 
@@ -205,6 +295,10 @@ def _where(op: Any, mask: Any, one: Any, other: Any) -> Any:
     return op.Where(mask, one, other, _outputs=["y"])
 
 
+def _add(op: Any, one: Any, other: Any) -> Any:
+    return op.Add(one, other, _outputs=["y"])
+
+
 def _mul(op: Any, one: Any, other: Any) -> Any:
     return op.Mul(one, other, _outputs=["y"])
 
@@ -221,5 +315,5 @@ def _cast_like(op: Any, x: Any, like: Any) -> Any:
 # and Identity nodes and constants, which no pattern could, and gives the reason where it does not fit.
 RULES = tuple(
     RewriteRule(pattern, _rrelu, _check, name=pattern.__name__)
-    for pattern in (_prelu, _where, _mul, _cast, _cast_like)
+    for pattern in (_prelu, _where, _mul, _add, _cast, _cast_like)
 )

@@ -1,0 +1,124 @@
+"""tf2onnx on a traced function: what it only logs, or would leave in the model, is an error here."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import logging
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import onnx
+from tf2onnx.convert import from_function
+
+from ort_rrelu.errors import ConversionError
+from ort_rrelu.graph.nodes import all_nodes, is_standard
+from ort_rrelu.graph.opset import opset_of
+from ort_rrelu.tensorflow.tracing import Traced
+
+# Stateless draws have a key as an input, and tf2onnx has no operator for them. Where it stands in a variable,
+# as in Keras, it would freeze at its value of now. tf.random.Generator keeps its key in a variable, too.
+_KEYED_DRAW = re.compile(
+    r"Rng\w+|State(less|ful)(Parameterized|Random(?!Get)|Uniform|StandardNormal|TruncatedNormal|Multinomial|Shuffle)\w*"
+)
+_REMEDY = (
+    "draw slopes with tf.random.uniform(tf.shape(x), lower, upper, x.dtype), which it has; layers such as "
+    "Dropout draw in train mode only"
+)
+# tf2onnx keeps its functions for the whole process.
+_one_at_a_time = threading.Lock()
+
+
+def convert(traced: Traced, opset: int) -> onnx.ModelProto:
+    """The ONNX model of a traced function; raises ConversionError that names the node at fault."""
+    _refuse_keyed_draws(traced.function)
+    model: onnx.ModelProto
+    with _one_at_a_time, _said() as said:
+        try:
+            model, _ = from_function(_Given(traced.function), input_signature=[], opset=opset)
+        except Exception as error:
+            raise ConversionError(
+                f"tf2onnx cannot convert the model: {type(error).__name__}: {error}"
+            ) from error
+    if left := list(_left(model)):
+        raise ConversionError(f"tf2onnx has no operator for {'; '.join(left)}")
+    if said:
+        raise ConversionError(f"tf2onnx went on after an error: {said[0]}")
+    _order_outputs(model.graph, traced.outputs)
+    return model
+
+
+class _Given:
+    """A function that is traced, which tf2onnx asks for its trace, and for the inputs of that.
+
+    Those that hold what the function captures are none: tf2onnx would make inputs of constants.
+    """
+
+    def __init__(self, function: Any) -> None:
+        self._function = function
+        captured = {id(inside) for _, inside in function.graph.captures}
+        self.inputs = [tensor for tensor in function.inputs if id(tensor) not in captured]
+
+    def get_concrete_function(self) -> Any:
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._function, name)
+
+
+def _refuse_keyed_draws(function: Any) -> None:
+    """Raise ConversionError if the trace draws from a generator or by a key."""
+    traced = function.graph.as_graph_def()
+    for node in itertools.chain(traced.node, *(each.node_def for each in traced.library.function)):
+        if _KEYED_DRAW.fullmatch(node.op):
+            of_generator = node.op.startswith(("Rng", "Stateful"))
+            kind = "tf.random.Generator" if of_generator else "keras.random or tf.random.stateless_*"
+            raise ConversionError(
+                f'TensorFlow op {node.op} "{node.name}": tf2onnx has no draw of {kind}: {_REMEDY}'
+            )
+
+
+@contextmanager
+def _said() -> Iterator[list[str]]:
+    """What tf2onnx logs of nodes and patterns that it failed on, and left as they were."""
+    said: list[str] = []
+    handler = _Failures(said)
+    logger = logging.getLogger("tf2onnx")
+    logger.addHandler(handler)
+    try:
+        yield said
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Failures(logging.Handler):
+    def __init__(self, said: list[str]) -> None:
+        super().__init__(logging.ERROR)
+        self._said = said
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if message.startswith(("Failed to convert node", "rewriter ")):
+            cause = record.exc_info[1] if record.exc_info else None
+            self._said.append(message.partition("\n")[0] + (f": {cause}" if cause else ""))
+
+
+def _left(model: onnx.ModelProto) -> Iterator[str]:
+    """Nodes that are still TensorFlow's."""
+    opset = opset_of(model) or onnx.defs.onnx_opset_version()
+    for node in all_nodes(model):
+        if is_standard(node.domain) and not onnx.defs.has(node.op_type, opset, ""):
+            yield f'TensorFlow op {node.op_type} "{node.name}"'
+
+
+def _order_outputs(graph: onnx.GraphProto, names: tuple[str, ...]) -> None:
+    """tf2onnx has them in the order of their names, if they have names."""
+    outputs = {value.name: copy.copy(value) for value in graph.output}
+    if set(names) != outputs.keys():
+        return
+    ordered = [outputs[name] for name in names]
+    del graph.output[:]
+    graph.output.extend(ordered)

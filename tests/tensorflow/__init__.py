@@ -1,0 +1,1 @@
+"""Tests with TensorFlow, Keras and tf2onnx, which `nox -s tensorflow` installs; `make test` has none."""
