@@ -54,10 +54,16 @@ def values_of(model: onnx.ModelProto) -> list[dict[str, Any]]:
     return [attributes(node) for node in our_nodes(model)]
 
 
-def without_library(model: onnx.ModelProto, *arrays: Array) -> list[Array]:
-    """One run of a model on a plain ONNX Runtime."""
+def runs_without_library(model: onnx.ModelProto, runs: int, *arrays: Array) -> list[list[Array]]:
+    """The outputs of so many runs of one session of a plain ONNX Runtime."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
     names = [value.name for value in session.get_inputs()]
-    return [np.asarray(y) for y in session.run(None, dict(zip(names, arrays, strict=True)))]
+    feeds = dict(zip(names, arrays, strict=True))
+    return [[np.asarray(y) for y in session.run(None, feeds)] for _ in range(runs)]
+
+
+def without_library(model: onnx.ModelProto, *arrays: Array) -> list[Array]:
+    """One run of a model on a plain ONNX Runtime."""
+    return runs_without_library(model, 1, *arrays)[0]

@@ -14,7 +14,7 @@ import ort_rrelu
 from ort_rrelu.graph import Finding
 from ort_rrelu.reference import derive_seed
 from tests.fuse.tf2onnx_forms import DTYPES, FLIPPED, SHAPES, Form, forms
-from tests.fusing import findings, fused, ops, parsed, values_of, without_library
+from tests.fusing import findings, fused, ops, parsed, runs_without_library, values_of, without_library
 from tests.onnx_models import Array
 
 
@@ -27,7 +27,7 @@ def _fed(model: onnx.ModelProto, element: str) -> Array:
 def _slopes(model: onnx.ModelProto, x: Array) -> tuple[Array, Array]:
     """Where elements leak, and their slopes, of ten runs."""
     inputs = x.T if model.graph.input[0].name == "c" else x
-    ratios = np.stack([without_library(model, x)[0] / inputs for _ in range(10)]).astype(float)
+    ratios = np.stack([y / inputs for (y,) in runs_without_library(model, 10, x)]).astype(float)
     return inputs < 0, ratios
 
 
