@@ -16,7 +16,9 @@
 #include <sys/random.h>
 #include <unistd.h>
 #else
+#include <fcntl.h>
 #include <pthread.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #endif
 
@@ -47,6 +49,20 @@ void ForgetThatOfAParent() {
 }
 #endif
 
+#if !defined(_WIN32) && !defined(__APPLE__)
+// Linux has the system call since 3.17, some of its sandboxes forbid it, and glibc has getentropy()
+// since 2.25 alone. 8 bytes come whole or not at all.
+bool ReadEntropy(uint64_t* value) {
+  constexpr long kBytes = sizeof *value;
+  if (syscall(SYS_getrandom, value, sizeof *value, 0) == kBytes) return true;
+  const int file = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+  if (file < 0) return false;
+  const bool ok = read(file, value, sizeof *value) == kBytes;
+  close(file);
+  return ok;
+}
+#endif
+
 }  // namespace
 
 // The last counter word ("SEED" in ASCII, low byte first) keeps derived seeds apart from slopes drawn with
@@ -72,9 +88,12 @@ uint64_t SystemEntropy() {
   unsigned int high = 0;
   const bool ok = rand_s(&low) == 0 && rand_s(&high) == 0;
   const uint64_t value = low | (static_cast<uint64_t>(high) << 32);
-#else
+#elif defined(__APPLE__)
   uint64_t value = 0;
   const bool ok = getentropy(&value, sizeof value) == 0;
+#else
+  uint64_t value = 0;
+  const bool ok = ReadEntropy(&value);
 #endif
   if (!ok) throw std::runtime_error("the operating system gave no entropy for a seed");
   return value;
