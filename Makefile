@@ -14,6 +14,7 @@
 # make docs: docs/ and a reference of the Python functions as a site with search, in build/site.
 # make sdist: the source archive.   make native-wheel: a wheel of this system, built and tested by cibuildwheel.
 # make release-check TAG=v1.2.3: whether this may be released under that tag. make publish: dist/release to PyPI.
+# make wheels: wheels for five platforms, tested as far as one Linux machine can; half an hour. Needs Debian.
 # make test-all: make test, make docs and the nox sessions that are no target of their own; what CI runs.
 PYTHON ?= python3
 VENV := .venv
@@ -26,7 +27,7 @@ RELEASE_BIN := $(RELEASE)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 RUFF := $(shell grep -o 'ruff ==[0-9.]*' pyproject.toml | tr -d ' ')
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 SOURCES := CMakeLists.txt pyproject.toml constraints.txt $(shell find ops cmake python third_party -type f -not -name '*.pyc')
-CPP := $(shell find models ops tests -name '*.c' -o -name '*.cc' -o -name '*.cu' -o -name '*.h')
+CPP := $(shell find models ops tests wheels -name '*.c' -o -name '*.cc' -o -name '*.cu' -o -name '*.h')
 WERROR := $(if $(CI),ON,OFF)
 # ON: the CUDA kernels too, which takes half a minute more. nox has a session that builds them.
 CUDA ?= OFF
@@ -34,7 +35,7 @@ SETTINGS := -C cmake.define.ORT_RRELU_WERROR=$(WERROR) -C cmake.define.ORT_RRELU
 SHELL := bash
 NOX := $(BIN)/nox --non-interactive
 
-.PHONY: activations bench demo demo-distributed demo-paddle demo-training demo-uncertainty demo-web docs fuzz matrix mutation native-wheel publish release-check sdist test test-all test-lifecycle test-long test-stream lint wheel clean
+.PHONY: activations bench demo demo-distributed demo-paddle demo-training demo-uncertainty demo-web docs fuzz matrix mutation native-wheel publish release-check sdist test test-all test-lifecycle test-long test-stream lint wheel wheels clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m models.digits
@@ -126,6 +127,10 @@ release-check:
 publish: $(RELEASE)/.installed
 	$(RELEASE_BIN)/twine check --strict dist/release/*
 	$(RELEASE_BIN)/uv publish --trusted-publishing always dist/release/*
+
+# The last result is wheels/result.json.
+wheels: $(VENV)/.installed
+	$(NOX) -s wheels
 
 $(BIN)/python $(PADDLE)/bin/python $(TRAINING)/bin/python: %/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=...")'

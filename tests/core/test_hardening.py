@@ -44,7 +44,8 @@ def _undefined() -> set[str]:
 
 
 def test_an_array_on_the_stack_that_is_overrun_ends_the_process() -> None:
-    assert "__stack_chk_fail" in _undefined()
+    """libc's function is called, or one that the compiler brings along: then the guarded word is read."""
+    assert "__stack_chk_fail" in _undefined() or "%fs:0x28" in _read("objdump", "--disassemble")
 
 
 def test_functions_of_libc_know_the_size_that_they_write_to() -> None:

@@ -1,0 +1,98 @@
+"""A wheel of one platform, cross-compiled by zig, with the same bytes wherever it is built."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import ziglang
+
+from wheels import finishing
+from wheels.commands import ROOT, run
+from wheels.targets import Target
+
+ZIG = Path(ziglang.__file__).parent / "zig"
+_SOURCES = ("CMakeLists.txt", "LICENSE", "README.md", "cmake", "ops", "pyproject.toml", "python")
+_TOOLS = ("cmake", "ninja", "scikit-build-core", "ziglang")
+_TESTS = ("tests/benchmarks", "tests/cpp", "tests/known_answers.txt")
+
+
+def source_date() -> str:
+    """When what the wheels are made of was last committed, in seconds since 1970."""
+    if "SOURCE_DATE_EPOCH" in os.environ:
+        return os.environ["SOURCE_DATE_EPOCH"]
+    return run("git", "log", "-1", "--format=%ct", "--", *_SOURCES).strip()
+
+
+def environment(target: Target, cache: Path) -> dict[str, str]:
+    """Where a build finds its compiler. Of what was compiled before, zig takes its own libraries alone."""
+    return {
+        "CXX": f"{ZIG} c++ -target {target.zig}",
+        "SOURCE_DATE_EPOCH": source_date(),
+        "ZIG_LOCAL_CACHE_DIR": str(cache),
+        "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
+        "_PYTHON_HOST_PLATFORM": target.host_platform,
+    }
+
+
+def cmake_settings(target: Target, native: dict[str, str]) -> dict[str, str]:
+    """CMake's variables; `native` says where ONNX Runtime's headers and Highway's sources are."""
+    return {
+        **native,
+        "CMAKE_SYSTEM_NAME": target.system,
+        "CMAKE_SYSTEM_PROCESSOR": target.processor,
+        "ORT_RRELU_CUDA": "OFF",
+        "ORT_RRELU_WERROR": "ON",
+    }
+
+
+def _hidden_new(target: Target, folder: Path) -> Path:
+    """An object with libc++'s new and delete, which the library does not export then.
+
+    zig's linker for macOS takes no list of exports.
+    """
+    library = ZIG.parent / "lib"
+    made = folder / "new.o"
+    includes = (f"-I{library}/libcxxabi/include", f"-I{library}/libcxx/src")
+    options = ("-std=c++23", "-O2", "-D_LIBCPP_BUILDING_LIBRARY", "-D_LIBCXXABI_BUILDING_LIBRARY", *includes)
+    hidden = ("-fvisibility=hidden", "-fvisibility-global-new-delete=force-hidden")
+    source = library / "libcxxabi" / "src" / "stdlib_new_delete.cpp"
+    run(ZIG, "c++", "-target", target.zig, *options, *hidden, "-c", source, "-o", made)
+    return made
+
+
+def build(target: Target, folder: Path, native: dict[str, str]) -> Path:
+    """The wheel, built from a copy of the sources in a new folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    sources = folder / "sources"
+    sources.mkdir(parents=True)
+    for path in _tracked(*_SOURCES, *_TESTS):
+        copy = sources / path
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / path, copy)
+    defines = cmake_settings(target, native)
+    if target.system == "Darwin":
+        defines["CMAKE_SHARED_LINKER_FLAGS"] = str(_hidden_new(target, folder))
+    settings = [f"-Ccmake.define.{name}={value}" for name, value in defines.items()]
+    options = ("--wheel", "--no-isolation", "--outdir", str(folder), *settings, f"-Cbuild-dir={folder}/build")
+    run(sys.executable, "-m", "build", *options, sources, **environment(target, folder / "cache"))
+    (wheel,) = folder.glob("*.whl")
+    return finishing.finish(wheel, target, finishing.texts(target, native), int(source_date()))
+
+
+def _tracked(*paths: str) -> list[str]:
+    return run("git", "ls-files", "-z", "--", *paths).rstrip("\0").split("\0")
+
+
+def sources() -> str:
+    """A digest of what the wheels are made of: the sources and their date, and the versions of the tools."""
+    digest = hashlib.sha256(source_date().encode())
+    for path in _tracked(*_SOURCES):
+        digest.update(f"{path}\0".encode() + (ROOT / path).read_bytes())
+    for tool in _TOOLS:
+        digest.update(f"{tool} {metadata.version(tool)}".encode())
+    return digest.hexdigest()
