@@ -52,7 +52,10 @@ clang) # with libFuzzer, and what the system lacks of what it needs
   apt-get "${options[@]}" install --yes --download-only --no-install-recommends clang-19 libclang-rt-19-dev
   for package in cache/archives/*.deb; do dpkg -x "$package" unpacked; done
   ;;
-aarch64) packages_with_dependencies python3 libstdc++6 ;;
+aarch64)
+  packages_with_dependencies python3 libstdc++6
+  [ -e unpacked/lib ] || ln -s usr/lib unpacked/lib # where programs look for their loader
+  ;;
 wine) packages_with_dependencies wine64 libz-mingw-w64 ;;
 glibc-2.31) packages_with_dependencies libc6 libstdc++6 ;;
 *)

@@ -19,8 +19,8 @@ class Machine:
     """An emulated one that has the wheel installed."""
 
     def __init__(self, wheel: Path, packages: list[str], folder: Path) -> None:
-        self._emulator = debian.unpacked("qemu", folder) / "usr" / "bin" / "qemu-aarch64"
-        self._system = debian.unpacked("aarch64", folder)
+        self._emulator = debian.unpacked("qemu") / "usr" / "bin" / "qemu-aarch64"
+        self._system = debian.unpacked("aarch64")
         self._packages = folder / "aarch64-packages"
         where = ("--target", self._packages, "--python-version", _PYTHON, "--python-platform", _PLATFORM)
         run(

@@ -17,7 +17,7 @@ class CommandError(Exception):
 
 
 def run(*command: str | Path, **environment: str) -> str:
-    """What a program prints, in the root of the project; raises CommandError, with all of it, where it fails."""
+    """What a program prints in the root of the project; raises CommandError, with all of it, if it fails."""
     words = [str(word) for word in command]
     result = subprocess.run(
         words,

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from wheels.commands import ROOT, run
 
+_FOLDER = ROOT / "build" / "native"  # nox's sessions share it
 
-def unpacked(name: str, folder: Path) -> Path:
+
+def unpacked(name: str) -> Path:
     """The folder with a set of packages of cmake/fetch_debian.sh."""
-    if not (folder / name).is_dir():
-        run("bash", ROOT / "cmake" / "fetch_debian.sh", name, folder)
-    return folder / name
+    if not (_FOLDER / name).is_dir():
+        run("bash", ROOT / "cmake" / "fetch_debian.sh", name, _FOLDER)
+    return _FOLDER / name

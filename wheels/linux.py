@@ -27,7 +27,7 @@ def c_programs(wheel: Path, headers: str, cases: Path, runtimes: list[str], fold
     """Version of npm's onnxruntime-node -> what session.c says on the oldest C library at hand."""
     program = c_program.compiled(LINUX_X86_64, headers, folder)
     library = c_program.library_of(wheel, LINUX_X86_64, folder)
-    system = debian.unpacked(_OLD_LIBC, folder)
+    system = debian.unpacked(_OLD_LIBC)
     folders = [system / "lib/x86_64-linux-gnu", system / "usr/lib/x86_64-linux-gnu"]
     loader = (folders[0] / "ld-linux-x86-64.so.2", "--library-path", ":".join(map(str, folders)))
     found = {}

@@ -12,7 +12,6 @@
 #include <string.h>
 #if defined(_WIN32)
 #include <windows.h>
-#define _Return_type_success_(x)
 #else
 #include <dlfcn.h>
 #endif

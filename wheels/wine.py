@@ -57,14 +57,14 @@ class Wine:
         return self.run("--version").strip()
 
     def stop(self) -> None:
-        """End what runs in the background."""
-        run(self._server, "-k", **self._environment)
+        """Wait for the end of what runs in the background, some seconds."""
+        run(self._server, "-w", **self._environment)
 
 
 @contextmanager
 def started(folder: Path) -> Iterator[Wine]:
     """Wine, with a home of its own in `folder`."""
-    wine = Wine(debian.unpacked("wine", folder), folder / "wine-home")
+    wine = Wine(debian.unpacked("wine"), folder / "wine-home")
     try:
         yield wine
     finally:

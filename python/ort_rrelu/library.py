@@ -30,14 +30,16 @@ _Message = ctypes.c_char * _MESSAGE_BYTES
 _FAILED = 2  # what a function returns where the machine is at fault, and not an argument
 
 
+_NAMES = {"linux": "libort_rrelu.so", "win32": "ort_rrelu.dll", "darwin": "libort_rrelu.dylib"}
+
+
 def get_library_path() -> str:
     """Absolute path of the shared library with the custom ops, for `register_custom_ops_library`.
 
-    Raises LibraryError when the installation has none, which only happens when the package is imported from
-    its sources without having been built.
+    Raises LibraryError when the installation has none: the package is imported from its sources without
+    having been built, or was installed for another system.
     """
-    name = {"win32": "ort_rrelu.dll", "darwin": "libort_rrelu.dylib"}.get(sys.platform, "libort_rrelu.so")
-    return _installed(name)
+    return _installed(_NAMES.get(sys.platform, _NAMES["linux"]))
 
 
 def get_cmake_dir() -> str:
@@ -64,6 +66,12 @@ def _installed(name: str) -> str:
         path = Path(folder).resolve() / name
         if path.exists():
             return os.fspath(path)
+    for other in _NAMES.values():
+        if path.with_name(other).exists():
+            raise LibraryError(
+                f"{path} does not exist, but {other}: the package was installed for another system; install "
+                "ort-rrelu again here, with the pip of this Python and without --platform"
+            )
     raise LibraryError(f"{path} does not exist: build it with `pip install .`")
 
 
@@ -141,7 +149,7 @@ def _load() -> ctypes.CDLL:
     except OSError as error:
         raise LibraryError(
             f"the shared library {path} cannot be loaded ({error}): it is damaged, or was built for another "
-            "machine; install ort-rrelu again here, from its sources"
+            "machine or a newer system; install ort-rrelu again here, from its sources (`pip install .`)"
         ) from error
     if (abi := library.ort_rrelu_abi()) != _ABI:
         raise LibraryError(f"{path} has ABI {abi}, this package needs {_ABI}: install ort-rrelu again")

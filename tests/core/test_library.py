@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -58,6 +60,42 @@ def test_links_the_c_library_alone() -> None:
     }
     assert needed <= {"libc", "libm", "libpthread", "libdl", "ld-linux-x86-64", "ld-linux-aarch64"}
     assert "libc" in needed
+
+
+def _without_a_right_library(folder: Path, name: str, content: bytes) -> str:
+    """What a copy of the package says that has such a library and no other."""
+    installed = Path(ort_rrelu.get_library_path())
+    copy = folder / "ort_rrelu"
+    shutil.copytree(installed.parent, copy, ignore=shutil.ignore_patterns(installed.name, "__pycache__"))
+    (copy / name).write_bytes(content)
+    code = "from ort_rrelu import library; library.build_info()"
+    env = os.environ | {"PYTHONPATH": str(folder)}
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False
+    )
+    assert str(copy / installed.name) in result.stderr
+    return result.stderr.splitlines()[-1]
+
+
+def test_a_library_of_another_system_is_named(tmp_path: Path) -> None:
+    message = _without_a_right_library(tmp_path, "ort_rrelu.dll", b"MZ")
+    assert "does not exist, but ort_rrelu.dll: the package was installed for another system;" in message
+    assert message.endswith(
+        "install ort-rrelu again here, with the pip of this Python and without --platform"
+    )
+
+
+@pytest.mark.parametrize("what", ["of another processor", "damaged"])
+def test_a_library_that_cannot_be_loaded_says_what_to_do(what: str, tmp_path: Path) -> None:
+    installed = Path(ort_rrelu.get_library_path())
+    content = bytearray(installed.read_bytes())
+    if what == "damaged":
+        del content[64:]
+    else:
+        content[18:20] = b"\x28\x00"  # e_machine: ARM of 32 bits
+    message = _without_a_right_library(tmp_path, installed.name, bytes(content))
+    assert "cannot be loaded (" in message
+    assert message.endswith("install ort-rrelu again here, from its sources (`pip install .`)")
 
 
 def test_build_info() -> None:
