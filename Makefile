@@ -74,7 +74,7 @@ test-all:
 	bash .ci/stage "nox, a session at a time" $(NOX) -k "not first and not beside and not long and not matrix"
 	bash .ci/stage "nox, two at a time" bash .ci/both "$(NOX) -t first" "$(NOX) -t beside"
 
-# What CI does not wait for: the oldest Paddle, more of training. Last results: docs/install.md, docs/training.md.
+# What CI does not wait for: the oldest Paddle, more of training. Last results: docs/platforms.md, docs/training.md.
 test-long: $(VENV)/.installed
 	$(NOX) -t long
 

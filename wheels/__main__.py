@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from wheels import building, contents, indexes, testing
+from wheels import building, contents, indexes, page, testing
 from wheels.commands import ROOT
 from wheels.targets import TARGETS, Target
 
@@ -79,6 +79,7 @@ def _test(arguments: argparse.Namespace, native: dict[str, str]) -> None:
         "tests": tests,
     }
     RESULT.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+    page.write(facts)
     print(f"wheels: all passed; see {RESULT.relative_to(ROOT)}")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import ziglang
 
-from wheels import finishing
+from wheels import finishing, licences
 from wheels.commands import ROOT, run
 from wheels.targets import Target
 
@@ -81,7 +81,7 @@ def build(target: Target, folder: Path, native: dict[str, str]) -> Path:
     options = ("--wheel", "--no-isolation", "--outdir", str(folder), *settings, f"-Cbuild-dir={folder}/build")
     run(sys.executable, "-m", "build", *options, sources, **environment(target, folder / "cache"))
     (wheel,) = folder.glob("*.whl")
-    return finishing.finish(wheel, target, finishing.texts(target, native), int(source_date()))
+    return finishing.finish(wheel, target, licences.texts(target, native), int(source_date()))
 
 
 def _tracked(*paths: str) -> list[str]:

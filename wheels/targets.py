@@ -14,7 +14,7 @@ class Target:
     system: str  # CMake's
     processor: str
     library: str
-    runtime: str  # whose C runtime is partly linked in; a key of finishing.py
+    runtime: str  # whose C runtime is partly linked in; a key of licences.py
     older_tags: tuple[str, ...] = ()  # other names of the same system
 
     @property

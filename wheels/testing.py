@@ -49,7 +49,7 @@ def _on_linux(plan: Plan, cases: Path) -> dict[str, Any]:
     wheel = plan.wheels[LINUX_X86_64]
     requirements = [text.split() for text in plan.onnxruntimes]
     return {
-        "time by gcc's": _ratio(plan),
+        "time beside gcc": _ratio(plan),
         "core's tests passed": {
             words[0]: linux.core_tests(wheel, words, plan.folder) for words in requirements
         },
