@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 _ELEMENTS = 1_000_000
-_CALLS = 400
+_CALLS = 1000
 _FLOAT, _TRAINING, _THREADS = 1, 1, 1
 _PARAMS = struct.Struct("@IiffiiQQPQ")  # ort_rrelu_params of ops/rrelu.h
 
