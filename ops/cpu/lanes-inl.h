@@ -201,8 +201,8 @@ HWY_INLINE void StoreExact(WideVector<T> first, WideVector<T> second, T* to) {
 template <Access kAccess = Access::kCaches, class T>
 HWY_INLINE void StoreRounded(WideVector<T> first, WideVector<T> second, T* to) {
   if constexpr (kEvenOdd<T>) {
-#if HWY_HAVE_SCALABLE
-    // Highway's AverageRound overflows on SVE.
+#if HWY_TARGET_IS_SVE
+    // Highway's AverageRound overflows on SVE, vectors of a known size among them.
     StoreExact<kAccess>(RoundTo<T>(first), RoundTo<T>(second), to);
 #else
     const PatternTag bits;
