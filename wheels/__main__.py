@@ -13,7 +13,6 @@ import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from wheels import building, contents, indexes, page, testing
 from wheels.commands import ROOT
@@ -21,46 +20,55 @@ from wheels.targets import TARGETS, Target
 
 WHEELS = ROOT / "dist" / "wheels"
 RESULT = Path(__file__).with_name("result.json")
-_BUILT = "built.json"
 
 
-def _build(native: dict[str, str], folder: Path) -> None:
-    """Build all wheels, as many at once as there are cores, and look into them."""
-    shutil.rmtree(WHEELS, ignore_errors=True)
-    WHEELS.mkdir(parents=True)
-    began = time.monotonic()
+def _build(only: list[str] | None, native: dict[str, str], folder: Path) -> None:
+    """Build wheels, as many at once as there are cores, and look into them."""
+    WHEELS.mkdir(parents=True, exist_ok=True)
+    before = json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else {}
 
-    def one(target: Target) -> tuple[str, dict[str, Any]]:
-        wheel = building.build(target, folder / target.tag, native)
-        shutil.copy2(wheel, WHEELS)
-        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-        return wheel.name, {"sha256": digest, **contents.inspect(wheel, target)}
+    def one(target: Target) -> None:
+        for old in WHEELS.glob(f"*{target.tag}*.whl"):
+            old.unlink()
+        shutil.copy2(building.build(target, folder / target.tag, native), WHEELS)
+        facts = _facts(target, folder)
+        contents.inspect(_wheel(target), target)
+        print(_compared(before.get("wheels", {}).get(_wheel(target).name), facts, target.tag))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = dict(pool.map(one, TARGETS))
-    facts = {"sources": building.sources(), "wheels": found, "minutes": _minutes(began)}
-    _compare(facts)
-    facts["pip downloads"] = indexes.check(WHEELS, folder / "downloads")
-    (folder / _BUILT).write_text(json.dumps(facts))
+        for built in [pool.submit(one, target) for target in TARGETS if not only or target.tag in only]:
+            built.result()
 
 
-def _compare(facts: dict[str, Any]) -> None:
-    """The wheels of the same sources must have the same bytes as in the run that the record is of."""
-    before = json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else {}
-    if before.get("sources") != facts["sources"]:
-        print("wheels: the record is of other sources, so bytes are not compared")
-        return
-    for name, fact in facts["wheels"].items():
-        if before["wheels"][name]["sha256"] != fact["sha256"]:
-            raise SystemExit(f"{name} has other bytes than on {before['date']}, of the same sources")
-    print(f"wheels: the same bytes as on {before['date']}")
+def _wheel(target: Target) -> Path:
+    (wheel,) = WHEELS.glob(f"*{target.tag}*.whl")
+    return wheel
+
+
+def _facts(target: Target, folder: Path) -> dict[str, str]:
+    return {
+        "sha256": hashlib.sha256(_wheel(target).read_bytes()).hexdigest(),
+        "of sources": (folder / target.tag / "digest").read_text(),
+    }
+
+
+def _compared(before: dict[str, str] | None, now: dict[str, str], tag: str) -> str:
+    """A wheel of the same sources must have the same bytes as in the record."""
+    if not before or before["of sources"] != now["of sources"]:
+        return f"{tag}: built; the record has none of the same sources to compare with"
+    if before["sha256"] != now["sha256"]:
+        raise SystemExit(f"{tag}: the bytes are not those of the record, and the sources are the same")
+    return f"{tag}: built, with the bytes that the record has"
 
 
 def _test(arguments: argparse.Namespace, native: dict[str, str]) -> None:
-    began = time.monotonic()
     folder = arguments.folder
-    built = json.loads((folder / _BUILT).read_text())
-    wheels = {target: next(WHEELS.glob(f"*{target.tag}*.whl")) for target in TARGETS}
+    wheels = {target: _wheel(target) for target in TARGETS}
+    found = {
+        wheel.name: {**_facts(target, folder), **contents.inspect(wheel, target)}
+        for target, wheel in wheels.items()
+    }
+    downloads = indexes.check(WHEELS, folder / "downloads")
     plan = testing.Plan(
         wheels,
         folder,
@@ -69,28 +77,25 @@ def _test(arguments: argparse.Namespace, native: dict[str, str]) -> None:
         arguments.onnxruntime,
         arguments.node,
     )
-    tests = testing.run_all(plan)
-    minutes = {"building": built.pop("minutes"), "testing": _minutes(began)}
-    facts = {
+    record = {
         "date": time.strftime("%Y-%m-%d"),
         "command": "make wheels",
-        "minutes": minutes,
-        **built,
-        "tests": tests,
+        "wheels": found,
+        "pip downloads": downloads,
+        "tests": testing.run_all(plan),
     }
-    RESULT.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
-    page.write(facts)
+    RESULT.write_text(json.dumps(record, indent=1) + "\n", "utf-8")
+    page.write(record)
     print(f"wheels: all passed; see {RESULT.relative_to(ROOT)}")
-
-
-def _minutes(began: float) -> float:
-    return round((time.monotonic() - began) / 60, 1)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m wheels", description=__doc__)
     parser.add_argument("step", choices=("build", "test"))
     parser.add_argument("--folder", type=Path, help="for builds and what is fetched; kept")
+    parser.add_argument(
+        "--only", action="append", choices=[target.tag for target in TARGETS], help="one wheel"
+    )
     parser.add_argument("-D", action="append", default=[], metavar="NAME=FOLDER", help="native sources")
     parser.add_argument("--gcc", type=Path, help="a wheel of gcc's, to compare speed")
     parser.add_argument("--onnxruntime", action="append", help="requirements of an environment to test in")
@@ -103,7 +108,7 @@ def main() -> None:
     arguments = _parser().parse_args()
     native = dict(setting.split("=", 1) for setting in arguments.D)
     if arguments.step == "build":
-        return _build(native, arguments.folder)
+        return _build(arguments.only, native, arguments.folder)
     return _test(arguments, native)
 
 

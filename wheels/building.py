@@ -81,6 +81,7 @@ def build(target: Target, folder: Path, native: dict[str, str]) -> Path:
     options = ("--wheel", "--no-isolation", "--outdir", str(folder), *settings, f"-Cbuild-dir={folder}/build")
     run(sys.executable, "-m", "build", *options, sources, **environment(target, folder / "cache"))
     (wheel,) = folder.glob("*.whl")
+    (folder / "digest").write_text(digest(folder))
     return finishing.finish(wheel, target, licences.texts(target, native), int(source_date()))
 
 
@@ -88,11 +89,13 @@ def _tracked(*paths: str) -> list[str]:
     return run("git", "ls-files", "-z", "--", *paths).rstrip("\0").split("\0")
 
 
-def sources() -> str:
-    """A digest of what the wheels are made of: the sources and their date, and the versions of the tools."""
-    digest = hashlib.sha256(source_date().encode())
-    for path in _tracked(*_SOURCES):
-        digest.update(f"{path}\0".encode() + (ROOT / path).read_bytes())
+def digest(folder: Path) -> str:
+    """Of what the wheel that was built in `folder` is made of: the sources and their date, and the tools."""
+    found = hashlib.sha256(source_date().encode())
+    copied = folder / "sources"
+    for path in sorted(path for name in _SOURCES for path in (copied / name, *(copied / name).rglob("*"))):
+        if path.is_file():
+            found.update(f"{path.relative_to(copied)}\0".encode() + path.read_bytes())
     for tool in _TOOLS:
-        digest.update(f"{tool} {metadata.version(tool)}".encode())
-    return digest.hexdigest()
+        found.update(f"{tool} {metadata.version(tool)}".encode())
+    return found.hexdigest()
