@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from wheels import debian
 from wheels.commands import passed, run
+from wheels.packages import install
 
 # What it is called in `build_info` -> a processor for which the kernels choose it.
 PROCESSORS = {"SVE2": "max", "SVE2_128": "neoverse-n2", "SVE_256": "neoverse-v1", "NEON": "cortex-a72"}
@@ -22,20 +24,10 @@ class Machine:
         self._emulator = debian.unpacked("qemu") / "usr" / "bin" / "qemu-aarch64"
         self._system = debian.unpacked("aarch64")
         self._packages = folder / "aarch64-packages"
+        shutil.rmtree(self._packages, ignore_errors=True)
         where = ("--target", self._packages, "--python-version", _PYTHON, "--python-platform", _PLATFORM)
-        run(
-            "uv",
-            "pip",
-            "install",
-            "-q",
-            *where,
-            "--only-binary",
-            ":all:",
-            wheel,
-            *packages,
-            "pytest",
-            "hypothesis",
-        )
+        options = (*where, "--only-binary", ":all:")
+        install(wheel, packages, folder / "aarch64-constraints.txt", *options)
 
     def version(self) -> str:
         """The emulator's name and version."""

@@ -43,6 +43,7 @@ def cmake_settings(target: Target, native: dict[str, str]) -> dict[str, str]:
     """CMake's variables; `native` says where ONNX Runtime's headers and Highway's sources are."""
     return {
         **native,
+        "CMAKE_CXX_FLAGS": "-g0",  # zig would write down where the sources are
         "CMAKE_SYSTEM_NAME": target.system,
         "CMAKE_SYSTEM_PROCESSOR": target.processor,
         "ORT_RRELU_CUDA": "OFF",
@@ -56,12 +57,25 @@ def _hidden_new(target: Target, folder: Path) -> Path:
     zig's linker for macOS takes no list of exports.
     """
     library = ZIG.parent / "lib"
-    made = folder / "new.o"
     includes = (f"-I{library}/libcxxabi/include", f"-I{library}/libcxx/src")
-    options = ("-std=c++23", "-O2", "-D_LIBCPP_BUILDING_LIBRARY", "-D_LIBCXXABI_BUILDING_LIBRARY", *includes)
+    options = ("-std=c++23", "-D_LIBCPP_BUILDING_LIBRARY", "-D_LIBCXXABI_BUILDING_LIBRARY", *includes)
     hidden = ("-fvisibility=hidden", "-fvisibility-global-new-delete=force-hidden")
     source = library / "libcxxabi" / "src" / "stdlib_new_delete.cpp"
-    run(ZIG, "c++", "-target", target.zig, *options, *hidden, "-c", source, "-o", made)
+    return _compiled("c++", target, source, folder / "new.o", *options, *hidden)
+
+
+def _unloading(target: Target, folder: Path) -> Path:
+    """The object of unloading.c."""
+    source = Path(__file__).with_name("unloading.c")
+    return _compiled("cc", target, source, folder / "unloading.o", "-Wall", "-Wextra", "-Werror")
+
+
+# What is linked in beside the project's own objects.
+_MORE_OBJECTS = {"Darwin": _hidden_new, "Linux": _unloading}
+
+
+def _compiled(language: str, target: Target, source: Path, made: Path, *options: str) -> Path:
+    run(ZIG, language, "-target", target.zig, "-O2", "-g0", "-fPIC", *options, "-c", source, "-o", made)
     return made
 
 
@@ -75,8 +89,8 @@ def build(target: Target, folder: Path, native: dict[str, str]) -> Path:
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / path, copy)
     defines = cmake_settings(target, native)
-    if target.system == "Darwin":
-        defines["CMAKE_SHARED_LINKER_FLAGS"] = str(_hidden_new(target, folder))
+    more = [str(_MORE_OBJECTS[target.system](target, folder))] if target.system in _MORE_OBJECTS else []
+    defines["CMAKE_SHARED_LINKER_FLAGS"] = " ".join([*more, "-s"])
     settings = [f"-Ccmake.define.{name}={value}" for name, value in defines.items()]
     options = ("--wheel", "--no-isolation", "--outdir", str(folder), *settings, f"-Cbuild-dir={folder}/build")
     run(sys.executable, "-m", "build", *options, sources, **environment(target, folder / "cache"))

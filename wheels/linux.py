@@ -7,6 +7,7 @@ from typing import Any
 
 from wheels import c_program, debian
 from wheels.commands import last_line, passed, run
+from wheels.packages import install
 from wheels.targets import LINUX_X86_64
 
 # The oldest that Debian's mirrors have.
@@ -18,7 +19,7 @@ def core_tests(wheel: Path, packages: list[str], folder: Path) -> int:
     """Tests of the installed wheel in an environment of its own; `packages` names ONNX Runtime."""
     python = folder / packages[0] / "bin" / "python"
     run("uv", "venv", "-q", "--clear", folder / packages[0])
-    run("uv", "pip", "install", "-q", "--python", python, wheel, *packages, "pytest", "hypothesis")
+    install(wheel, packages, folder / packages[0] / "constraints.txt", "--python", python)
     tests = [f"tests/core/test_{name}.py" for name in _TESTS]
     return passed(run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--disable-warnings", *tests))
 
