@@ -524,7 +524,7 @@ def wheels(session: nox.Session) -> None:
     session.run("python", "-m", "wheels", "build", *options)
     (ours,) = Path("dist", "wheels").glob("*manylinux*_x86_64.whl")
     _install(session, f"{ours}[cpu]")
-    for version, more in {**_ONNX_RUNTIMES, _NEWEST: ()}.items():
+    for version, more in _BETWEEN.items():
         options += ["--onnxruntime", " ".join([f"onnxruntime=={version}", *more])]
     for version in _ONNX_RUNTIMES_OF_NODE:
         options += ["--node", version]

@@ -16,7 +16,16 @@ from wheels.commands import ROOT, run
 from wheels.targets import Target
 
 ZIG = Path(ziglang.__file__).parent / "zig"
-_SOURCES = ("CMakeLists.txt", "LICENSE", "README.md", "cmake", "ops", "pyproject.toml", "python")
+_SOURCES = (
+    "CMakeLists.txt",
+    "LICENSE",
+    "README.md",
+    "cmake",
+    "ops",
+    "pyproject.toml",
+    "python",
+    "third_party",
+)
 _TOOLS = ("cmake", "ninja", "scikit-build-core", "ziglang")
 _TESTS = ("tests/benchmarks", "tests/cpp", "tests/known_answers.txt")
 
@@ -96,7 +105,7 @@ def build(target: Target, folder: Path, native: dict[str, str]) -> Path:
     run(sys.executable, "-m", "build", *options, sources, **environment(target, folder / "cache"))
     (wheel,) = folder.glob("*.whl")
     (folder / "digest").write_text(digest(folder))
-    return finishing.finish(wheel, target, licences.texts(target, native), int(source_date()))
+    return finishing.finish(wheel, target, licences.texts(target), int(source_date()))
 
 
 def _tracked(*paths: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The licences of what a wheel contains beside our own code."""
+"""The licences of what zig links into a wheel."""
 
 from __future__ import annotations
 
@@ -19,15 +19,7 @@ _RUNTIMES = {
 }
 
 
-def texts(target: Target, native: dict[str, str]) -> dict[str, str]:
-    """Licence files of a wheel: name -> text."""
-    highway = Path(native["HIGHWAY_SOURCE_DIR"])
-    files = {
-        "highway/LICENSE": highway / "LICENSE",
-        "highway/LICENSE-BSD3": highway / "LICENSE-BSD3",
-        "onnxruntime/LICENSE": Path(__file__).parent / "onnxruntime-LICENSE",
-        **{
-            f"{name}/LICENSE": _ZIG / path for name, path in (_EVERYWHERE | _RUNTIMES[target.runtime]).items()
-        },
-    }
-    return {name: path.read_text("utf-8") for name, path in sorted(files.items())}
+def texts(target: Target) -> dict[str, str]:
+    """Licence files of a wheel beside those of third_party/, which every build brings: name -> text."""
+    files = _EVERYWHERE | _RUNTIMES[target.runtime]
+    return {f"{name}/LICENSE": (_ZIG / path).read_text("utf-8") for name, path in sorted(files.items())}
