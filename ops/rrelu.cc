@@ -119,7 +119,8 @@ void Compute(const BackwardCall& call, const ort_rrelu_cuda& cuda) {
 void Compute(const ReserveBackwardCall& call, const ort_rrelu_cuda& cuda) {
   CheckCall(call);
   CheckAligned(call);
-  const auto [begin, end] = call.range;
+  // No structured binding: in C++17 a lambda cannot capture one.
+  const uint64_t begin = call.range.begin, end = call.range.end;
   const uint64_t offset = begin * SizeOf(call.params.dtype);
   const auto array = [&](const char* name, const void* data) {
     return FirstOf(name, begin == end ? nullptr : data, offset);
