@@ -36,10 +36,11 @@ def _session(
 
 
 def _assert_drawn(slopes: Array) -> None:
-    assert np.float32(_LOWER) <= slopes.min() < _LOWER + 1e-3
-    assert _UPPER - 1e-3 < slopes.max() <= np.float32(_UPPER)
+    # 4,096 fresh slopes of U(0.1, 0.5) miss one of these ends once in 10^12 times.
+    assert np.float32(_LOWER) <= slopes.min() < _LOWER + 3e-3
+    assert _UPPER - 3e-3 < slopes.max() <= np.float32(_UPPER)
     spread = (_UPPER - _LOWER) / np.sqrt(12 * slopes.size)
-    assert abs(slopes.mean(dtype=np.float64) - (_LOWER + _UPPER) / 2) < 5 * spread
+    assert abs(slopes.mean(dtype=np.float64) - (_LOWER + _UPPER) / 2) < 7 * spread
 
 
 @tools
