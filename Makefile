@@ -71,7 +71,7 @@ test: lint
 test-all:
 	bash .ci/stage "make test" $(MAKE) test
 	bash .ci/stage "make docs" $(MAKE) docs
-	bash .ci/stage "nox, a session at a time" $(NOX) -k "not first and not beside and not long and not matrix"
+	bash .ci/stage "nox, a session at a time" $(NOX) -t alone
 	bash .ci/stage "nox, two at a time" bash .ci/both "$(NOX) -t first" "$(NOX) -t beside"
 
 # What CI does not wait for: the oldest Paddle, more of training. Last results: docs/platforms.md, docs/training.md.

@@ -1,8 +1,8 @@
 """Environments that `make test` lacks: other ONNX Runtimes; Paddle; TensorFlow; the wheel alone.
 
 `nox` runs every session, `nox -s wheel` one. The wheel is built once, when it is older than its sources.
-CI runs the sessions that are tagged "first" at the same time as those that are tagged "beside": in both
-one process does most of the work. It does not wait for what is tagged "long".
+CI runs those tagged "alone" one after the other; then those tagged "first" at the same time as those tagged
+"beside": in both one process does most of the work. It does not wait for what has another tag.
 """
 
 from __future__ import annotations
@@ -109,14 +109,14 @@ def _example(session: nox.Session, page: str, language: str) -> str:
     return str(session.run("python", "-m", "tests.documentation", page, language, silent=True))
 
 
-@nox.session
+@nox.session(tags=["alone"])
 def onnxruntime(session: nox.Session) -> None:
     """The core's tests on the oldest ONNX Runtime."""
     _install(session, _wheel(session), f"onnxruntime=={_OLDEST}", *_NUMPY_1, *_PYTEST)
     _test(session, "tests/core")
 
 
-@nox.session
+@nox.session(tags=["alone"])
 def onnx(session: nox.Session) -> None:
     """The core's tests on the oldest onnx."""
     _install(session, f"{_wheel(session)}[cpu]", f"onnx=={_OLDEST_ONNX}", *_PYTEST)
@@ -181,7 +181,7 @@ def onnxscript(session: nox.Session, version: str) -> None:
     _test(session, "tests/fuse", "tests/torch/test_export.py", "tests/torch/test_export_nodes.py")
 
 
-@nox.session
+@nox.session(tags=["alone"])
 def onnxruntime_gpu(session: nox.Session) -> None:
     """CUDA kernels: their device code, interpreted; with onnxruntime-gpu they harm nothing without a GPU."""
     if not (shutil.which("nvcc") or Path("/usr/local/cuda/bin/nvcc").exists()):
@@ -193,14 +193,14 @@ def onnxruntime_gpu(session: nox.Session) -> None:
     _test(session, "tests/core/onnxruntime_without_gpu.py", *folders)
 
 
-@nox.session
+@nox.session(tags=["alone"])
 def too_old(session: nox.Session) -> None:
     """The last release that does not work says so."""
     _install(session, _wheel(session), f"onnxruntime=={_TOO_OLD}", *_NUMPY_1, "pytest")
     session.run("python", "-m", "pytest", "-q", "tests/core/onnxruntime_too_old.py")
 
 
-@nox.session
+@nox.session(tags=["alone"])
 def wheel(session: nox.Session) -> None:
     """The wheel and onnxruntime alone run the example of docs/python.md; what it says of itself is right."""
     _install(session, f"{_wheel(session)}[cpu]")
@@ -321,7 +321,7 @@ def training_long(session: nox.Session) -> None:
         session.run(python, "tests/training/run.py", "run", str(folder), external=True)
 
 
-@nox.session
+@nox.session(tags=["alone"])
 def torch_opinfo(session: nox.Session) -> None:
     """All of torch's own samples and checks of nn.functional.rrelu, with our module in its place."""
     _install(session, f"{_wheel(session)}[cpu,torch]", "expecttest", *_PYTEST)
@@ -335,14 +335,14 @@ def _test_serving(session: nox.Session, server: str) -> None:
     session.run("python", "-m", "pytest", "-q", "--disable-warnings", "--server", server, *arguments, env=env)
 
 
-@nox.session
+@nox.session(tags=["alone"])
 def serving(session: nox.Session) -> None:
     """MLServer, from the library's tests to the example of docs/serving.md as pasted."""
     _install(session, f"{_wheel(session)}[serve,demo]", *_PYTEST)
     _test_serving(session, "mlserver")
 
 
-@nox.session
+@nox.session(tags=["alone"])
 def serving_ray(session: nox.Session) -> None:
     """Ray Serve, which wants another fastapi than MLServer."""
     # 2.73 takes bfloat16 from ml_dtypes, an older one; 2.69, which goes with MLServer, does not.
@@ -514,10 +514,10 @@ def aarch64(session: nox.Session) -> None:
         session.run("ctest", "--test-dir", build, *_CTEST, "-R", "^targets$", env={"QEMU_CPU": processor})
 
 
-@nox.session(default=False)
+@nox.session(default=False, tags=["wheels"])
 def wheels(session: nox.Session) -> None:
     """Wheels for five platforms, with zig; those for Linux and Windows are run. `make wheels`."""
-    tools = ("build", "check-wheel-contents", "lief", "pip", "scikit-build-core", "twine", _NODE)
+    tools = ("build", "check-wheel-contents", "lief", "numpy", "pip", "scikit-build-core", "twine", _NODE)
     _install(session, "ziglang", "cmake", "ninja", *tools)
     folder = Path(session.create_tmp()).resolve()
     options = ["--folder", str(folder), *_native_sources(session)]
