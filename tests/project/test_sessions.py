@@ -13,7 +13,6 @@ import pytest
 from tests.documentation import ROOT
 
 _IN_CI = {"alone", "first", "beside"}
-_TARGETS = {"long", "matrix", "wheels"}
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +24,8 @@ def sessions() -> list[dict[str, list[str]]]:
 
 
 def test_each_session_has_one_tag(sessions: list[dict[str, list[str]]]) -> None:
-    assert len(sessions) > 20
-    assert [each["name"] for each in sessions if len({*each["tags"]} & (_IN_CI | _TARGETS)) != 1] == []
+    assert len(sessions) > 15  # those that `nox` alone runs
+    assert [each["name"] for each in sessions if len({*each["tags"]} & _IN_CI) != 1] == []
 
 
 def test_ci_runs_its_tags() -> None:
