@@ -6,25 +6,19 @@ It needs the program (Debian and Ubuntu: `apt-get install dieharder`). Writes re
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
-from datetime import date
-from pathlib import Path
 
 import numpy as np
 
-from ort_rrelu import library
 from tests.onnx_models import Array
+from tests.statistics import report
 from tests.statistics.halves import halves
 from tests.statistics.stream import CHUNK, Value
-from tests.statistics.verdict import judge
 
-_RESULTS = Path(__file__).parent / "results"
 _SEED = 20261130
 _RAW = "200"  # dieharder's number for: words from standard input
 
@@ -92,17 +86,8 @@ def main() -> None:
     for order in arguments.orders:
         begin = time.monotonic()
         values = run(order, *arguments.options.split())
-        verdict = judge([value.p for value in values])
-        report = {
-            "command": f"python -m tests.statistics.dieharder {order} --options={arguments.options}",
-            "date": date.today().isoformat(),
-            "minutes": round((time.monotonic() - begin) / 60, 1),
-            "library": library.build_info()["version"],
-            "verdict": asdict(verdict),
-            "values": [asdict(value) for value in values],
-        }
-        _RESULTS.mkdir(exist_ok=True)
-        (_RESULTS / f"dieharder-{order}.json").write_text(json.dumps(report, indent=1) + "\n")
+        command = f"python -m tests.statistics.dieharder {order} --options={arguments.options}"
+        verdict = report.write(report.RESULTS / f"dieharder-{order}.json", command, begin, values)
         print(order, verdict)
 
 
