@@ -38,6 +38,7 @@ function(_cxx_runtime result)
   endif()
 endfunction()
 
+# ORT_RRELU_MORE_PARTS: what else a compiler links in, as NAME;VERSION;LICENSE;...
 function(install_bill_of_materials onnxruntime_headers highway_sources)
   _version_in("${highway_sources}/hwy/base.h" "HWY_MAJOR;HWY_MINOR;HWY_PATCH" highway)
   _version_in("${onnxruntime_headers}/onnxruntime_c_api.h" ORT_API_VERSION onnxruntime)
@@ -52,7 +53,7 @@ function(install_bill_of_materials onnxruntime_headers highway_sources)
       ort-rrelu "${ORT_RRELU_VERSION}" Apache-2.0
       highway "${highway}" "Apache-2.0 OR BSD-3-Clause"
       onnxruntime "1.${onnxruntime}" MIT
-      ${cxx_runtime} ${cuda}
+      ${cxx_runtime} ${cuda} ${ORT_RRELU_MORE_PARTS}
     COMMAND_ERROR_IS_FATAL ANY)
   install(FILES "${path}" DESTINATION "${SKBUILD_METADATA_DIR}/sboms")
 endfunction()

@@ -56,6 +56,7 @@ def cmake_settings(target: Target, native: dict[str, str]) -> dict[str, str]:
         "CMAKE_SYSTEM_NAME": target.system,
         "CMAKE_SYSTEM_PROCESSOR": target.processor,
         "ORT_RRELU_CUDA": "OFF",
+        "ORT_RRELU_MORE_PARTS": ";".join(licences.parts(target)),
         "ORT_RRELU_WERROR": "ON",
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zipfile
 from pathlib import Path
@@ -46,6 +47,13 @@ def inspect(wheel: Path, target: Target) -> dict[str, Any]:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         library = archive.read(f"ort_rrelu/{target.library}")
+        (bill,) = (
+            json.loads(archive.read(name)) for name in names if name.endswith("/sboms/ort-rrelu.cdx.json")
+        )
+    parts = {part["name"]: part["version"] for part in bill["components"]}
+    _expect(
+        {"highway", "onnxruntime", "libc++", "zig"} <= parts.keys(), f"{wheel}: its bill has {sorted(parts)}"
+    )
     licences = sorted(name.partition("/licenses/")[2] for name in names if "/licenses/" in name)
     _expect("LICENSE" in licences and len(licences) > 1, f"{wheel}: licences {licences}")
     facts = {"Linux": _elf, "Windows": _pe, "Darwin": _mach_o}[target.system](library)
@@ -56,7 +64,8 @@ def inspect(wheel: Path, target: Target) -> dict[str, Any]:
     allowed = _SYSTEM_LIBRARIES[target.system]
     foreign = [name for name in facts["libraries"] if not re.fullmatch(allowed, name)]
     _expect(not foreign, f"{wheel}: it needs {foreign}")
-    return facts | {"exports": len(facts["exports"]), "licences": licences, "bytes": wheel.stat().st_size}
+    size = wheel.stat().st_size
+    return facts | {"exports": len(facts["exports"]), "licences": licences, "parts": parts, "bytes": size}
 
 
 def _elf(library: bytes) -> dict[str, Any]:

@@ -1,12 +1,14 @@
-"""The licences of what zig links into a wheel."""
+"""What zig links into a wheel beside our objects: its licences, and its lines in the bill of materials."""
 
 from __future__ import annotations
 
+import re
+from importlib import metadata
 from pathlib import Path
 
 import ziglang
 
-from wheels.targets import Target
+from wheels.targets import GLIBC, Target
 
 _ZIG = Path(ziglang.__file__).parent
 # The C++ library and the compiler's own functions, which zig links in.
@@ -23,3 +25,20 @@ def texts(target: Target) -> dict[str, str]:
     """Licence files of a wheel beside those of third_party/, which every build brings: name -> text."""
     files = _EVERYWHERE | _RUNTIMES[target.runtime]
     return {f"{name}/LICENSE": (_ZIG / path).read_text("utf-8") for name, path in sorted(files.items())}
+
+
+def parts(target: Target) -> list[str]:
+    """Name, version and SPDX licence of each part; CMake adds the C++ library itself."""
+    found = ["zig", metadata.version("ziglang"), "MIT"]
+    if target.runtime == "glibc":
+        found += ["glibc", ".".join(map(str, GLIBC)), "LGPL-2.1-or-later"]
+    if target.runtime == "mingw":
+        found += ["mingw-w64", _mingw_version(), "ZPL-2.1"]
+    return found
+
+
+def _mingw_version() -> str:
+    header = _ZIG / "lib" / "libc" / "include" / "any-windows-any" / "_mingw_mac.h"
+    names = ("MAJOR", "MINOR", "BUGFIX")
+    text = header.read_text("utf-8")
+    return ".".join(re.findall(rf"define __MINGW64_VERSION_{name} +(\d+)", text)[0] for name in names)
