@@ -517,18 +517,9 @@ def aarch64(session: nox.Session) -> None:
 @nox.session(default=False, tags=["wheels"])
 def wheels(session: nox.Session) -> None:
     """Wheels for five platforms, with zig; those for Linux and Windows are run. `make wheels`."""
-    tools = (
-        "build",
-        "check-wheel-contents",
-        "lief",
-        "numpy",
-        "pip",
-        "scikit-build-core",
-        "twine",
-        "uv",
-        _NODE,
-    )
-    _install(session, "ziglang", "cmake", "ninja", *tools)
+    builders = ("build", "cmake", "ninja", "scikit-build-core", "uv", "ziglang")
+    readers = ("check-wheel-contents", "lief", "numpy", "pip", "twine", _NODE)
+    _install(session, *builders, *readers)
     folder = Path(session.create_tmp()).resolve()
     options = ["--folder", str(folder), *_native_sources(session)]
     session.run("python", "-m", "wheels", "build", *options)
