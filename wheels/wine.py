@@ -24,7 +24,8 @@ class Wine:
         programs, libraries = files / "usr" / "lib" / "wine", files / "usr" / "lib" / "x86_64-linux-gnu"
         # It would be taken first, and looks for an installed Wine.
         (programs / "wineserver").unlink(missing_ok=True)
-        home.mkdir(exist_ok=True)
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir()
         self._server = programs / "wineserver64"
         self._environment = {
             "DISPLAY": "",
@@ -44,9 +45,14 @@ class Wine:
         self._make_windows(home / "prefix", files / "usr" / "x86_64-w64-mingw32" / "lib" / "zlib1.dll")
 
     def _make_windows(self, prefix: Path, compression: Path) -> None:
-        """Its folder, which must look like Windows 10 to Node and have what Wine's own libraries need."""
+        """Its folder, which must look like Windows 10 to Node.
+
+        Wine's own libraries, which fill it, need the one for compression.
+        """
+        system = prefix / "drive_c" / "windows" / "system32"
+        system.mkdir(parents=True)
+        shutil.copy2(compression, system)
         self.run("reg", "add", r"HKCU\Software\Wine", "/v", "Version", "/d", "win10", "/f")
-        shutil.copy2(compression, prefix / "drive_c" / "windows" / "system32")
 
     def run(self, *command: str | Path) -> str:
         """What a program prints."""

@@ -111,8 +111,9 @@ def forks(times: int) -> str:
 
 
 _RUNS_FOR_EVER = """
-import itertools, numpy as np, ort_rrelu
+import itertools, numpy as np, ort_rrelu, signal
 from tests.lifecycle.scenarios import _session
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it in what runs in the background
 session, x = _session(), np.full(100_000, -1, np.float32)
 print("runs", flush=True)
 for step in itertools.count():
