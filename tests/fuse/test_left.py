@@ -66,11 +66,6 @@ _LEFT = {
         "float[n, 4] f",
         '"f" is used elsewhere',
     ),
-    "mask is an output": (
-        f"r = {DRAW} (x) p = Mul(x, r) c = Less(x, zero) y = Where(c, p, x)",
-        "bool[n, 4] c",
-        '"c" is used elsewhere',
-    ),
     "draw for each column": (f"r = {DRAW} (w) y = PRelu(x, r)", "", 'shape is that of "w"'),
     "draw for each row": (f"r = {DRAW} (o) y = PRelu(x, r)", "", 'shape is that of "o"'),
     "draw of its own shape": ("r = RandomUniform <shape = [2, 4]> () y = PRelu(x, r)", "", "not known to be"),

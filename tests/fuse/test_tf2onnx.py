@@ -185,20 +185,15 @@ _LEFT = {
             b = Mul(rx, neg) y = Add(a, b)""",
         "its shape is not known to be that of",
     ),
-    "a mask that is read elsewhere": (
+    "a product with the slope that is read elsewhere": (
         f"""{_DRAWN} m = Less(zero, x) {_MASKS} a = Mul(pos, x) rx = Mul(u, x) b = Mul(rx, neg) k = Add(a, b)
-            y = Where(m, k, zero)""",
-        '"m" is used elsewhere',
+            y = Mul(rx, k)""",
+        '"rx" is used elsewhere',
     ),
-    "a mask as a number that is read elsewhere": (
+    "a term with the slope that is read elsewhere": (
         f"""{_DRAWN} m = Less(zero, x) {_MASKS} a = Mul(pos, x) rx = Mul(u, x) b = Mul(rx, neg) k = Add(a, b)
-            y = Mul(neg, k)""",
-        '"neg" is used elsewhere',
-    ),
-    "a term that is read elsewhere": (
-        f"""{_DRAWN} m = Less(zero, x) {_MASKS} a = Mul(pos, x) rx = Mul(u, x) b = Mul(rx, neg) k = Add(a, b)
-            y = Mul(a, k)""",
-        '"a" is used elsewhere',
+            y = Mul(b, k)""",
+        '"b" is used elsewhere',
     ),
     "one mask for both": (
         f"""{_DRAWN} m = Less(zero, x) pos = Cast <to = 1> (m) a = Mul(pos, x) rx = Mul(u, x)

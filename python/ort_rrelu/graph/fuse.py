@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -79,9 +79,9 @@ def fuse(
     masks, Cast(x >= 0) * x + Cast(x < 0) * x * r; with <=, > and >=, negated, with the operands in any order,
     through Cast, Identity, and sums and products of r with constants; in the graph, in bodies of control flow
     and in functions. r must be drawn for each element of x, with constant bounds that
-    RRelu takes, and nothing else may read the values between x and the result. Then the slopes have the same
-    distribution, except for rounding, but the drawn numbers differ. At x == 0, where the result is 0 in any
-    case, RRelu's noise is the slope.
+    RRelu takes, and nothing else may read r or what is computed from it before the result. Then the slopes
+    have the same distribution, except for rounding, but the drawn numbers differ. At x == 0, where the result
+    is 0 in any case, RRelu's noise is the slope.
 
     A seed is carried over: the integer part of the float if that is from 0 to 2^63 - 1 (ONNX Runtime also
     takes it), else the float's 32 bits. If another node has this seed already, the node gets one derived from
@@ -121,13 +121,36 @@ def fuse(
         import onnxscript  # noqa: F401  # here, since importing ort_rrelu must not import it
     except ImportError as error:
         raise MissingPackageError(f"{error.name} is not installed: pip install 'ort-rrelu[fuse]'") from error
-    tell = report or _log
+    return _fused(made, report or _log, portable, leaky, None)
+
+
+def fuse_numbered(
+    model: onnx.ModelProto, seeds: Mapping[int, int | None], report: Callable[[Finding], None]
+) -> onnx.ModelProto:
+    """fuse(model, report=report, portable=False, leaky=True), where each draw is known to be its own.
+
+    Args:
+        model: a model, which is not changed. The seed attribute of each of its draws of uniform numbers is a
+            number of its own.
+        seeds: for each such number, the seed that the draw really has, exactly; None for no seed.
+        report: as that of `fuse`.
+    """
+    return _fused(new_model(model), report, False, True, seeds)
+
+
+def _fused(
+    made: onnx.ModelProto,
+    tell: Callable[[Finding], None],
+    portable: bool,
+    leaky: bool,
+    seeds_of_draws: Mapping[int, int | None] | None,
+) -> onnx.ModelProto:
     if not _has_candidates(made):
         return made
     from ort_rrelu.graph.fusing.matches import find_matches  # needs onnxscript
 
     check_model(made)
-    found = find_matches(made)
+    found = find_matches(made, seeds_of_draws)
     seeds = _Seeds(made)
     bare = not portable and not is_portable(made)
     matches, untyped = _parted(made, found.matches) if bare else (found.matches, [])

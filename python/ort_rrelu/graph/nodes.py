@@ -200,7 +200,7 @@ def label(node: onnx.NodeProto) -> str:
     return f'{op} node with output "{node.output[0] if node.output else ""}"'
 
 
-def set_attribute(node: onnx.NodeProto, name: str, value: int) -> None:
+def set_attribute(node: onnx.NodeProto, name: str, value: float) -> None:
     """Set an attribute, in place, also one that is absent or refers to a function's."""
     place = next((attribute for attribute in node.attribute if attribute.name == name), None)
     (node.attribute.add() if place is None else place).CopyFrom(onnx.helper.make_attribute(name, value))

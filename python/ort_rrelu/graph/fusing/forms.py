@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import onnx_ir as ir
 
 from ort_rrelu.graph.fusing.casts import before_casts, comes_from, holds
-from ort_rrelu.graph.fusing.masks import checked_mask
+from ort_rrelu.graph.fusing.masks import check_mask
 from ort_rrelu.graph.fusing.select import masked_terms
 from ort_rrelu.graph.fusing.slopes import Left, Slope, slope_of, used_elsewhere
 from ort_rrelu.graph.fusing.values import (
@@ -82,9 +82,7 @@ def _where(node: ir.Node) -> Leak | None:
             continue
         x = origin(branches[1 - leaking])
         _check_branches(x, product, node)
-        product.slope.through.extend(
-            checked_mask(mask, x, leaks_where=leaking == 0, at=product.slope.node, root=node)
-        )
+        check_mask(mask, x, leaks_where=leaking == 0, at=product.slope.node, root=node)
         return Leak(node, x, product.slope)
     return None
 
@@ -100,9 +98,8 @@ def _sum(node: ir.Node) -> Leak | None:
         x, slope = origin(kept.value), product.slope
         _check_branches(x, product, node)
         for term in (kept, leaking):
-            leaks = term is leaking
-            slope.masks.extend(checked_mask(term.mask, x, leaks_where=leaks, at=slope.node, root=node))
-            slope.through.extend(term.between)
+            check_mask(term.mask, x, leaks_where=term is leaking, at=slope.node, root=node)
+        slope.products.extend(leaking.products)
         return Leak(node, x, slope, selects=True)
     return None
 
@@ -153,10 +150,8 @@ def _product_with_factor(node: ir.Node) -> Leak | None:
             other = branches[1 - leaking]
             if constant(other) != 1:
                 raise Left(slope.node, f'{described(chosen)} gives "{other.name}", not 1, or what is drawn')
-            slope.through.extend(passed)
-            slope.through.extend(
-                checked_mask(mask, origin(x), leaks_where=leaking == 0, at=slope.node, root=chosen)
-            )
+            slope.factors.extend(passed)
+            check_mask(mask, origin(x), leaks_where=leaking == 0, at=slope.node, root=chosen)
             return Leak(node, origin(x), slope)
     return None
 

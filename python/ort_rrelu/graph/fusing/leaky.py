@@ -9,9 +9,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import DTypeLike
 
-from ort_rrelu.graph.fusing.masks import checked_mask
+from ort_rrelu.graph.fusing.masks import check_mask
 from ort_rrelu.graph.fusing.select import Term, masked_terms
-from ort_rrelu.graph.fusing.slopes import Left, used_elsewhere
+from ort_rrelu.graph.fusing.slopes import Left
 from ort_rrelu.graph.fusing.values import (
     constant,
     described,
@@ -20,8 +20,6 @@ from ort_rrelu.graph.fusing.values import (
     operand,
     passed_through,
     perm_of,
-    read_besides,
-    with_other_reader,
 )
 
 # ONNX Runtime has no LeakyRelu of the other types, or not in every opset.
@@ -96,19 +94,8 @@ def _is_moved(x: ir.Value, product: _Product) -> bool:
 
 def _checked(node: ir.Node, kept: Term, leaking: Term, product: _Product) -> Leaky:
     x = passed_through(kept.value, "Identity")[-1]
-    masks = [
-        mask
-        for term in (kept, leaking)
-        for mask in checked_mask(
-            term.mask, x, leaks_where=term is leaking, at=node, root=node, leak="the product"
-        )
-    ]
-    values = [*kept.between, *leaking.between, *product.passed]
-    inside = {maker for value in (*values, *masks) if (maker := value.producer()) is not None}
-    shared = [value for value in values if with_other_reader(value)]
-    shared += [mask for mask in masks if read_besides(mask, inside)]
-    if shared:
-        raise Left(node, used_elsewhere(shared[0]))
+    for term in (kept, leaking):
+        check_mask(term.mask, x, leaks_where=term is leaking, at=node, root=node, leak="the product")
     before, after = x.shape, node.outputs[0].shape
     if before is not None and after is not None and len(before) != len(after):
         raise Left(node, f"{described(node)} has {len(after)} dimensions, x {len(before)}")
@@ -117,7 +104,7 @@ def _checked(node: ir.Node, kept: Term, leaking: Term, product: _Product) -> Lea
 
 def _alpha(factor: float, node: ir.Node, x: ir.Value, kept: Term) -> float:
     """The factor, if LeakyRelu gives the same bits with it."""
-    element = next((known for value in (x, *kept.between) if (known := dtype_of(value))), None)
+    element = next((known for value in (x, *kept.products, *kept.casts) if (known := dtype_of(value))), None)
     if element not in _TYPES:
         name = "an unknown type" if element is None else element.name
         raise Left(node, f"its x is of {name}: ONNX Runtime has a LeakyRelu of FLOAT and FLOAT16")

@@ -11,10 +11,10 @@ from ort_rrelu.graph.fusing.slopes import Left
 from ort_rrelu.graph.fusing.values import constant, described, is_op, operand
 
 
-def checked_mask(
+def check_mask(
     mask: ir.Value, x: ir.Value, *, leaks_where: bool, at: ir.Node, root: ir.Node, leak: str = "what is drawn"
-) -> list[ir.Value]:
-    """The mask, and those that it comes from; raises Left unless it is `leaks_where` for negative x alone."""
+) -> None:
+    """Raise Left unless the mask is `leaks_where` for negative x alone."""
     found = sign_mask(mask)
     if found is None:
         raise Left(at, f'{described(root)} has condition "{mask.name}": not a comparison with 0')
@@ -22,7 +22,6 @@ def checked_mask(
         raise Left(at, f'{described(root)} asks for the sign of "{found.compared.name}", not of "{x.name}"')
     if found.where_negative is not leaks_where:
         raise Left(at, f"{described(root)} gives positive elements {leak}, not negative ones")
-    return found.passed
 
 
 @dataclass(frozen=True)
@@ -34,22 +33,20 @@ class SignMask:
 
     compared: ir.Value
     where_negative: bool
-    passed: list[ir.Value]
 
 
 def sign_mask(mask: ir.Value) -> SignMask | None:
     """A comparison with 0, through Identity, Not and Xor with a constant; None for any other mask."""
-    passed, flipped = [mask], False
+    flipped = False
     while (before := _before(mask)) is not None:
         mask, flips = before
         flipped ^= flips
-        passed.append(mask)
     node = is_op(mask, "Less", "LessOrEqual", "Greater", "GreaterOrEqual")
     if node is None or (sides := _constant_and_other(node)) is None or sides[0] != 0:
         return None
     number_is_left = constant(operand(node)) is not None
     negative = node.op_type.startswith("Less") is not number_is_left
-    return SignMask(sides[1], negative is not flipped, passed)
+    return SignMask(sides[1], negative is not flipped)
 
 
 def _before(mask: ir.Value) -> tuple[ir.Value, bool] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,12 +66,15 @@ class Matches:
     left_leaky: list[LeftNode]
 
 
-def find_matches(model: onnx.ModelProto) -> Matches:
+def find_matches(model: onnx.ModelProto, seeds: Mapping[int, int | None] | None = None) -> Matches:
     """Try every rule at every node: of the graph, of bodies, of functions but ours.
+
+    `seeds` are those of draws that are numbered, as `tf2onnx.mark` takes them.
 
     Raises InvalidValueError when onnx or onnx_ir cannot read the model.
     """
     twin = _with_types(model)
+    mark(twin, seeds)
     search = _Search(twin)
     for container, values in _containers(model, twin):
         search.visit(container, values)
@@ -85,7 +88,6 @@ def _with_types(model: onnx.ModelProto) -> ir.Model:
         twin = ir.from_proto(typed)
     except Exception as error:  # whatever it raises, of several types
         raise InvalidValueError(f"the model cannot be read by onnx_ir: {error}") from error
-    mark(twin)
     return twin
 
 

@@ -13,11 +13,12 @@ _MASKS = ("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "Not", "X
 
 @dataclass(frozen=True)
 class Term:
-    """Cast(mask) * value; `between` are the product and what leads from the mask to it."""
+    """Cast(mask) * value; `products` are that and Identity after it, `casts` what it reads of the mask."""
 
     mask: ir.Value
     value: ir.Value
-    between: list[ir.Value]
+    products: list[ir.Value]
+    casts: list[ir.Value]
 
 
 def masked_terms(node: ir.Node) -> tuple[Term, Term] | None:
@@ -43,7 +44,7 @@ def _term(value: ir.Value | None, root: ir.Node) -> Term | None:
         while casts and _is_mask(casts[-1]):  # an Identity, of a mask still
             mask = casts.pop()
         if casts and _is_mask(mask):
-            return Term(mask, other, [*passed, *casts])
+            return Term(mask, other, passed, casts)
     return None
 
 

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from ort_rrelu import library
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.fusing.shapes import same_shape
-from ort_rrelu.graph.fusing.tf2onnx import has_no_seed, may_be_merged
+from ort_rrelu.graph.fusing.tf2onnx import has_no_seed, is_numbered, known_seed, may_be_merged
 from ort_rrelu.graph.fusing.values import (
     FLOATS,
     constant,
@@ -19,7 +19,6 @@ from ort_rrelu.graph.fusing.values import (
     dtype_of,
     is_op,
     operand,
-    read_besides,
     with_other_reader,
 )
 
@@ -36,16 +35,16 @@ class Left(Exception):  # noqa: N818  # not an error: the model is as valid as b
 class Slope:
     """Random slopes: `scale` * U(low, high) + `offset`, drawn by `node` and computed by what stands after it.
 
-    `drawn` are the values from that node's to the slopes, `through` others between these and RReLU's result,
-    `products` those that are x * slope, `masks` conditions, which several nodes of a form may read.
+    `drawn` are the values from that node's to the slopes, `factors` choices between these and 1, `products`
+    those that are x * slope. What does not depend on the draw, a mask, say, is none of them: it has the same
+    value for whatever else reads it.
     """
 
     node: ir.Node
     scale: float = 1.0
     offset: float = 0.0
     drawn: list[ir.Value] = field(default_factory=list)
-    through: list[ir.Value] = field(default_factory=list)
-    masks: list[ir.Value] = field(default_factory=list)
+    factors: list[ir.Value] = field(default_factory=list)
     products: list[ir.Value] = field(default_factory=list)
 
     def _number(self, name: str, default: float) -> float:
@@ -75,6 +74,8 @@ class Slope:
         ONNX has it as a float. Its integer part where that is from 0 to 2^63 - 1, which is what ONNX Runtime
         takes of it; else the 32 bits of the float, so that it stays fixed.
         """
+        if is_numbered(self.node):
+            return known_seed(self.node)
         if "seed" not in self.node.attributes or has_no_seed(self.node):
             return None
         seed = self._number("seed", 0.0)
@@ -90,16 +91,14 @@ class Slope:
                 f"{described(root)} is in a body that may run several times for one such draw",
             )
         drawn = [] if may_be_merged(self.node) else self.drawn
-        shared = [value for value in (*drawn, *self.through, *self.products) if with_other_reader(value)]
-        inside = self.nodes()
-        shared += [mask for mask in self.masks if read_besides(mask, inside)]
-        if shared:
-            raise Left(self.node, used_elsewhere(shared[0]))
+        shared = next(filter(with_other_reader, (*drawn, *self.factors, *self.products)), None)
+        if shared is not None:
+            raise Left(self.node, used_elsewhere(shared))
         self._check_shape(x)
 
     def nodes(self) -> set[ir.Node]:
         """Those that compute what is between the draw and RReLU's result."""
-        values = (*self.drawn, *self.through, *self.masks, *self.products)
+        values = (*self.drawn, *self.factors, *self.products)
         return {node for value in values if (node := value.producer()) is not None}
 
     def _check_shape(self, x: ir.Value) -> None:
@@ -109,12 +108,16 @@ class Slope:
                 name = "" if like is None else like.name
                 raise Left(self.node, f'its shape is that of "{name}", not known to be that of "{x.name}"')
             return
-        drawn = self.node.attributes.get("shape")
         known = None if x.shape is None or not x.shape.is_static() else x.shape.numpy()
-        if drawn is None or drawn.is_ref() or drawn.type != ir.AttributeType.INTS:
-            drawn = None  # a function's attribute, or one that onnx refuses
-        if drawn is None or known is None or tuple(drawn.as_ints()) != known:
+        if known is None or self._lengths() != known:
             raise Left(self.node, f'its shape is not known to be that of "{x.name}"')
+
+    def _lengths(self) -> tuple[int, ...] | None:
+        """Of slopes that RandomUniform draws; None where they are not constant, or are none."""
+        drawn = self.node.attributes.get("shape")
+        if drawn is None or drawn.is_ref() or drawn.type != ir.AttributeType.INTS:
+            return None  # a function's attribute, or one that onnx refuses
+        return () if any(map(_is_scalar, self.drawn)) else tuple(drawn.as_ints())
 
 
 def used_elsewhere(value: ir.Value) -> str:
@@ -138,11 +141,17 @@ def _before(value: ir.Value) -> ir.Value | None:
         return operand(node)
     if node := is_op(value, "Cast", "CastLike"):
         return operand(node) if dtype_of(value) in {*FLOATS, None} else None
+    if (node := is_op(value, "Squeeze")) and _is_scalar(value):  # ONNX Runtime draws no scalars
+        return operand(node)
     if (node := is_op(value, "Add", "Sub", "Mul", "Div")) and len(node.inputs) == 2:
         varying = [each for each in node.inputs if constant(each) is None]
         divides = node.op_type == "Div" and varying == [node.inputs[1]]
         return varying[0] if len(varying) == 1 and not divides else None
     return None
+
+
+def _is_scalar(value: ir.Value) -> bool:
+    return value.shape is not None and len(value.shape) == 0
 
 
 def _computed(node: ir.Node, values: list[ir.Value]) -> Slope:
