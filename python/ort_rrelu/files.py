@@ -18,7 +18,7 @@ def check_target(path: str | os.PathLike[str]) -> None:
     target = Path(path)
     folder = target.resolve().parent
     if target.is_dir():
-        raise IsADirectoryError(f"{target} is a folder: name a file")
+        raise IsADirectoryError(f"{os.fspath(path) or 'an empty path'} is a folder: name a file")
     if target.exists() and not target.is_file():
         raise FileExistsError(f"{target} is a device or a pipe: name a file, which can be replaced")
     if not folder.is_dir():

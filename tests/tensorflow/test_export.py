@@ -199,6 +199,22 @@ def test_inputs_without_a_name_get_that_of_the_argument() -> None:
     assert [value.name for value in export(Own(), None, unnamed[:1]).graph.input] == ["x"]
 
 
+def test_inputs_in_a_dict_get_their_keys_as_names() -> None:
+    unnamed = {"left": tf.TensorSpec([None, 8]), "right": tf.TensorSpec([None, 8])}
+    made = export(lambda both: rrelu(both["left"] + both["right"]), None, [unnamed])
+    assert [value.name for value in made.graph.input] == ["left", "right"]
+
+
+class _Decorated(tf.Module):
+    @tf.function
+    def call(self, x: Any) -> Any:
+        return rrelu(x, training=True)
+
+
+def test_method_that_is_a_tf_function() -> None:
+    assert ops(export(_Decorated().call, None, [spec(None, 8)])) == ["RRelu"]
+
+
 def test_own_seed_goes_first() -> None:
     def both(x: Any) -> Any:
         return rrelu(rrelu(x, training=True, seed=5), training=True)

@@ -66,6 +66,11 @@ _DRAWS = {
         "StatelessRandomNormalV2",
         "tf.random.stateless_",
     ),
+    "another distribution": (
+        lambda x: x + tf.random.truncated_normal(tf.shape(x)),
+        "TruncatedNormal",
+        "that distribution",
+    ),
     "Dropout": (lambda x: _DROPOUT(x, training=True), "StatelessRandomUniformV2", "Dropout"),
     "a branch": (_Branch(), "StatelessRandomUniformV2", "tf.random.stateless_"),
 }  # fmt: skip
@@ -151,6 +156,7 @@ def _train(x: Any) -> Any:
     [
         ({"seed": -1}, InvalidValueError, "seed=-1"),
         ({"seed": "1"}, InvalidTypeError, "seed='1'"),
+        ({"seed": True}, InvalidTypeError, "seed=True: it must be an integer"),
         ({"training": 1}, InvalidTypeError, "training=1"),
         ({"step_input": "row"}, InvalidValueError, "step_input='row'"),
         ({"portable": 1}, InvalidTypeError, "portable=1"),
@@ -160,6 +166,9 @@ def _train(x: Any) -> Any:
         ({"opset_version": 15}, InvalidValueError, "opset_version=15: a portable model needs 18"),
         ({"f": 3}, InvalidTypeError, "f=3"),
         ({"f": "nowhere/net.onnx"}, FileNotFoundError, "there is no folder"),
+        ({"f": ""}, IsADirectoryError, "an empty path is a folder: name a file"),
+        ({"input_signature": []}, InvalidValueError, r"has 0 items, and the function takes \(x"),
+        ({"input_signature": [spec(8)] * 2}, InvalidValueError, r"has 2 items, and the function takes \(x"),
         (
             {"input_signature": None},
             InvalidValueError,
@@ -192,10 +201,37 @@ def test_signature_beside_inputs_of_its_own() -> None:
         export(traced, None, [spec(None, 8)])
 
 
-def test_traced_function_of_unknown_rank() -> None:
-    traced = tf.function(_train).get_concrete_function(tf.TensorSpec(None, name="x"))
+@pytest.mark.parametrize("traced", [True, False])
+def test_function_with_a_signature_of_unknown_rank(traced: bool) -> None:
+    function = tf.function(_train, input_signature=[tf.TensorSpec(None, name="x")])
     with pytest.raises(InvalidValueError, match="its rank is not known"):
-        export(traced)
+        export(function.get_concrete_function() if traced else function)
+
+
+@pytest.mark.parametrize(
+    "signature", [[spec(None, 8), spec(None, 8)], [{"a": spec(8), "b": spec(8)}]], ids=["a list", "a dict"]
+)
+def test_two_inputs_of_one_name(signature: list[Any]) -> None:
+    with pytest.raises(InvalidValueError, match="has two inputs of the name 'x': rename one"):
+        export(lambda *xs: rrelu(tf.nest.flatten(xs)[0]), None, signature)
+
+
+@pytest.mark.parametrize("signature", [[], [spec(None, 8)] * 2, [[spec(None, 8)]], [{"x": spec(None, 8)}]])
+def test_signature_that_is_not_that_of_a_keras_model(signature: list[Any]) -> None:
+    net = keras.Sequential([keras.Input([8], name="only"), RReLU()])
+    with pytest.raises(InvalidValueError, match=r"a tf\.TensorSpec for each input of the model.*: only"):
+        export(net, None, signature)
+
+
+@pytest.mark.parametrize(("result", "message"), [("text", "the text 'text'"), (None, "no tensor")])
+def test_function_that_returns_no_tensor(result: Any, message: str) -> None:
+    with pytest.raises(InvalidTypeError, match=f"model_or_function returns {message}"):
+        export(lambda x: result if result is None else (rrelu(x), result), None, [spec(None, 8)])
+
+
+def test_function_that_xla_compiles() -> None:
+    with pytest.raises(ConversionError, match="jit_compile=True: trace the model without that"):
+        export(tf.function(_train, jit_compile=True), None, [spec(None, 8)])
 
 
 @pytest.mark.parametrize("package", ["tensorflow", "tf2onnx", "onnxscript"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import logging
 import re
 import threading
@@ -17,13 +16,17 @@ from tf2onnx.convert import from_function
 from ort_rrelu.errors import ConversionError
 from ort_rrelu.graph.nodes import all_nodes, is_standard
 from ort_rrelu.graph.opset import opset_of
+from ort_rrelu.tensorflow.draws import Draw, Draws
+from ort_rrelu.tensorflow.needed import all_nodes as nodes_of_trace
+from ort_rrelu.tensorflow.needed import needed_nodes
 from ort_rrelu.tensorflow.tracing import Traced
 
 # Stateless draws have a key as an input, and tf2onnx has no operator for them. Where it stands in a variable,
 # as in Keras, it would freeze at its value of now. tf.random.Generator keeps its key in a variable, too.
-_KEYED_DRAW = re.compile(
-    r"Rng\w+|State(less|ful)(Parameterized|Random(?!Get)|Uniform|StandardNormal|TruncatedNormal|Multinomial|Shuffle)\w*"
-)
+_KINDS = r"(Parameterized|Random(?!Get)|Uniform|StandardNormal|TruncatedNormal|Multinomial|Shuffle)\w*"
+_KEYED_DRAW, _GENERATOR = re.compile(f"Stateless{_KINDS}"), re.compile(rf"Rng\w+|Stateful{_KINDS}")
+# Of constant shape, tf2onnx makes a constant of it.
+_OTHER_DRAW = re.compile(r"(Parameterized)?TruncatedNormal|Random(Gamma|Poisson)\w*")
 _REMEDY = (
     "draw slopes with tf.random.uniform(tf.shape(x), lower, upper, x.dtype), which it has; layers such as "
     "Dropout draw in train mode only"
@@ -32,13 +35,19 @@ _REMEDY = (
 _one_at_a_time = threading.Lock()
 
 
-def convert(traced: Traced, opset: int) -> onnx.ModelProto:
-    """The ONNX model of a traced function; raises ConversionError that names the node at fault."""
-    _refuse_keyed_draws(traced.function)
+def convert(traced: Traced, opset: int) -> tuple[onnx.ModelProto, dict[int, Draw]]:
+    """The ONNX model of a traced function, in which the seed of each draw is a number, and what these are.
+
+    Raises ConversionError that names the node at fault.
+    """
+    _refuse_ops(traced.function)
+    draws = Draws()
     model: onnx.ModelProto
     with _one_at_a_time, _said() as said:
         try:
-            model, _ = from_function(_Given(traced.function), input_signature=[], opset=opset)
+            model, _ = from_function(
+                _Given(traced.function), input_signature=[], opset=opset, custom_rewriter=[draws.number]
+            )
         except Exception as error:
             raise ConversionError(
                 f"tf2onnx cannot convert the model: {type(error).__name__}: {error}"
@@ -48,7 +57,7 @@ def convert(traced: Traced, opset: int) -> onnx.ModelProto:
     if said:
         raise ConversionError(f"tf2onnx went on after an error: {said[0]}")
     _order_outputs(model.graph, traced.outputs)
-    return model
+    return model, draws.numbered_in(model)
 
 
 class _Given:
@@ -69,16 +78,30 @@ class _Given:
         return getattr(self._function, name)
 
 
-def _refuse_keyed_draws(function: Any) -> None:
-    """Raise ConversionError if the trace draws from a generator or by a key."""
-    traced = function.graph.as_graph_def()
-    for node in itertools.chain(traced.node, *(each.node_def for each in traced.library.function)):
-        if _KEYED_DRAW.fullmatch(node.op):
-            of_generator = node.op.startswith(("Rng", "Stateful"))
-            kind = "tf.random.Generator" if of_generator else "keras.random or tf.random.stateless_*"
+def _refuse_ops(function: Any) -> None:
+    """Raise ConversionError if an output needs what tf2onnx would freeze, or what XLA compiles.
+
+    A generator is refused also where no output needs it, for tf2onnx fails at its state.
+    """
+    needed = list(needed_nodes(function))
+    for nodes, ops, kind in (
+        (nodes_of_trace(function), _GENERATOR, "tf.random.Generator"),
+        (needed, _KEYED_DRAW, "keras.random or tf.random.stateless_*"),
+        (needed, _OTHER_DRAW, "that distribution"),
+    ):
+        for node in nodes:
+            if ops.fullmatch(node.op):
+                raise ConversionError(f"{_named(node)}: tf2onnx has no draw of {kind}: {_REMEDY}")
+    for node in needed:
+        if node.attr["_XlaMustCompile"].b:
             raise ConversionError(
-                f'TensorFlow op {node.op} "{node.name}": tf2onnx has no draw of {kind}: {_REMEDY}'
+                f"{_named(node)}: tf2onnx has no operator for functions of jit_compile=True: trace the model "
+                "without that"
             )
+
+
+def _named(node: Any) -> str:
+    return f'TensorFlow op {node.op} "{node.name}"'
 
 
 @contextmanager

@@ -5,20 +5,22 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import onnx
 from tf2onnx import constants
 
-from ort_rrelu import graph
 from ort_rrelu.arguments import StepInput, check_step_input, check_switch
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.exporting import check_destination, finished, write_to
 from ort_rrelu.graph import Finding
 from ort_rrelu.graph.check import attributes
-from ort_rrelu.graph.nodes import all_nodes, is_standard_op, name_of, our_nodes, set_attribute
+from ort_rrelu.graph.fuse import fuse_numbered
+from ort_rrelu.graph.nodes import name_of, our_nodes, set_attribute
 from ort_rrelu.node_attributes import NodeAttributes
 from ort_rrelu.tensorflow.conversion import convert
+from ort_rrelu.tensorflow.draws import Draw, restored
 from ort_rrelu.tensorflow.tracing import traced
 
 # The oldest of a portable model, and tf2onnx's newest.
@@ -44,7 +46,8 @@ def export(
     tf2onnx converts the model as it is traced, and `ort_rrelu.graph.fuse` finds rrelu in the result: that of
     TensorFlow Addons, and functions that write the same with tf.where and tf.random.uniform. The log has a
     line for each, a warning for each draw that stays, and one for a model without rrelu, which stays as
-    tf2onnx writes it.
+    tf2onnx writes it, but for the seeds of draws. Each rrelu has its own node and slopes, also where several
+    read one tensor, which tf2onnx alone would merge.
 
     Args:
         model_or_function: a Keras model on TensorFlow, which is called without `training`: in eval mode, but
@@ -72,7 +75,8 @@ def export(
     Raises:
         InvalidValueError (a ValueError), InvalidTypeError (a TypeError): an argument is not allowed, a model
             needs an input_signature, a SavedModel has no signatures, training=True and the trace has no draw
-            of rrelu, there is no proof for a step for each row of a train node, or opset_version is too old.
+            of rrelu, a draw stays that seed, step_input or training=False does not reach, there is no proof
+            for a step for each row of a train node, or opset_version is too old.
         ModelFileError (a FileNotFoundError): there is no such SavedModel.
         ConversionError (a RuntimeError): tf2onnx cannot convert an op, which is named, draws of
             tf.random.Generator and keras.random among them. tf2onnx itself only logs some of these.
@@ -82,15 +86,20 @@ def export(
     check_destination(f)
     check_step_input(step_input)
     check_switch("portable", portable)
+    if isinstance(seed, bool):
+        raise InvalidTypeError(f"seed={seed!r}: it must be an integer, or None")
     values = NodeAttributes(seed, training)
     opset = _as_opset_version(opset_version)
-    converted = convert(traced(model_or_function, input_signature), opset)
+    converted, draws = convert(traced(model_or_function, input_signature), opset)
     findings: list[Finding] = []
-    model = graph.fuse(converted, report=findings.append, portable=False, leaky=True)
+    seeds = {number: draw.seed for number, draw in draws.items()}
+    model = fuse_numbered(converted, seeds, findings.append)
     nodes = our_nodes(model)
+    staying = _with_reasons(restored(model, draws), findings)
     if training and not nodes:
-        raise InvalidValueError(f"training=True: {_no_draw(model, findings)}")
-    _say(model, findings)
+        raise InvalidValueError(f"training=True: {_no_draw(staying)}")
+    _refuse_unreached(staying, seed=seed, training=training, step_input=step_input)
+    _say(staying, findings)
     _set(nodes, values)
     model = finished(model, step_input=step_input, portable=portable, opset_version=opset_version)
     write_to(f, model)
@@ -110,23 +119,56 @@ def _as_opset_version(version: Any) -> int:
     return version
 
 
-def _no_draw(model: onnx.ModelProto, findings: list[Finding]) -> str:
-    if stay := _draws_that_stay(model, findings):
-        return f"no rrelu was found; {stay[0].node} draws, and stays: {stay[0].reason}"
+@dataclass(frozen=True)
+class _Staying:
+    """A draw that stays in standard operators, and why."""
+
+    node: str
+    draw: Draw
+    reason: str
+
+
+def _with_reasons(left: list[tuple[onnx.NodeProto, Draw]], findings: list[Finding]) -> list[_Staying]:
+    reasons = {finding.node: finding.reason for finding in findings if not finding.fused}
+    return [
+        _Staying(
+            name_of(node), draw, reasons.get(name_of(node), f"slopes of rrelu are not of {node.op_type}")
+        )
+        for node, draw in left
+    ]
+
+
+def _no_draw(staying: list[_Staying]) -> str:
+    if staying:
+        return f"no rrelu was found; {staying[0].node} draws, and stays: {staying[0].reason}"
     return (
         "the model was traced without a draw of rrelu, and the bounds are lost; trace it in train mode, with "
         "lambda x: model(x, training=True), say, or give the layer a mode of its own"
     )
 
 
-def _draws_that_stay(model: onnx.ModelProto, findings: list[Finding]) -> list[Finding]:
-    draws = {name_of(n) for n in all_nodes(model) if is_standard_op(n, "RandomUniform", "RandomUniformLike")}
-    return [finding for finding in findings if not finding.fused and finding.node in draws]
+def _refuse_unreached(
+    staying: list[_Staying], *, seed: int | None, training: bool | None, step_input: StepInput
+) -> None:
+    """Raise InvalidValueError where an argument asks for what a draw that stays would not do."""
+    for each in staying:
+        if seed is not None and each.draw.seed is None:
+            asked, remedy = f"seed={seed}", "give the draw a seed of its own, with seed= of its function"
+        elif training is False:
+            asked, remedy = "training=False", "trace the model without the draw, in eval mode"
+        elif step_input:
+            asked, remedy = f"step_input={step_input!r}", "trace the model without the draw"
+        else:
+            continue
+        raise InvalidValueError(
+            f"{asked} does not reach {each.draw}, which draws, and is not rrelu: {each.reason}; {remedy}, or "
+            f"leave {asked.partition('=')[0]} out"
+        )
 
 
-def _say(model: onnx.ModelProto, findings: list[Finding]) -> None:
-    for finding in _draws_that_stay(model, findings):
-        _log.warning("%s draws, and is not rrelu: %s", finding.node, finding.reason)
+def _say(staying: list[_Staying], findings: list[Finding]) -> None:
+    for each in staying:
+        _log.warning("%s draws, and is not rrelu: %s", each.node, each.reason)
     for finding in findings:
         if finding.fused:
             _log.info("%s: %s", finding.node, finding.reason)

@@ -124,7 +124,7 @@ def _concrete(function: Any, input_signature: Sequence[Any] | None) -> Any:
         )
         return function(*positional, **keywords)
 
-    return tf.function(call).get_concrete_function(*specs)
+    return _with_outputs(tf.function(call).get_concrete_function(*specs))
 
 
 def _is_keras_model(model: Any) -> bool:
@@ -157,6 +157,8 @@ def _keras_model(model: Any, input_signature: Sequence[Any] | None) -> Traced:
     places = _places(model) if inputs else None
     if places is None:
         input_signature = _named(model.call, input_signature)
+    else:
+        _check_count(input_signature, [tensor.name for tensor in inputs or ()])
     names = _output_names(model)
 
     def call(*xs: Any) -> Any:
@@ -169,17 +171,45 @@ def _keras_model(model: Any, input_signature: Sequence[Any] | None) -> Traced:
     return Traced(_trace(call, input_signature), names)
 
 
+def _check_count(input_signature: Sequence[Any], names: Sequence[str]) -> None:
+    if len(input_signature) != len(names) or not all(isinstance(s, tf.TensorSpec) for s in input_signature):
+        raise InvalidValueError(
+            f"input_signature={input_signature}: it must have a tf.TensorSpec for each input of the model, "
+            f"in this order: {', '.join(names)}"
+        )
+
+
 def _trace(call: Callable[..., Any], input_signature: Sequence[Any]) -> Any:
     """The trace of a function, whose draws have the seeds that are written in it alone.
 
     tf.random.set_seed, which trainings call, would give one to each draw.
     """
+    _check_names(input_signature)
+    texts: list[str] = []
 
     def unseeded(*xs: Any) -> Any:
         tf.compat.v1.set_random_seed(None)  # of the graph of this trace alone
-        return call(*xs)
+        result = call(*xs)
+        texts.extend(each for each in tf.nest.flatten(result) if isinstance(each, str))
+        return result
 
-    return tf.function(unseeded).get_concrete_function(*input_signature)
+    traced = tf.function(unseeded).get_concrete_function(*input_signature)
+    if texts:
+        raise InvalidTypeError(f"model_or_function returns the text {texts[0]!r}: it must return tensors")
+    return _with_outputs(traced)
+
+
+def _with_outputs(traced: Any) -> Any:
+    if not traced.outputs:
+        raise InvalidTypeError("model_or_function returns no tensor: it must return one at least")
+    return traced
+
+
+def _check_names(input_signature: Sequence[Any]) -> None:
+    names = [spec.name for spec in tf.nest.flatten(list(input_signature)) if spec.name is not None]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidValueError(f"input_signature has two inputs of the name {name!r}: rename one")
 
 
 def _spec(tensor: Any) -> Any:
@@ -214,16 +244,34 @@ def _function(function: Any, input_signature: Sequence[Any] | None) -> Traced:
             "input_signature=None: a function does not tell its inputs; give a list with a tf.TensorSpec for "
             "each of them"
         )
+    _check_signature(list(signature))
     return Traced(_trace(function, _named(function, signature)))
 
 
 def _named(function: Any, input_signature: Sequence[Any]) -> list[Any]:
-    """Inputs without a name get that of the argument."""
-    parameters = inspect.signature(getattr(function, "python_function", function)).parameters.values()
+    """Inputs without a name get that of the argument, or their key in a dict.
+
+    Raises InvalidValueError where the function does not take so many.
+    """
+    signature = inspect.signature(getattr(function, "python_function", function))
+    try:
+        signature.bind(*input_signature)
+    except TypeError as error:
+        raise InvalidValueError(
+            f"input_signature has {len(input_signature)} items, and the function takes {signature}: {error}"
+        ) from error
+    parameters = signature.parameters.values()
     names = [each.name for each in parameters if each.kind != inspect.Parameter.VAR_POSITIONAL]
     return [
-        tf.TensorSpec(spec.shape, spec.dtype, name)
-        if isinstance(spec, tf.TensorSpec) and spec.name is None
-        else spec
+        _with_name(spec, name)
         for spec, name in itertools.zip_longest(input_signature, names[: len(input_signature)])
     ]
+
+
+def _with_name(spec: Any, name: str | None) -> Any:
+    """Also those in dicts, of an input that may be a structure."""
+    if isinstance(spec, dict):
+        return {key: _with_name(each, str(key)) for key, each in spec.items()}
+    if isinstance(spec, tf.TensorSpec) and spec.name is None:
+        return tf.TensorSpec(spec.shape, spec.dtype, name)
+    return spec
