@@ -1,4 +1,4 @@
-"""`make fuzz-models`: every tool on damaged models, at length; prints what it found and writes fuzz_models.json."""
+"""`make fuzz-models`: every tool on damaged models; prints what it found and writes fuzz_models.json."""
 
 from __future__ import annotations
 

@@ -75,7 +75,10 @@ class FuzzProcess:
 
 
 def look(process: FuzzProcess, cases: int, first: int | None = None) -> tuple[int, dict[str, str]]:
-    """How many models were tried, and one finding of each place. first: a number that gives the same models."""
+    """How many models were tried, and one finding of each place.
+
+    first: a number from which the models follow; else they are others each time.
+    """
     found: dict[str, str] = {}
     tried = 0
 
