@@ -58,7 +58,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="how many at a time")
     parser.add_argument("--minutes", type=float, default=math.inf, help="after which no more are begun")
     options = parser.parse_args()
-    begin, tried, runtime_ends, found = time.monotonic(), 0, 0, {}
+    begin, tried, runtime_ends = time.monotonic(), 0, 0
+    found: dict[str, str] = {}
     for part in _parts(options.cases, options.first, options.jobs, options.minutes):
         tried, runtime_ends = tried + part.tried, runtime_ends + part.runtime_ends
         for place in part.found.keys() - found.keys():

@@ -110,7 +110,7 @@ _TOOLS: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
 }
 _TRAINED = [
     p
-    for p in _parameters("bare", "portable", "bare_rows", "portable_rows")
+    for p in _parameters("bare", "portable", "portable_rows")
     if "step" in p.values[0].feeds and "reserve" not in p.id
 ]
 

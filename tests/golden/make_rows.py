@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,7 +117,7 @@ def _kinds() -> Iterator[tuple[str, _Made]]:
 
 
 def _write_models() -> None:
-    tools = {
+    tools: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {
         "bare_rows": lambda model: model,
         "portable_rows": ort_rrelu.graph.portable,
         "lowered_rows": ort_rrelu.graph.lower,
