@@ -7,6 +7,7 @@
 # make demo-uncertainty: how sure the same network is of a digit that is turned, from 64 draws of its slopes.
 # make demo-web: a page that runs the trained digits network in the browser; needs npm.
 # make fuzz MINUTES=2: the C API against an independent oracle, with libFuzzer.
+# make fuzz-models CASES=100000 JOBS=1: every tool on damaged models; two hours of an idle core.
 # make matrix: the core's tests on each release of ONNX Runtime, onnx, NumPy and Python; an hour.
 # make mutation: bugs planted one at a time, and how many of them the tests catch; an hour or two.
 # make test-lifecycle: 10^5 sessions and registrations, forks, interrupts, killed writers; half an hour.
@@ -35,7 +36,7 @@ SETTINGS := -C cmake.define.ORT_RRELU_WERROR=$(WERROR) -C cmake.define.ORT_RRELU
 SHELL := bash
 NOX := $(BIN)/nox --non-interactive
 
-.PHONY: activations bench demo demo-distributed demo-paddle demo-training demo-uncertainty demo-web docs fuzz matrix mutation native-wheel publish release-check sdist test test-all test-lifecycle test-long test-stream lint wheel wheels clean
+.PHONY: activations bench demo demo-distributed demo-paddle demo-training demo-uncertainty demo-web docs fuzz fuzz-models matrix mutation native-wheel publish release-check sdist test test-all test-lifecycle test-long test-stream lint wheel wheels clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m models.digits
@@ -85,6 +86,12 @@ test-lifecycle: $(VENV)/.installed
 MINUTES ?= 2
 fuzz: $(VENV)/.installed
 	$(NOX) -s fuzz -- $(MINUTES)
+
+# The last result is tests/commands/fuzz_models.json.
+CASES ?= 100000
+JOBS ?= 1
+fuzz-models: $(VENV)/.installed
+	$(BIN)/python -m tests.commands.fuzz_models --cases $(CASES) --jobs $(JOBS)
 
 # The last results are in tests/statistics/results.
 test-stream: $(VENV)/.installed

@@ -420,11 +420,15 @@ _SANITIZERS = {
 @nox.session(tags=["first"])
 @nox.parametrize("sanitizer", list(_SANITIZERS))
 def sanitizers(session: nox.Session, sanitizer: str) -> None:
-    """The C++ tests with what finds bad accesses, undefined behaviour and races."""
+    """The C++ tests with what finds bad accesses, undefined behaviour and races; sessions in threads."""
     _install(session, "cmake", "ninja")
     flags = f"{_ONE_INSTRUCTION_SET} {_SANITIZERS[sanitizer]}"
     options = f"-DCMAKE_CXX_FLAGS={flags} -fsanitize={sanitizer} -fno-sanitize-recover=all"
-    _ctest(session, f"{Path(session.create_tmp()).resolve()}/build", options, "-DCMAKE_BUILD_TYPE=Debug")
+    build = f"{Path(session.create_tmp()).resolve()}/build"
+    _ctest(session, build, options, "-DCMAKE_BUILD_TYPE=Debug")
+    if sanitizer == "thread":
+        _install(session, "onnx", "onnxruntime")
+        session.run("python", "-m", "tests.sessions", f"{build}/tests/sessions/sessions_in_threads")
 
 
 @nox.session(tags=["first"])

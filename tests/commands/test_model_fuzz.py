@@ -3,104 +3,31 @@
 from __future__ import annotations
 
 import itertools
-import json
-import os
-import select
-import struct
-import subprocess
-import sys
-import time
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
-from tests.commands.fuzz_worker import RUNTIME, VERBS
-from tests.commands.fuzzed_models import SEEDS, damaged_models
+from tests.commands.fuzz_process import FuzzProcess, look
+from tests.commands.fuzz_worker import VERBS
+from tests.commands.fuzzed_models import SEEDS
 
-_CASES = 100  # a few seconds; --cases asks for more
-_SECONDS = 120.0  # of one call on a small model, on a machine that is busy
-_SECONDS_OF_RUNTIME = 20.0  # ONNX Runtime alone may run a loop that ends never
-
-
-class _Process:
-    """The process that does the work; another takes its place when it hangs or dies."""
-
-    def __init__(self) -> None:
-        self._start()
-
-    def _start(self) -> None:
-        command = [sys.executable, "-X", "faulthandler", "-m", "tests.commands.fuzz_worker"]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        self._worker = subprocess.Popen(command, cwd=Path(__file__).parents[2], **pipes)  # type: ignore[call-overload]
-        self._answers = b""
-
-    def end(self) -> None:
-        """Without a new one."""
-        self._worker.kill()
-        self._worker.communicate()
-
-    def findings(self, command: str, data: bytes) -> list[dict[str, str]]:
-        """What is wrong with the tools, seen on one model."""
-        self._worker.stdin.write(struct.pack("<II", VERBS.index(command), len(data)) + data)
-        self._worker.stdin.flush()
-        stage = "start"
-        while True:
-            answer = self._answer(_SECONDS_OF_RUNTIME if stage == RUNTIME else _SECONDS)
-            if isinstance(answer, str):
-                self.end()
-                self._start()
-                # ONNX Runtime alone, or called again with what it has just died of.
-                return [] if stage == RUNTIME else [{"stage": stage, "error": answer}]
-            if "found" in answer:
-                return list(answer["found"])
-            stage = answer["stage"]
-
-    def _answer(self, seconds: float) -> dict[str, Any] | str:
-        end = time.monotonic() + seconds
-        pipe = self._worker.stdout
-        while b"\n" not in self._answers:
-            if not select.select([pipe], [], [], max(0.0, end - time.monotonic()))[0]:
-                return f"no answer after {seconds:g} s"
-            if not (read := os.read(pipe.fileno(), 1 << 16)):
-                return f"the process died: exit code {self._worker.wait()}"
-            self._answers += read
-        line, self._answers = self._answers.split(b"\n", 1)
-        return dict(json.loads(line))
+_CASES = 100  # a few seconds; --cases asks for more, `make fuzz-models` for many
 
 
 @pytest.fixture(scope="module")
-def process() -> Any:
+def process() -> Iterator[FuzzProcess]:
     """One for all cases."""
-    started = _Process()
+    started = FuzzProcess()
     yield started
     started.end()
 
 
 @pytest.mark.parametrize(("name", "command"), list(zip(SEEDS, itertools.cycle(VERBS), strict=False)))
-def test_valid_models_have_no_findings(name: str, command: str, process: _Process) -> None:
+def test_valid_models_have_no_findings(name: str, command: str, process: FuzzProcess) -> None:
     assert process.findings(command, SEEDS[name].SerializeToString()) == []
 
 
-def test_damaged_models(process: _Process, request: pytest.FixtureRequest) -> None:
-    """One finding of each place is listed."""
+def test_damaged_models(process: FuzzProcess, request: pytest.FixtureRequest) -> None:
     cases = request.config.getoption("--cases")
-    found: dict[str, str] = {}
-
-    @settings(
-        max_examples=_CASES if cases is None else cases,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(data=damaged_models(), command=st.sampled_from(VERBS))
-    def look(data: bytes, command: str) -> None:
-        for finding in process.findings(command, data):
-            place = finding.get("where") or f"{finding['stage']}: {finding['error']}"
-            found.setdefault(place, f"{command}: {finding}\n{data!r}")
-
-    look()
+    _, found = look(process, _CASES if cases is None else cases)
     assert not found, "\n\n".join(found.values())

@@ -381,6 +381,13 @@ def test_model_that_onnx_cannot_read() -> None:
         ort_rrelu.graph.fuse(model)
 
 
+def test_node_without_outputs() -> None:
+    """As operators are that print or store something."""
+    model = parsed(f"{_X_TO_Y} {{ r = {DRAW} (x) y = PRelu(x, r) }}")
+    model.graph.node.add(op_type="Print", domain="own", input=["x"])
+    assert ops(fused(model)[0]) == ["RRelu", "Print"]
+
+
 def test_onnxscript_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(

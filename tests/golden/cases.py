@@ -1,4 +1,4 @@
-"""What the golden files hold, and where: written by make.py, read by tests/core/test_golden.py."""
+"""What the golden files hold, and where: written by make.py and make_rows.py, read by the tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STEP_MODEL, CHECKPOINT = "step.onnx", "checkpoint.safetensors"
 
 
 class Case(NamedTuple):
-    """A model with inputs by name, and the outputs that 0.1.0's kernels gave, in order, run after run.
+    """A model with inputs by name, and the outputs that the kernels gave, in order, run after run.
 
     kind: the archive. runs: of one session; those of a model that counts its own runs differ.
     """

@@ -26,7 +26,7 @@ _BOUNDS: dict[str, Any] = {"lower": 0.125, "upper": 0.25}
 _STEP = 2**40 + 3
 
 
-def _input(dtype: int) -> Array:
+def input_of(dtype: int) -> Array:
     """Zeros, infinities, NaN and subnormals, then numbers of both signs: several blocks of the stream."""
     special = special_values(dtype).reshape(-1)
     usual = np.random.default_rng(1).normal(size=45).astype(DTYPES[dtype])
@@ -34,7 +34,7 @@ def _input(dtype: int) -> Array:
     return x.astype(np.float32) if dtype == BFLOAT16 else x
 
 
-def _facts(model: onnx.ModelProto, feeds: dict[str, Array], runs: int) -> dict[str, Array]:
+def facts_of(model: onnx.ModelProto, feeds: dict[str, Array], runs: int) -> dict[str, Array]:
     """What the kernels give for these inputs."""
     of = session(model, seed=SEED_OF_SESSIONS)
     facts = {f"feed {name}": value for name, value in feeds.items()}
@@ -44,7 +44,7 @@ def _facts(model: onnx.ModelProto, feeds: dict[str, Array], runs: int) -> dict[s
     return facts
 
 
-def _named(dtype: int, *words: str) -> str:
+def named(dtype: int, *words: str) -> str:
     return " ".join([DTYPES[dtype].name, *words])
 
 
@@ -59,15 +59,15 @@ def _nodes(outputs: tuple[str, ...]) -> Iterator[tuple[str, onnx.ModelProto, dic
     }
     for dtype, (mode, attributes) in itertools.product(DTYPES, modes.items()):
         model = rrelu_model(dtype, outputs=outputs, **{**_BOUNDS, **attributes})
-        feeds = {"x": _input(dtype)} | ({"step": np.array(_STEP)} if "with_step" in attributes else {})
-        yield _named(dtype, mode, *outputs[1:]), model, feeds, 2 if mode in ("train", "train unseeded") else 1
+        feeds = {"x": input_of(dtype)} | ({"step": np.array(_STEP)} if "with_step" in attributes else {})
+        yield named(dtype, mode, *outputs[1:]), model, feeds, 2 if mode in ("train", "train unseeded") else 1
 
 
 def _gradients() -> Iterator[tuple[str, onnx.ModelProto, dict[str, Array], int]]:
     """x, dy, step -> y and dx, through noise and through the reserve."""
     for dtype, saved in itertools.product(DTYPES, ("noise", "reserve")):
         kind = FLOAT if dtype == BFLOAT16 else dtype
-        x = _input(dtype)
+        x = input_of(dtype)
         inner = [
             helper.make_node("Cast", ["x"], ["a"], to=dtype),
             helper.make_node("Cast", ["dy"], ["b"], to=dtype),
@@ -92,7 +92,7 @@ def _gradients() -> Iterator[tuple[str, onnx.ModelProto, dict[str, Array], int]]
         model = make_model(inner, [*values[:2], step], values[2:])
         dy = np.random.default_rng(2).normal(size=shape).astype(x.dtype)
         feeds = {"x": x, "dy": dy, "step": np.array([-3])}
-        yield _named(dtype, f"gradient by {saved}"), model, feeds, 1
+        yield named(dtype, f"gradient by {saved}"), model, feeds, 1
 
 
 def _write_models() -> None:
@@ -103,10 +103,10 @@ def _write_models() -> None:
         kinds[kind][f"{name}.npz"] = write_arrays(facts)
 
     for name, model, feeds, runs in _nodes(("y", "noise", "reserve")):
-        add("bare", name, model, _facts(model, feeds, runs))
+        add("bare", name, model, facts_of(model, feeds, runs))
     every = itertools.chain(_nodes(("y",)), _nodes(("y", "noise")), _gradients())
     for name, model, feeds, runs in every:
-        facts = _facts(model, feeds, runs)
+        facts = facts_of(model, feeds, runs)
         if "gradient" in name:
             add("bare", name, model, facts)
         add("portable", name, ort_rrelu.graph.portable(model), facts)
@@ -120,7 +120,7 @@ def _write_models() -> None:
                 "portable",
                 f"opset {opset} {name}",
                 ort_rrelu.graph.portable(model),
-                _facts(model, feeds, runs),
+                facts_of(model, feeds, runs),
             )
     for kind, files in kinds.items():
         write_archive(f"{kind}.zip", files)
@@ -188,7 +188,7 @@ def _write_reserves() -> None:
     """x and dy of each type as bytes, y, noise, the reserve, and the gradient that it gives."""
     files = {}
     for dtype, training in itertools.product(DTYPES, (False, True)):
-        x = _input(dtype).astype(DTYPES[dtype])
+        x = input_of(dtype).astype(DTYPES[dtype])
         dy = np.random.default_rng(3).normal(size=x.shape).astype(x.dtype)
         kept: dict[str, Any] = {"training": training, "seed": 2**33 + 5, "step": _STEP, **_BOUNDS}
         y, noise, reserve = ort_rrelu.rrelu(x, return_noise=True, return_reserve=True, **kept)

@@ -48,7 +48,7 @@ def leaky_of(node: ir.Node) -> Leaky | None:
 
     Raises Left if it does so, and a LeakyRelu would be something else.
     """
-    terms = masked_terms(node) if is_op(node.outputs[0], "Add") else None
+    terms = masked_terms(node) if node.outputs and is_op(node.outputs[0], "Add") else None
     if terms is None:
         return None
     orders = (terms, terms[::-1])

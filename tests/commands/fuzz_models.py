@@ -1,0 +1,89 @@
+"""`make fuzz-models`: every tool on damaged models; prints what it found and writes fuzz_models.json."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+import onnx
+import onnxruntime
+
+from ort_rrelu import library
+from ort_rrelu.files import replacing
+from tests.commands.fuzz_process import FuzzProcess, look
+
+_RESULT = Path(__file__).with_suffix(".json")
+_USUAL = 100_000
+_OF_A_PART = 500  # hypothesis keeps all that it has drawn in one call
+
+
+class _Part(NamedTuple):
+    tried: int
+    runtime_ends: int
+    found: dict[str, str]
+
+
+def _try_part(first: int, end: float) -> _Part:
+    """The models that follow from this number; none of them once it is later than `end`."""
+    if time.time() > end:
+        return _Part(0, 0, {})
+    process = FuzzProcess()
+    try:
+        tried, found = look(process, _OF_A_PART, first)
+        return _Part(tried, process.runtime_ends, found)
+    finally:
+        process.end()
+
+
+def _parts(cases: int, first: int, jobs: int, minutes: float) -> Iterator[_Part]:
+    numbers = range(first, first + -(-cases // _OF_A_PART))
+    end = time.time() + 60 * minutes
+    with ProcessPoolExecutor(jobs) as pool:
+        for done in as_completed([pool.submit(_try_part, number, end) for number in numbers]):
+            yield done.result()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.commands.fuzz_models", description=__doc__)
+    parser.add_argument("--cases", type=int, default=_USUAL, help=f"how many; {_OF_A_PART} belong together")
+    parser.add_argument("--first", type=int, default=0, help="the number that the first models follow from")
+    parser.add_argument("--jobs", type=int, default=1, help="how many at a time")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="after which no more are begun")
+    options = parser.parse_args()
+    begin, tried, runtime_ends = time.monotonic(), 0, 0
+    found: dict[str, str] = {}
+    for part in _parts(options.cases, options.first, options.jobs, options.minutes):
+        tried, runtime_ends = tried + part.tried, runtime_ends + part.runtime_ends
+        for place in part.found.keys() - found.keys():
+            print(part.found[place], end="\n\n", flush=True)
+        found = part.found | found
+    words = [f"--{name} {value}" for name, value in vars(options).items()]
+    report = {
+        "command": " ".join(["python -m tests.commands.fuzz_models", *words]),
+        "date": date.today().isoformat(),
+        "library": library.build_info()["version"],
+        "onnx": onnx.__version__,
+        "onnxruntime": onnxruntime.__version__,
+        "models": tried,
+        "ends of ONNX Runtime alone": runtime_ends,
+        "findings": sorted(found),
+        "minutes": round((time.monotonic() - begin) / 60, 1),
+    }
+    print(json.dumps(report, indent=1))
+    if options.cases >= _USUAL:
+        with replacing(_RESULT) as temporary:
+            temporary.write_text(json.dumps(report, indent=1) + "\n")
+    if found:
+        sys.exit("some models are too much for a tool")
+
+
+if __name__ == "__main__":
+    main()

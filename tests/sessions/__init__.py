@@ -1,0 +1,1 @@
+"""Sessions in threads under ThreadSanitizer: a C++ program, its model, and what its reports say."""
