@@ -57,6 +57,13 @@ def test_strings_round_trip(texts: list[str]) -> None:
         assert as_arrays([spec], [Tensor("x", "BYTES", [len(texts)], data)])["x"].tolist() == texts
 
 
+def _nested(depth: int) -> list[Any]:
+    found: list[Any] = [1.5]
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
 _BAD = {
     "unknown input": ([x(), x(name="y")], 'no input "y": the inputs are "x"'),
     "input twice": ([x(), x()], 'input "x" is given twice'),
@@ -73,6 +80,10 @@ _BAD = {
     "nulls": ([x(data=[None] * 3)], "not FP32"),
     "ragged": ([x(data=[[1], [2, 3]])], "data is no array"),
     "booleans": ([x(data=[True, False, True])], "not FP32"),
+    "a boolean among numbers": ([x(data=[1.5, True, 2])], "not FP32"),
+    "a boolean in a row": ([x(data=[[1.5, 2, False]])], "not FP32"),
+    "lists beyond any rank": ([x(shape=[1, 3], data=_nested(500))], "1 values, shape [1, 3] has 3"),
+    "as many lists as values": ([x(shape=[1, 3], data=[_nested(500), 1, 2])], "data is no array"),
 }
 
 
@@ -103,6 +114,30 @@ def test_one_step_for_each_row(rows: int, steps: int) -> None:
 def test_what_is_no_int64(value: Any) -> None:
     with pytest.raises(RequestError, match='input "z"'):
         as_arrays([Z], [Tensor("z", "INT64", [1], [value])])
+
+
+@pytest.mark.parametrize("data", [[1, 2**63, 2**64 - 1], [[0, 2**64 - 1, 2**53 + 1]]])
+def test_large_integers_beside_small_ones(data: Any) -> None:
+    """NumPy makes floats of these lists."""
+    spec = TensorSpec("z", "UINT64", ("n", 3))
+    found = as_arrays([spec], [Tensor("z", "UINT64", [1, 3], data)])["z"]
+    assert found.ravel().tolist() == np.ravel(np.array(data, object)).tolist()
+    with pytest.raises(RequestError, match='input "z": a number in data is out of the range of INT64'):
+        as_arrays([TensorSpec("z", "INT64", ("n", 3))], [Tensor("z", "INT64", [1, 3], data)])
+
+
+@pytest.mark.parametrize("data", [[-1, 0, 2**63], [1, 2, 2**64], [1.5, 2**63, 1], [True, 2**63, 1]])
+def test_what_is_no_list_of_uint64(data: Any) -> None:
+    with pytest.raises(RequestError, match='input "z"'):
+        as_arrays([TensorSpec("z", "UINT64", ("n", 3))], [Tensor("z", "UINT64", [1, 3], data)])
+
+
+def test_a_float_that_is_written_as_an_integer() -> None:
+    """JavaScript writes the digits of numbers up to 1e21."""
+    data = [100000000000000000000, 10**30, -2.5]
+    assert as_arrays([X], [x(data=data)])["x"].tolist() == [np.float32([1e20, 1e30, -2.5]).tolist()]
+    with pytest.raises(RequestError, match='input "x": data is no array'):
+        as_arrays([X], [x(data=[10**400, 1, 2])])
 
 
 @pytest.mark.parametrize("value", [0, 2**63 - 1, -(2**63)])

@@ -85,6 +85,11 @@ async def _refuse(name: str) -> bool:
     raise MLServerError(f'model "{name}": this server loads and unloads no models')
 
 
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    """MLServer writes the traceback of a request that it refuses: a client could fill the disk with them."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], MLServerError)
+
+
 async def _serve(settings: ModelSettings, options: Options) -> None:
     server = MLServer(
         Settings(
@@ -119,4 +124,5 @@ async def _serve(settings: ModelSettings, options: Options) -> None:
     server._grpc_server.limits = limits
     for name in ("mlserver.grpc", "uvicorn.access"):
         logging.getLogger(name).setLevel(logging.WARNING)  # a line for each request
+    logging.getLogger("mlserver.grpc").addFilter(_is_no_refusal)
     await server.start([settings])

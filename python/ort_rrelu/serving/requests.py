@@ -168,6 +168,10 @@ def _from_items(spec: TensorSpec, data: bytes | Sequence[Any], shape: Sequence[i
         raise _wrong_count(spec, f"more than {count}" if found > count else found, shape)
     if count > most:
         raise _too_many(spec, most)
+    numbers = spec.datatype not in ("BOOL", "BYTES")
+    # NumPy makes 1.0 of true beside 2.0. Typed contents of gRPC, which are no list, cannot mix them.
+    if numbers and isinstance(data, list) and bool in _types(data):
+        raise RequestError(f'input "{spec.name}": data has true or false, not {spec.datatype} alone')
     return _from_values(spec, data if isinstance(data, list) else list(data))
 
 
@@ -213,7 +217,7 @@ def _from_values(spec: TensorSpec, values: Sequence[Any]) -> Array:
         return _objects(values)
     dtype = DTYPES[spec.datatype]
     try:
-        array = np.array(values)
+        array = _numbers(values, dtype)
     except (TypeError, ValueError, OverflowError) as error:
         raise RequestError(f'input "{spec.name}": data is no array ({error})') from error
     # Not NumPy's own rules, which make 1 of 1.5 and refuse the integers that JSON has for 1.0.
@@ -225,6 +229,32 @@ def _from_values(spec: TensorSpec, values: Sequence[Any]) -> Array:
     if dtype.kind in "iu" and not np.array_equal(array, converted):
         raise RequestError(f'input "{spec.name}": a number in data is out of the range of {spec.datatype}')
     return converted
+
+
+def _numbers(values: Sequence[Any], dtype: np.dtype[Any]) -> Array:
+    """The values as NumPy reads them, and integers of 64 bits and more, of which it makes floats or objects."""
+    array = np.array(values)
+    if array.dtype.kind == "f" and dtype.kind in "iu":  # 1 and 2^63 together
+        return _large_integers(values, array)
+    if array.dtype == object and dtype.kind not in "biu" and _types(values) <= {int, float}:
+        return np.array(values, np.float64)
+    return array
+
+
+def _large_integers(values: Sequence[Any], read: Array) -> Array:
+    if _types(values) != {int}:
+        return read
+    exact = np.array(values, object)
+    return exact.astype(np.uint64) if exact.min() >= 0 else read
+
+
+def _types(values: Sequence[Any], depth: int = 0) -> set[type]:
+    """Of all values, in nested lists too; what lies deeper than arrays can is a list."""
+    types = set(map(type, values))
+    if list not in types or depth == _MAX_RANK:
+        return types
+    nested = (_types(value, depth + 1) for value in values if isinstance(value, list))
+    return (types - {list}).union(*nested)
 
 
 def _objects(values: Sequence[Any]) -> Array:
