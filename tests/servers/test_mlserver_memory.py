@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import re
 from contextlib import closing
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.servers.clients import Client
+from tests.servers.process_state import state
 from tests.servers.processes import wait_until
 from tests.servers.servers import ort_rrelu_serve
 from tests.serving_models import parse
@@ -18,14 +18,6 @@ from tests.serving_models import parse
 _REQUEST = 15  # MiB: below 32, which is the largest block that glibc learns to keep
 # ONNX Runtime keeps an output; two requests were measured at most. glibc alone keeps seven to twelve.
 _MOST = 4 * _REQUEST
-
-
-def _resident(process: int) -> float:
-    """The MiB that a process has now. Not ru_maxrss, which begins with the parent's."""
-    status = Path(f"/proc/{process}/status").read_text()
-    found = re.search(r"VmRSS:\s*(\d+) kB", status)
-    assert found is not None, status
-    return int(found[1]) / 1024
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have other limits")
@@ -36,8 +28,8 @@ def test_answered_requests_are_not_kept(tmp_path: Path) -> None:
         process = served.processes["m"]
         with closing(Client(served.endpoints["m"], "grpc")) as client:
             client.infer({"x": ("FP32", large[:1])})
-            idle = _resident(process)
+            idle = state(process).mib
             for _ in range(3):
                 client.infer({"x": ("FP32", large)})
             # The last answer is sent before the server lets go of it.
-            wait_until(lambda: _resident(process) - idle < _MOST, "the server keeps answered requests", 5)
+            wait_until(lambda: state(process).mib - idle < _MOST, "the server keeps answered requests", 5)

@@ -116,6 +116,12 @@ def test_what_is_no_int64(value: Any) -> None:
         as_arrays([Z], [Tensor("z", "INT64", [1], [value])])
 
 
+@pytest.mark.parametrize("data", [["a", "\ud800"], [b"a", b"\xff"], ["a\udfff", "b"]])
+def test_strings_that_are_no_utf8(data: Any) -> None:
+    with pytest.raises(RequestError, match='input "x": strings are UTF-8'):
+        as_arrays([TensorSpec("x", "BYTES", ("n",))], [Tensor("x", "BYTES", [2], data)])
+
+
 @pytest.mark.parametrize("data", [[1, 2**63, 2**64 - 1], [[0, 2**64 - 1, 2**53 + 1]]])
 def test_large_integers_beside_small_ones(data: Any) -> None:
     """NumPy makes floats of these lists."""
@@ -135,7 +141,7 @@ def test_what_is_no_list_of_uint64(data: Any) -> None:
 def test_a_float_that_is_written_as_an_integer() -> None:
     """JavaScript writes the digits of numbers up to 1e21."""
     data = [100000000000000000000, 10**30, -2.5]
-    assert as_arrays([X], [x(data=data)])["x"].tolist() == [np.float32([1e20, 1e30, -2.5]).tolist()]
+    assert as_arrays([X], [x(data=data)])["x"].tolist() == [[float(np.float32(value)) for value in data]]
     with pytest.raises(RequestError, match='input "x": data is no array'):
         as_arrays([X], [x(data=[10**400, 1, 2])])
 

@@ -232,7 +232,7 @@ def _from_values(spec: TensorSpec, values: Sequence[Any]) -> Array:
 
 
 def _numbers(values: Sequence[Any], dtype: np.dtype[Any]) -> Array:
-    """The values as NumPy reads them, and integers of 64 bits and more, of which it makes floats or objects."""
+    """As NumPy reads them, but for integers of 64 bits and more, of which it makes floats or objects."""
     array = np.array(values)
     if array.dtype.kind == "f" and dtype.kind in "iu":  # 1 and 2^63 together
         return _large_integers(values, array)
@@ -267,7 +267,8 @@ def _objects(values: Sequence[Any]) -> Array:
 def _texts(spec: TensorSpec, array: Array) -> Array:
     try:
         texts = [value.decode() if isinstance(value, bytes) else value for value in array]
-    except UnicodeDecodeError as error:
+        "".join(texts).encode()  # JSON can name halves of a letter
+    except UnicodeError as error:
         raise RequestError(f'input "{spec.name}": strings are UTF-8 ({error})') from error
     return np.array(texts, object)
 

@@ -131,9 +131,7 @@ def _framing(rng: random.Random, name: str, model: Model) -> HttpCase:
             lines[0] = rng.choice(_FIRST_LINES).replace(b"NAME", name.encode())
             return HttpCase("framing", _joined(lines, body), None, broken=True)
         case 6:
-            line = rng.choice(
-                (b"Content-Encoding: gzip", b"Content-Encoding: br, gzip", b"Expect: 100-continue")
-            )
+            line = rng.choice(_MORE_LINES)
             return HttpCase("framing", _joined([*lines, line], body), None, broken=True)
         case 7:
             line = b"X: " + b"v" * rng.choice((70_000, 200_000))
@@ -144,6 +142,7 @@ def _framing(rng: random.Random, name: str, model: Model) -> HttpCase:
             return HttpCase("framing", changed_bytes(rng, request), None, broken=True)
 
 
+_MORE_LINES = (b"Content-Encoding: gzip", b"Content-Encoding: br, gzip", b"Expect: 100-continue")
 _FIRST_LINES = (
     b"GET /v2/models/NAME/infer HTTP/1.1",
     b"PUT /v2/models/NAME/infer HTTP/1.1",

@@ -65,8 +65,7 @@ def _steps(arrays: dict[str, Array]) -> Answer | str:
     at = arrays["at"]
     if at.size and not (at.min() >= -8 and at.max() < 8):
         return "idx="
-    settings = {"training": True, "seed": 7, "step": arrays["step"], "return_noise": True}
-    y, noise = reference.rrelu(arrays["x"], **settings)  # type: ignore[arg-type]
+    y, noise = reference.rrelu(arrays["x"], training=True, seed=7, step=arrays["step"], return_noise=True)
     return {"y": y, "noise": noise, "found": at.astype(np.float32) % 8}
 
 

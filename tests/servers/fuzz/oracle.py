@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,7 +61,7 @@ def judge(model: Model, inputs: Sequence[Given], outputs: Sequence[str], identif
     if len(identifier.encode("utf-8", "surrogatepass")) > MAX_ID:
         faults.append(Refusal(frozenset({"id"})))
     if model.answer is not None:  # strings are UTF-8, an image's bytes need not be
-        faults += [Refusal(frozenset({given.name})) for given in inputs if _has_bytes(given.values)]
+        faults += [Refusal(frozenset({given.name})) for given in inputs if not _is_text(given.values)]
     batches = {given.shape[:1] for given in inputs} if not faults else set()
     if len(batches) > 1:
         faults.append(Refusal(frozenset(model.inputs)))
@@ -85,8 +86,11 @@ def _joined(faults: Iterable[Refusal]) -> Refusal:
     return Refusal(frozenset().union(*reasons), frozenset().union(*statuses))
 
 
-def _has_bytes(values: Array | Refusal) -> bool:
-    return not isinstance(values, Refusal) and any(isinstance(value, bytes) for value in values.tolist())
+def _is_text(values: Array | Refusal) -> bool:
+    """Or numbers."""
+    if isinstance(values, Refusal) or values.dtype != object:
+        return True
+    return not any(isinstance(value, bytes) or re.search("[\ud800-\udfff]", value) for value in values)
 
 
 def _array(values: Array | Refusal) -> Array:
@@ -121,7 +125,8 @@ def judge_body(model: Model, body: bytes, header_length: str | None) -> Judgemen
         return Refusal(statuses=frozenset({413}))
     length = len(body)
     if header_length is not None:
-        if not (header_length.isascii() and header_length.isdigit() and int(header_length[:19]) <= length):
+        digits = header_length.isascii() and header_length.isdigit() and len(header_length) < 20
+        if not digits or int(header_length) > length:
             return Refusal(frozenset({"inference-header-content-length"}))
         length = int(header_length)
     commas = body.count(b",", 0, length)
@@ -230,7 +235,7 @@ def _fit(values: Sequence[Any], datatype: str) -> bool:
     """Whether each value is one of the datatype: 1.0 is no integer, and true no number."""
     kind = np.dtype(DATATYPES[datatype]).kind
     if kind in "iu":
-        limits = np.iinfo(DATATYPES[datatype])
+        limits = np.iinfo(np.dtype(DATATYPES[datatype]))
         return all(type(value) is int and limits.min <= value <= limits.max for value in values)
     types = {"O": (str,), "b": (bool,), "f": (int, float)}[kind]
     return all(type(value) in types for value in values) and not _too_wide(values)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import random
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from itertools import count
 from pathlib import Path
+from typing import TypeVar
 
 from tests.servers.clients import Endpoint
 from tests.servers.fuzz.check import grpc_fault, http_fault
@@ -20,9 +20,13 @@ from tests.servers.fuzz.grpc_cases import GrpcCase, grpc_case
 from tests.servers.fuzz.http_cases import HttpCase, http_case
 from tests.servers.fuzz.models import models
 from tests.servers.fuzz.oracle import MAX_BYTES, MAX_VALUES, Expected
+from tests.servers.process_state import State, state
 from tests.servers.servers import Served, ort_rrelu_serve
 
+_Case = TypeVar("_Case", HttpCase, GrpcCase)
 _CLIENTS = 8
+# Threads and files: those that a server makes when it first has so much to do.
+_MAY_GROW = {"mib": 32, "peak_mib": 64, "files": 8, "threads": 16}
 _KNOWN_EVERY = 100  # requests of a client
 _MOST_FAULTS = 20
 
@@ -42,30 +46,6 @@ class Found:
         self.faults += other.faults
 
 
-@dataclass(frozen=True)
-class State:
-    """Of one server's process: MiB, the most it had, open files, threads."""
-
-    mib: float
-    peak_mib: float
-    files: int
-    threads: int
-
-
-def state(process: int) -> State:
-    """What the process has now."""
-    folder = Path(f"/proc/{process}")
-    status = (folder / "status").read_text()
-
-    def number(name: str) -> int:
-        found = re.search(rf"{name}:\s*(\d+)", status)
-        assert found is not None, status
-        return int(found[1])
-
-    files = sum(1 for _ in (folder / "fd").iterdir())
-    return State(round(number("VmRSS") / 1024, 1), round(number("VmHWM") / 1024, 1), files, number("Threads"))
-
-
 @contextmanager
 def servers(folder: Path) -> Iterator[Served]:
     """`ort-rrelu serve` for each model, with limits that requests here reach."""
@@ -75,16 +55,45 @@ def servers(folder: Path) -> Iterator[Served]:
         yield served
 
 
-def fuzz(
-    served: Served, seed: int, numbers: range, report: Callable[[int], None] = lambda done: None
-) -> Found:
-    """The requests of these numbers; report: is told how many a client has done."""
+def fuzz(served: Served, seed: int, numbers: range) -> Found:
+    """The requests of these numbers, by several clients."""
     found = Found()
     with ThreadPoolExecutor(_CLIENTS) as pool:
         parts = [numbers[i::_CLIENTS] for i in range(_CLIENTS)]
-        for part in pool.map(lambda part: _client(served.endpoints, seed, part, report), parts):
+        for part in pool.map(partial(_client, served.endpoints, seed), parts):
             found.add(part)
     return found
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was found, and each server's state once it is warm and in the end."""
+
+    found: Found
+    before: dict[str, State]
+    after: dict[str, State]
+    faults: list[str]
+
+
+def fuzz_and_watch(served: Served, folder: Path, seed: int, numbers: range) -> Result:
+    """A tenth of the requests warms the servers; what they hold then must be about all."""
+    warm = len(numbers) // 10
+    found = fuzz(served, seed, numbers[:warm])
+    before = {name: state(process) for name, process in served.processes.items()}
+    found.add(fuzz(served, seed, numbers[warm:]))
+    after = {name: state(process) for name, process in served.processes.items()}
+    faults = found.faults + [fault for name in before for fault in _grown(name, before[name], after[name])]
+    for name in before:
+        if "Traceback" in (log := (folder / f"{name}.log").read_text()):
+            faults.append(f"{name} wrote a traceback: {log[log.index('Traceback') :][:2000]}")
+    return Result(found, before, after, faults)
+
+
+def _grown(name: str, before: State, after: State) -> Iterator[str]:
+    for what, allowed in _MAY_GROW.items():
+        grown = getattr(after, what) - getattr(before, what)
+        if grown > allowed:
+            yield f"{name}: {what} grew by {grown}"
 
 
 class _Connections:
@@ -105,13 +114,13 @@ class _Connections:
             self.broken[name].close()
 
     def close(self) -> None:
-        for connection in (*self.http.values(), *self.broken.values(), *self.grpc.values()):
+        for connection in (*self.http.values(), *self.broken.values()):
             connection.close()
+        for channel in self.grpc.values():
+            channel.close()
 
 
-def _client(
-    endpoints: Mapping[str, Endpoint], seed: int, numbers: range, report: Callable[[int], None]
-) -> Found:
+def _client(endpoints: Mapping[str, Endpoint], seed: int, numbers: range) -> Found:
     found, connections = Found(), _Connections(endpoints)
     try:
         for done, number in enumerate(numbers):
@@ -120,7 +129,6 @@ def _client(
             _one(connections, seed, number, found)
             if done % _KNOWN_EVERY == 0:
                 _ask_known(connections, found)
-                report(done)
         _ask_known(connections, found)
     finally:
         connections.close()
@@ -131,27 +139,33 @@ def _one(connections: _Connections, seed: int, number: int, found: Found) -> Non
     rng = random.Random(f"{seed}/{number}")
     name, model = rng.choice(list(models().items()))
     over = rng.choice(("http", "grpc"))
-    case: HttpCase | GrpcCase
+    sent = b""
     try:
         if over == "http":
-            case = http_case(rng, name, model)
-            reply = connections.http_reply(name, case)
-            fault = http_fault(case, name, model, reply)
+            http = http_case(rng, name, model)
+            kind, sent = http.kind, http.request
+            reply = connections.http_reply(name, http)
+            fault = http_fault(http, name, model, reply)
         else:
-            case = grpc_case(rng, name, model)
-            reply = connections.grpc[name].ask(case.method, case.message, case.metadata)
-            fault = grpc_fault(case, name, model, reply)
+            grpc = grpc_case(rng, name, model)
+            kind, sent = grpc.kind, grpc.message
+            reply = connections.grpc[name].ask(grpc.method, grpc.message, grpc.metadata)
+            fault = grpc_fault(grpc, name, model, reply)
         status = reply.status
     except Hung:
         status, fault = -1, "no answer"
     except OSError as error:
         status, fault = -1, f"no connection: {error}"
-    found.requests[over, case.kind, status] += 1
+    found.requests[over, kind, status] += 1
     if fault is not None:
-        sent = case.request if isinstance(case, HttpCase) else case.message
-        found.faults.append(
-            f"request {number}, {name} over {over}, {case.kind}: {fault}; sent {sent[:1500]!r}"
-        )
+        told = f"request {number}, {name} over {over}, {kind}: {fault}"
+        found.faults.append(f"{told}; sent {sent[:1500]!r}")
+
+
+def _first(case_of: Callable[[random.Random], _Case]) -> _Case:
+    """One that has an answer."""
+    cases = (case_of(random.Random(number)) for number in count())
+    return next(case for case in cases if isinstance(case.judgement, Expected))
 
 
 @cache
@@ -160,13 +174,8 @@ def _known() -> tuple[tuple[str, HttpCase, GrpcCase], ...]:
     found = []
     for name, model in models().items():
         if model.answer is not None:
-            rng = random.Random(0)
-            http = next(
-                case for _ in count() if isinstance((case := http_case(rng, name, model)).judgement, Expected)
-            )
-            grpc = next(
-                case for _ in count() if isinstance((case := grpc_case(rng, name, model)).judgement, Expected)
-            )
+            http = _first(partial(http_case, name=name, model=model))
+            grpc = _first(partial(grpc_case, name=name, model=model))
             found.append((name, http, grpc))
     return tuple(found)
 

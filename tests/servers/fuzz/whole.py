@@ -58,7 +58,7 @@ def _value(rng: random.Random, name: str, datatype: str) -> Any:
         return rng.random() < 0.5
     if kind == "O":
         return rng.choice(_TEXTS)
-    limits = np.iinfo(DATATYPES[datatype])
+    limits = np.iinfo(np.dtype(DATATYPES[datatype]))
     odd = [step for step in _STEPS if limits.min <= step <= limits.max]
     return rng.choice(odd) if rng.random() < 0.3 else rng.randint(int(limits.min), int(limits.max))
 
@@ -78,10 +78,7 @@ def body_of(rng: random.Random, model: Model, arrays: dict[str, Array]) -> Body:
             binary.append(raw(array))
             entry["parameters"] = {"binary_data_size": len(binary[-1])}
         else:
-            values = array if form == "nested" and array.dtype != object else array.reshape(-1)
-            entry["data"] = (
-                [_in_json(value) for value in values] if array.dtype == object else values.tolist()
-            )
+            entry["data"] = _values(array, nested=form == "nested")
         inputs.append(entry)
     request: dict[str, Any] = {"inputs": inputs}
     if rng.random() < 0.3:
@@ -95,6 +92,13 @@ def body_of(rng: random.Random, model: Model, arrays: dict[str, Array]) -> Body:
     if rng.random() < 0.3:
         request["parameters"] = {"binary_data_output": rng.random() < 0.8}
     return Body(request, binary)
+
+
+def _values(array: Array, *, nested: bool) -> list[Any]:
+    """Strings are never nested."""
+    if array.dtype == object:
+        return [_in_json(value) for value in array.reshape(-1)]
+    return list((array if nested else array.reshape(-1)).tolist())
 
 
 def _in_json(value: str | bytes) -> str:
