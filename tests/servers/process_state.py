@@ -30,3 +30,8 @@ def state(process: int) -> State:
     files = sum(1 for _ in (folder / "fd").iterdir())
     resident, peak = (round(number(name) / 1024, 1) for name in ("VmRSS", "VmHWM"))
     return State(resident, peak, files, number("Threads"))
+
+
+def forget_peak(process: int) -> None:
+    """The most it ever had is what it has now."""
+    Path(f"/proc/{process}/clear_refs").write_text("5")

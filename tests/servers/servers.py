@@ -58,7 +58,8 @@ class Served:
         return found
 
 
-def _is_ready(*urls: str) -> bool:
+def is_ready(*urls: str) -> bool:
+    """Whether models answer that they are ready."""
     try:
         for url in urls:
             with urllib.request.urlopen(f"http://{url}/ready", timeout=10):
@@ -96,7 +97,7 @@ def ort_rrelu_serve(
             command = [str(_SCRIPTS / "ort-rrelu"), "serve", str(path), *options]
             ports = ["--http-port", str(http), "--grpc-port", str(grpc)]
             url = f"127.0.0.1:{http}/v2/models/{name}"
-            ready = partial(_is_ready, url)
+            ready = partial(is_ready, url)
             process = stack.enter_context(running([*command, *ports], log, ready, _noting(runs)))
             processes[name] = process.pid
             endpoints[name] = Endpoint(name, f"127.0.0.1:{http}", f"127.0.0.1:{grpc}")
@@ -137,7 +138,7 @@ def mlserver_repository(
     urls = [f"127.0.0.1:{http}/v2/models/{name}" for name in models]
     log, runs = folder / "log", folder / "runs"
     command = [str(_SCRIPTS / "mlserver"), "start", str(folder)]
-    with running(command, log, lambda: _is_ready(*urls), _noting(runs)):
+    with running(command, log, lambda: is_ready(*urls), _noting(runs)):
         endpoints = {name: Endpoint(name, f"127.0.0.1:{http}", f"127.0.0.1:{grpc}") for name in models}
         yield Served(endpoints, runs)
 
@@ -193,7 +194,7 @@ def ray_serve(
     env = _noting(runs) | {"RAY_AUTH_MODE": "disabled", "RAY_TMPDIR": own, "RAY_USAGE_STATS_ENABLED": "0"}
     urls = [f"127.0.0.1:{http}/{name}/v2/models/{name}" for name in models]
     try:
-        with running([str(_SCRIPTS / "serve"), "run", str(file)], log, lambda: _is_ready(*urls), env):
+        with running([str(_SCRIPTS / "serve"), "run", str(file)], log, lambda: is_ready(*urls), env):
             endpoints = {
                 name: Endpoint(name, f"127.0.0.1:{http}/{name}", f"127.0.0.1:{grpc}", {"application": name})
                 for name in models

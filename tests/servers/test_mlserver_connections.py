@@ -93,6 +93,17 @@ def test_health_check_gets_in_beside_half_open_connections(served: Served) -> No
         assert _answer(last).startswith(b"HTTP/1.1 200")
 
 
+def test_every_connection_of_a_burst_is_answered(served: Served) -> None:
+    """Those without a place get 503, on a connection that is not reset before they read it."""
+    with ExitStack() as stack:
+        burst = [stack.enter_context(_connected(served)) for _ in range(2 * _CONNECTIONS)]
+        for connection in burst:
+            connection.sendall(_HEALTH)
+        answers = [_answer(connection)[:12] for connection in burst]
+    assert set(answers) <= {b"HTTP/1.1 200", b"HTTP/1.1 503"}
+    assert answers.count(b"HTTP/1.1 200") >= _CONNECTIONS
+
+
 def test_health_check_gets_in_beside_slow_bodies(served: Served) -> None:
     """Some connections are left for it."""
     with ExitStack() as stack:

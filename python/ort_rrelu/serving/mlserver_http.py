@@ -108,34 +108,41 @@ async def _send(send: Any, status: int, headers: dict[str, str], body: bytes) ->
     await send({"type": "http.response.body", "body": body})
 
 
-_REFUSED = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_REFUSED = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\nretry-after: 1\r\n\r\n"
+)
+_LINGER = 1.0  # seconds that a refused client has to read so
 
 
 def bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
     """uvicorn's protocol with at most limits.max_connections of them.
 
-    One more takes the place of the one that has waited for a request for the longest time; it is refused when
-    all wait for answers. A request's header may take limits.body_timeout seconds, and so may an answer that
-    its client does not read.
+    One more takes the place of the one that has waited for a request for the longest time, or is refused when
+    all wait for answers. Who is refused gets 503, and as many may be about to read it. A request's header may
+    take limits.body_timeout seconds, and so may an answer that its client does not read.
     """
 
     class BoundedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
         _since = 0.0
         _timer: asyncio.TimerHandle | None = None
         _unsent = 0
+        _is_refused = False
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            if len(self.connections) > limits.max_connections and not self._make_room():
-                transport.write(_REFUSED)
-                transport.close()
-            self._wait()
+            taken = [c for c in self.connections if not (c._is_refused or c._is_gone())]
+            if len(taken) > limits.max_connections:
+                waiting = [c for c in taken if c is not self and c._is_waiting()]
+                min(waiting, key=lambda c: c._since, default=self)._refuse()
+            if not self._is_refused:
+                self._wait()
 
         def data_received(self, data: bytes) -> None:
+            if self._is_refused:
+                return
             super().data_received(data)
-            if self._is_answering() and self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+            if self._is_answering():
+                self._stop_timer()
 
         def on_response_complete(self) -> None:
             super().on_response_complete()
@@ -143,23 +150,40 @@ def bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
                 self._wait()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            if self._timer is not None:
-                self._timer.cancel()
+            self._stop_timer()
             super().connection_lost(exc)
 
         def _is_answering(self) -> bool:
             return self.cycle is not None and not self.cycle.response_complete
 
-        def _make_room(self) -> bool:
-            waiting = [c for c in self.connections if c is not self and not c._is_answering()]
-            if not waiting:
-                return False
-            min(waiting, key=lambda c: c._since).transport.abort()
-            return True
+        def _is_gone(self) -> bool:
+            """Closed, and uvicorn is about to hear of it."""
+            return self.transport.is_closing() and not self.transport.get_write_buffer_size()
 
-        def _wait(self) -> None:
+        def _is_waiting(self) -> bool:
+            """For a request, or for a client to read the last answer."""
+            sending = self.transport.is_closing() and time.monotonic() < self._since + _LINGER
+            return not (sending or self._is_answering())
+
+        def _refuse(self) -> None:
+            """Answer, and leave it to the client to close: else the system resets what has unread bytes."""
+            self._is_refused = True
+            self._stop_timer()
+            many = len(self.connections) > 2 * limits.max_connections
+            if many or self.transport.is_closing() or not self.transport.can_write_eof():
+                self.transport.abort()
+                return
+            self.transport.write(_REFUSED)
+            self.transport.write_eof()
+            self._timer = self.loop.call_later(_LINGER, self.transport.abort)
+
+        def _stop_timer(self) -> None:
             if self._timer is not None:
                 self._timer.cancel()
+                self._timer = None
+
+        def _wait(self) -> None:
+            self._stop_timer()
             self._since = time.monotonic()
             self._unsent = self.transport.get_write_buffer_size()
             self._timer = self.loop.call_later(limits.body_timeout, self._end)

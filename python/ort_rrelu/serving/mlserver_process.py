@@ -115,6 +115,7 @@ async def _serve(settings: ModelSettings, options: Options) -> None:
         port=options.http_port,
         http=bounded_protocol(limits),
         ws="none",
+        lifespan="off",  # the application has none, and its task would be cancelled with a traceback
         access_log=False,
         log_config=None,
     )

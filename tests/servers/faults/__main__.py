@@ -1,0 +1,39 @@
+"""`make test-faults`: prints what became of the requests and writes tests/servers/results/faults.json."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.servers.faults import run
+from tests.servers.results import write
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.servers.faults", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=20, help="of each failure")
+    seconds = parser.parse_args().seconds
+    begin = time.monotonic()
+    reports, faults = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for report in run.lasting(Path(folder), seconds):
+            print(report, flush=True)
+            reports.append(asdict(report))
+            faults += [f"{report.name}: {fault}" for fault in report.faults]
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            killed = run.killed(Path(folder), how, seconds / 4)
+            print(killed, flush=True)
+            reports.append(asdict(killed))
+            faults += [f"{killed.name}: {fault}" for fault in killed.faults]
+    write("faults", f"python -m tests.servers.faults --seconds {seconds:g}", begin, {"failures": reports})
+    if faults:
+        sys.exit("\n".join(faults))
+
+
+if __name__ == "__main__":  # its processes import this file
+    main()
