@@ -8,8 +8,10 @@
 # make demo-web: a page that runs the trained digits network in the browser; needs npm.
 # make fuzz MINUTES=2: the C API against an independent oracle, with libFuzzer.
 # make fuzz-models CASES=100000 JOBS=1: every tool on damaged models; two hours of an idle core.
+# make fuzz-serving REQUESTS=100000: ort-rrelu serve against whole, changed and broken requests; ten minutes.
 # make matrix: the core's tests on each release of ONNX Runtime, onnx, NumPy and Python; an hour.
 # make mutation: bugs planted one at a time, and how many of them the tests catch; an hour or two.
+# make test-faults: ort-rrelu serve at twice the load that saturates it, while clients, disk and process fail; five minutes.
 # make test-lifecycle: 10^5 sessions and registrations, forks, interrupts, killed writers; half an hour.
 # make test-stream: 10^9 draws and pairs of draws through statistical tests; ten minutes. dieharder: tests/statistics.
 # make docs: docs/ and a reference of the Python functions as a site with search, in build/site.
@@ -36,7 +38,7 @@ SETTINGS := -C cmake.define.ORT_RRELU_WERROR=$(WERROR) -C cmake.define.ORT_RRELU
 SHELL := bash
 NOX := $(BIN)/nox --non-interactive
 
-.PHONY: activations bench demo demo-distributed demo-paddle demo-training demo-uncertainty demo-web docs fuzz fuzz-models matrix mutation native-wheel publish release-check sdist test test-all test-lifecycle test-long test-stream lint wheel wheels clean
+.PHONY: activations bench demo demo-distributed demo-paddle demo-training demo-uncertainty demo-web docs fuzz fuzz-models fuzz-serving matrix mutation native-wheel publish release-check sdist test test-all test-faults test-lifecycle test-long test-stream lint wheel wheels clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m models.digits
@@ -92,6 +94,14 @@ CASES ?= 100000
 JOBS ?= 1
 fuzz-models: $(VENV)/.installed
 	$(BIN)/python -m tests.commands.fuzz_models --cases $(CASES) --jobs $(JOBS)
+
+# The last results are in tests/servers/results.
+REQUESTS ?= 100000
+fuzz-serving: $(VENV)/.installed
+	$(NOX) -s "serving_long(what='fuzz')" -- --requests $(REQUESTS)
+
+test-faults: $(VENV)/.installed
+	$(NOX) -s "serving_long(what='faults')"
 
 # The last results are in tests/statistics/results.
 test-stream: $(VENV)/.installed

@@ -342,6 +342,14 @@ def serving(session: nox.Session) -> None:
     _test_serving(session, "mlserver")
 
 
+@nox.session(default=False, tags=["servers"])
+@nox.parametrize("what", ["fuzz", "faults"])
+def serving_long(session: nox.Session, what: str) -> None:
+    """`ort-rrelu serve`: requests by chance, and faults. `make fuzz-serving`, `make test-faults`."""
+    _install(session, f"{_wheel(session)}[serve]")
+    session.run("python", "-m", f"tests.servers.{what}", *session.posargs, env={"OMP_NUM_THREADS": "1"})
+
+
 @nox.session(tags=["alone"])
 def serving_ray(session: nox.Session) -> None:
     """Ray Serve, which wants another fastapi than MLServer."""

@@ -28,7 +28,6 @@ _SATURATING = 8  # clients
 _TIMES = 2  # the load that saturates
 _MAY_GROW = {"mib": 32, "files": 8, "threads": 8}
 _MAY_PEAK = 256  # MiB: a run takes 8, and there are as many at a time as threads
-_LEAST_RATIO = 0.5  # of two throughputs on a machine that does other things
 _SETTLE = 30
 
 
@@ -80,17 +79,19 @@ def _on_full_disk(folder: Path) -> Iterator[_Server]:
         yield _Server(Endpoint(NAME, f"127.0.0.1:{http}", f"127.0.0.1:{grpc}"), process.pid)
 
 
-def lasting(folder: Path, seconds: float) -> Iterator[Report]:
-    """Failures that a server outlives."""
+def lasting(folder: Path, seconds: float, least_ratio: float) -> Iterator[Report]:
+    """Failures that a server outlives; least_ratio: of right answers a second afterwards and before."""
     with _server(folder) as server:
         rate = _TIMES * throughput(server.endpoint.http, _SATURATING, seconds)
         for failure in (failures.nothing, failures.slow_clients, failures.dropped_connections):
-            yield _report(failure.__name__, server, failure, rate, seconds)
+            yield _report(failure.__name__, server, failure, rate, seconds, least_ratio)
     with _on_full_disk(folder) as server:
-        yield _report("full_disk", server, failures.bad_requests, rate, seconds)
+        yield _report("full_disk", server, failures.bad_requests, rate, seconds, least_ratio)
 
 
-def _report(name: str, server: _Server, failure: failures.Failure, rate: float, seconds: float) -> Report:
+def _report(
+    name: str, server: _Server, failure: failures.Failure, rate: float, seconds: float, least_ratio: float
+) -> Report:
     address = server.endpoint.http
     usual = throughput(address, _SATURATING, seconds)
     before = state(server.process)
@@ -99,14 +100,14 @@ def _report(name: str, server: _Server, failure: failures.Failure, rate: float, 
         failing = failure(server.endpoint, seconds)
     peak = state(server.process).peak_mib
     ratio = throughput(address, _SATURATING, seconds) / usual
-    faults = _faults(seen, {"right", "503"})
+    faults = faults_of(seen, {"right", "503"})
     try:
-        wait_until(lambda: not _grown(before, state(server.process)), "", _SETTLE)
+        wait_until(lambda: not grown(before, state(server.process)), "", _SETTLE)
     except TimeoutError:
-        faults += _grown(before, state(server.process))
+        faults += grown(before, state(server.process))
     if peak - before.mib > _MAY_PEAK:
         faults.append(f"memory rose by {peak - before.mib} MiB")
-    if ratio < _LEAST_RATIO:
+    if ratio < least_ratio:
         faults.append(f"{ratio:.2f} times as many answers a second as before")
     after = state(server.process)
     times = seen.percentile(50), seen.percentile(99)
@@ -115,14 +116,16 @@ def _report(name: str, server: _Server, failure: failures.Failure, rate: float, 
     )
 
 
-def _faults(seen: Seen, allowed: set[str]) -> list[str]:
+def faults_of(seen: Seen, allowed: set[str]) -> list[str]:
+    """Outcomes that are not allowed; a server that answers nobody is at fault, too."""
     faults = [
         f"{times} requests: {outcome}" for outcome, times in seen.outcomes.items() if outcome not in allowed
     ]
     return faults if seen.outcomes["right"] else [*faults, "no right answer"]
 
 
-def _grown(before: State, after: State) -> list[str]:
+def grown(before: State, after: State) -> list[str]:
+    """What a server has kept."""
     grown = {what: getattr(after, what) - getattr(before, what) for what in _MAY_GROW}
     return [f"{what} grew by {grown[what]}" for what in grown if grown[what] > _MAY_GROW[what]]
 
@@ -157,7 +160,7 @@ def killed(folder: Path, how: signal.Signals, seconds: float) -> Killed:
             took = time.monotonic() - began
     with running(command, folder / "second.log", ready):
         throughput(address, _SATURATING, 1)  # every answer is right
-    faults = _faults(seen, {"right", "503", "connection closed", "not connected"})
+    faults = faults_of(seen, {"right", "503", "connection closed", "not connected"})
     if how != signal.SIGKILL and status != 0:
         faults.append(f"exit status {status}")
     return Killed(how.name, dict(Counter(seen.outcomes)), status, round(took, 1), faults)
