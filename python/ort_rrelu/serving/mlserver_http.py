@@ -112,13 +112,14 @@ _REFUSED = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\nretry-after: 1\r\n\r\n"
 )
 _LINGER = 1.0  # seconds that a refused client has to read so
+_LINGERING = 512  # clients at a time; with the default of connections, less than the 1024 files of a process
 
 
 def bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
     """uvicorn's protocol with at most limits.max_connections of them.
 
     One more takes the place of the one that has waited for a request for the longest time, or is refused when
-    all wait for answers. Who is refused gets 503, and as many may be about to read it. A request's header may
+    all wait for answers. Who is refused gets 503, and a second to read it. A request's header may
     take limits.body_timeout seconds, and so may an answer that its client does not read.
     """
 
@@ -169,7 +170,7 @@ def bounded_protocol(limits: Limits) -> type[asyncio.Protocol]:
             """Answer, and leave it to the client to close: else the system resets what has unread bytes."""
             self._is_refused = True
             self._stop_timer()
-            many = len(self.connections) > 2 * limits.max_connections
+            many = sum(c._is_refused for c in self.connections) > _LINGERING
             if many or self.transport.is_closing() or not self.transport.can_write_eof():
                 self.transport.abort()
                 return

@@ -7,6 +7,8 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from tests.servers.fuzz.models import DATATYPES, Model
 
 JUNK: tuple[Any, ...] = (
@@ -30,6 +32,7 @@ TEXTS = (
 )
 
 Tree = dict[str, Any]
+_INTEGERS = [name for name in DATATYPES if "INT" in name]
 
 
 def mutated_tree(rng: random.Random, model: Model, request: Tree) -> Tree:
@@ -118,6 +121,22 @@ def _value(rng: random.Random, model: Model, request: Tree) -> None:
         data[rng.randrange(len(data))] = rng.choice(JUNK)
 
 
+def _limit(rng: random.Random, model: Model, request: Tree) -> None:
+    """An integer at the limits of its datatype, on either side."""
+    inputs = request.get("inputs")
+    entries = [entry for entry in inputs if isinstance(entry, dict)] if isinstance(inputs, list) else []
+    found = [
+        entry
+        for entry in entries
+        if str(entry.get("datatype")) in _INTEGERS and isinstance(entry.get("data"), list)
+    ]
+    if found and (entry := rng.choice(found))["data"]:
+        limits = np.iinfo(str(entry["datatype"]).lower())
+        limit = rng.choice((int(limits.min), int(limits.max)))
+        data = entry["data"]
+        data[rng.randrange(len(data))] = limit + rng.choice((-1, 0, 1))
+
+
 def _binary(rng: random.Random, model: Model, request: Tree) -> None:
     entry = _entry(rng, request)
     parameters = entry.setdefault("parameters", {})
@@ -143,7 +162,7 @@ def _more(rng: random.Random, model: Model, request: Tree) -> None:
 
 _CHANGES: tuple[Callable[[random.Random, Model, Tree], None], ...] = (
     *(_replace, _replace, _delete, _repeat, _shuffle, _shape, _shape, _datatype, _name),
-    *(_count, _value, _value, _binary, _outputs, _identifier, _more),
+    *(_count, _value, _value, _limit, _limit, _binary, _outputs, _identifier, _more),
 )
 
 
@@ -213,13 +232,22 @@ def _message_typed(rng: random.Random, model: Model, message: Any) -> None:
         getattr(contents, name).extend([rng.choice((0, 1, 200))] * count)
 
 
+def _message_limit(rng: random.Random, model: Model, message: Any) -> None:
+    """Integers of 8 and 16 bits come in fields of 32."""
+    contents = _tensor(rng, message).contents
+    for values in (contents.int_contents, contents.uint_contents):
+        if values:
+            limit = rng.choice((2**7, 2**8, 2**15, 2**16, 2**31 - 1)) - rng.choice((0, 1))
+            values[rng.randrange(len(values))] = limit
+
+
 def _message_outputs(rng: random.Random, model: Model, message: Any) -> None:
     message.outputs.add(name=rng.choice((*model.outputs, *TEXTS)))
 
 
 _MESSAGE_CHANGES: tuple[Callable[[random.Random, Model, Any], None], ...] = (
     *(_message_text, _message_datatype, _message_shape, _message_shape),
-    *(_message_inputs, _message_raw, _message_raw, _message_typed, _message_outputs),
+    *(_message_inputs, _message_raw, _message_raw, _message_typed, _message_limit, _message_outputs),
 )
 
 
