@@ -18,7 +18,7 @@ _LEAST_RATIO = 0.5  # of two throughputs on a machine that does other things
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.servers.faults", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=20, help="of each failure")
+    parser.add_argument("--seconds", type=float, default=8, help="of each failure")
     seconds = parser.parse_args().seconds
     begin = time.monotonic()
     reports, faults = [], []

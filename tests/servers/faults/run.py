@@ -93,6 +93,8 @@ def _report(
     name: str, server: _Server, failure: failures.Failure, rate: float, seconds: float, least_ratio: float
 ) -> Report:
     address = server.endpoint.http
+    with load(address, rate):  # what is kept for so many connections is there before
+        failure(server.endpoint, seconds / 2)
     usual = throughput(address, _SATURATING, seconds)
     before = state(server.process)
     forget_peak(server.process)
@@ -163,4 +165,6 @@ def killed(folder: Path, how: signal.Signals, seconds: float) -> Killed:
     faults = faults_of(seen, {"right", "503", "connection closed", "not connected"})
     if how != signal.SIGKILL and status != 0:
         faults.append(f"exit status {status}")
+    if "Traceback" in (log := (folder / "first.log").read_text()):
+        faults.append(f"it wrote a traceback: {log[log.index('Traceback') :][:1000]}")
     return Killed(how.name, dict(Counter(seen.outcomes)), status, round(took, 1), faults)
