@@ -21,6 +21,8 @@ def test_right_requests_are_answered_and_others_refused(tmp_path: Path) -> None:
     with run.servers(tmp_path) as served:
         result = run.fuzz_and_watch(served, tmp_path, 0, range(_REQUESTS))
     assert result.faults == []
+    for name in models():  # SIGINT has ended them
+        assert "Traceback" not in (tmp_path / f"{name}.log").read_text()
     requests = result.found.requests
     assert sum(requests.values()) == _REQUESTS
     for over in ("http", "grpc"):
