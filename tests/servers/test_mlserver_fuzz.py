@@ -14,7 +14,7 @@ from tests.servers.fuzz.http_cases import HttpCase
 from tests.servers.fuzz.models import models
 from tests.servers.fuzz.oracle import Expected, Refusal, judge_body
 
-_REQUESTS = 1000
+_REQUESTS = 600
 
 
 def test_right_requests_are_answered_and_others_refused(tmp_path: Path) -> None:
