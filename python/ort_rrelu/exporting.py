@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any, BinaryIO
 
 import onnx
@@ -49,6 +50,20 @@ def check_portable_opset(opset_version: int | None) -> None:
             f"opset_version={opset_version}: a portable model needs {functions.OLDEST_OPSET} or newer; "
             "portable=False exports one that runs only where the library is registered"
         )
+
+
+def as_opset_version(version: int | None, default: int, allowed: range) -> int:
+    """The opset version that a converter is to write; raises unless `version` is in `allowed`, or None."""
+    if version is None:
+        return default
+    first, last = allowed[0], allowed[-1]
+    if not isinstance(version, Integral) or isinstance(version, bool):
+        raise InvalidTypeError(
+            f"opset_version={version!r}: it must be an integer from {first} to {last}, or None"
+        )
+    if version not in allowed:
+        raise InvalidValueError(f"opset_version={version}: it must be from {first} to {last}")
+    return int(version)
 
 
 def check_destination(f: Any, external_data: bool | None = None) -> None:

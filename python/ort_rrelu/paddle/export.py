@@ -9,7 +9,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from paddle.jit.pir_translated_layer import PirTranslatedLayer
 
 from ort_rrelu.arguments import StepInput, check_step_input, check_switch
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, ModelFileError
-from ort_rrelu.exporting import finished
+from ort_rrelu.exporting import as_opset_version, finished
 from ort_rrelu.files import check_target
 from ort_rrelu.graph.file import write_model
 from ort_rrelu.node_attributes import NodeAttributes
@@ -124,7 +123,7 @@ def export(
     check_step_input(step_input)
     check_switch("portable", portable)
     attributes = NodeAttributes(seed, training)
-    opset = _as_opset_version(opset_version)
+    opset = as_opset_version(opset_version, _OPSET_VERSION, _OPSET_VERSIONS)
     with tempfile.TemporaryDirectory(prefix="ort_rrelu_paddle_") as name:
         folder = Path(name)
         source = _saved(layer_or_path, folder, input_spec, feed_vars, fetch_vars)
@@ -207,20 +206,6 @@ def _check_path(f: Any) -> None:
     """Raise InvalidTypeError unless `f` is a path, or None."""
     if f is not None and not isinstance(os.fspath(f) if isinstance(f, os.PathLike) else f, str):
         raise InvalidTypeError(f"f={f!r}: it must be the path of a file, as a str or a pathlib.Path, or None")
-
-
-def _as_opset_version(version: Any) -> int:
-    """The opset version to convert to; None is the default."""
-    if version is None:
-        return _OPSET_VERSION
-    first, last = _OPSET_VERSIONS[0], _OPSET_VERSIONS[-1]
-    if not isinstance(version, Integral) or isinstance(version, bool):
-        raise InvalidTypeError(
-            f"opset_version={version!r}: it must be an integer from {first} to {last}, or None"
-        )
-    if version not in _OPSET_VERSIONS:
-        raise InvalidValueError(f"opset_version={version}: it must be from {first} to {last}")
-    return int(version)
 
 
 def _check_options(options: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from tf2onnx import constants
 
 from ort_rrelu.arguments import StepInput, check_step_input, check_switch
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
-from ort_rrelu.exporting import check_destination, finished, write_to
+from ort_rrelu.exporting import as_opset_version, check_destination, finished, write_to
 from ort_rrelu.graph import Finding
 from ort_rrelu.graph.check import attributes
 from ort_rrelu.graph.fuse import fuse_numbered
@@ -89,7 +89,7 @@ def export(
     if isinstance(seed, bool):
         raise InvalidTypeError(f"seed={seed!r}: it must be an integer, or None")
     values = NodeAttributes(seed, training)
-    opset = _as_opset_version(opset_version)
+    opset = as_opset_version(opset_version, _OPSET_VERSION, _OPSET_VERSIONS)
     converted, draws = convert(traced(model_or_function, input_signature), opset)
     findings: list[Finding] = []
     seeds = {number: draw.seed for number, draw in draws.items()}
@@ -104,19 +104,6 @@ def export(
     model = finished(model, step_input=step_input, portable=portable, opset_version=opset_version)
     write_to(f, model)
     return model
-
-
-def _as_opset_version(version: Any) -> int:
-    if version is None:
-        return _OPSET_VERSION
-    first, last = _OPSET_VERSIONS[0], _OPSET_VERSIONS[-1]
-    if not isinstance(version, int) or isinstance(version, bool):
-        raise InvalidTypeError(
-            f"opset_version={version!r}: it must be an integer from {first} to {last}, or None"
-        )
-    if version not in _OPSET_VERSIONS:
-        raise InvalidValueError(f"opset_version={version}: it must be from {first} to {last}")
-    return version
 
 
 @dataclass(frozen=True)
