@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -150,14 +151,50 @@ def test_own_seeds_keep_their_digits(static: bool) -> None:
     assert sorted(found) == sorted([2**31 - 5, 2**31 - 6, 2**31 - 4, 0, 2**24 + 1])
 
 
-def test_seed_that_is_set_in_the_function_is_kept_for_all_its_draws() -> None:
+def _sets(seed: int) -> Any:
     def call(x: Any) -> Any:
-        tf.random.set_seed(3)
+        tf.random.set_seed(seed)
         return _noisy(_noisy(x)) - _noisy(x)
 
-    first, second = (values_of(export(call, None, [spec(None, 8)])) for _ in range(2))
-    assert [values["seed"] for values in first] == [values["seed"] for values in second]
-    assert all(values["seed"] >= 0 for values in first)
+    return call
+
+
+def test_seed_that_is_set_in_the_function_is_kept_for_all_its_draws() -> None:
+    first, again, other = (
+        [values["seed"] for values in values_of(export(_sets(seed), None, [spec(None, 8)]))]
+        for seed in (3, 3, 4)
+    )
+    assert first == again and min(first) >= 0
+    assert not set(first) & set(other)
+
+
+class Traced(RReLU):
+    """A layer that keeps its traces."""
+
+    call = tf.function(RReLU.call)
+
+
+@pytest.fixture(name="seeded")
+def _seeded() -> Iterator[None]:
+    tf.random.set_seed(5)
+    yield
+    tf.compat.v1.set_random_seed(None)
+
+
+@pytest.mark.usefixtures("seeded")
+def test_seed_that_was_set_when_the_function_was_traced_before_is_left_out() -> None:
+    function = tf.function(_noisy, input_signature=[spec(400, 8)])
+    function(_X)
+    assert [values["seed"] for values in values_of(export(function, seed=1))] == [derive_seed(1, 0)]
+
+
+@pytest.mark.usefixtures("seeded")
+@pytest.mark.parametrize("kind", ["function", "layer"])
+def test_seed_that_was_set_when_a_function_inside_was_traced_before_is_refused(kind: str) -> None:
+    call = tf.function(_noisy) if kind == "function" else Traced(mode=True)
+    call(tf.constant(_X))
+    with pytest.raises(InvalidValueError, match=r'op RandomUniform ".*traced before, with the seed 5'):
+        export(lambda x: call(x), None, [spec(400, 8)])
 
 
 # draws that stay

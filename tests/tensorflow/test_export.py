@@ -119,6 +119,15 @@ def test_saved_keras_model(tmp_path: Path) -> None:
     assert "RRelu" in ops(export(tmp_path / "net"))
 
 
+def test_keras_model_that_returns_an_input() -> None:
+    x = keras.Input([8], name="i")
+    made = export(keras.Model(x, [x, RReLU()(x)]), seed=1)
+    given = np.linspace(-4, 4, 16, dtype=np.float32).reshape(2, 8)
+    first, second = session(made).run(None, {"i": given})
+    np.testing.assert_array_equal(first, given)
+    np.testing.assert_allclose(second, rrelu(given), rtol=1e-6)
+
+
 def test_several_inputs_and_outputs_keep_names_and_order() -> None:
     left, right = keras.Input([8], name="z_left"), keras.Input([8], name="a_right")
     first, second = (

@@ -86,14 +86,61 @@ def test_draws_with_a_key_are_refused_by_name(case: str, static: bool) -> None:
     assert op in str(error.value) and name in str(error.value) and "tf.random.uniform" in str(error.value)
 
 
+def _with_gates(x: Any) -> Any:
+    """Zeros and ones by chance, from logits that are constant."""
+    return rrelu(x) * tf.cast(tf.random.categorical(tf.math.log([[0.5, 0.5]]), 8), tf.float32)
+
+
+def _in_python(x: Any) -> Any:
+    return x * tf.numpy_function(lambda low: low, [[0.1] * 8], tf.float32)
+
+
+def _of_tensorflow_1(x: Any) -> Any:
+    draws = tf.raw_ops.RandomUniform(shape=tf.shape(x), dtype=tf.float32, seed=87654321, seed2=16777217)
+    slopes = tf.raw_ops.Add(x=tf.raw_ops.Mul(x=draws, y=0.2), y=0.1)
+    return tf.where(x >= 0, x, slopes * x)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (
+            _with_gates,
+            'op Multinomial "categorical.*makes a constant of the draw, as its logits are constant',
+        ),
+        (_in_python, 'op PyFunc "PyFunc": tf2onnx has no operator for Python'),
+        (lambda x: tf.numpy_function(lambda a: a, [x], tf.float32), 'op PyFunc "PyFunc": tf2onnx has no'),
+        (_of_tensorflow_1, 'op RandomUniform "RandomUniform": tf2onnx drops its seed'),
+    ],
+    ids=["a categorical draw", "Python's of constants", "Python's", "a seed in TensorFlow 1"],
+)
+def test_what_would_be_frozen_or_lose_its_seed(function: Any, message: str) -> None:
+    with pytest.raises(ConversionError, match=message):
+        export(function, None, [spec(None, 8)])
+
+
+@pytest.mark.parametrize(
+    ("result", "error", "message"),
+    [
+        (lambda y: {"y": [y]}, InvalidTypeError, "a dict with 'y'"),
+        (lambda y: {1: y}, InvalidTypeError, "a dict with 1"),
+        (lambda y: {"": y}, InvalidTypeError, "a dict with ''"),
+        (lambda y: {"x": y}, InvalidValueError, "an input and an output have the name 'x'.*rename one"),
+    ],
+    ids=["a list in it", "a number as a name", "no name", "the name of an input"],
+)
+def test_outputs_in_a_dict(result: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        export(lambda x: result(rrelu(x)), None, [spec(None, 8)])
+
+
 @pytest.mark.parametrize(
     ("function", "op"),
     [
-        (lambda x: tf.numpy_function(lambda a: a, [x], tf.float32), "PyFunc"),
         (lambda x: rrelu(tf.math.lgamma(x), training=True), "Lgamma"),
         (lambda x: tf.cond(x[0, 0] > 0, lambda: tf.math.lgamma(x), lambda: x), "Lgamma"),
     ],
-    ids=["PyFunc", "Lgamma", "in a branch"],
+    ids=["Lgamma", "in a branch"],
 )
 def test_op_that_tf2onnx_leaves_is_named(function: Any, op: str) -> None:
     with pytest.raises(ConversionError, match=f'tf2onnx has no operator for TensorFlow op {op} "'):
@@ -231,7 +278,7 @@ def test_function_that_returns_no_tensor(result: Any, message: str) -> None:
 
 def test_function_that_xla_compiles() -> None:
     with pytest.raises(ConversionError, match="jit_compile=True: trace the model without that"):
-        export(tf.function(_train, jit_compile=True), None, [spec(None, 8)])
+        export(lambda x: tf.function(_train, jit_compile=True)(x), None, [spec(None, 8)])
 
 
 @pytest.mark.parametrize("package", ["tensorflow", "tf2onnx", "onnxscript"])

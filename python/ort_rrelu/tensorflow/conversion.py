@@ -26,7 +26,8 @@ from ort_rrelu.tensorflow.tracing import Traced
 _KINDS = r"(Parameterized|Random(?!Get)|Uniform|StandardNormal|TruncatedNormal|Multinomial|Shuffle)\w*"
 _KEYED_DRAW, _GENERATOR = re.compile(f"Stateless{_KINDS}"), re.compile(rf"Rng\w+|Stateful{_KINDS}")
 # Of constant shape, tf2onnx makes a constant of it.
-_OTHER_DRAW = re.compile(r"(Parameterized)?TruncatedNormal|Random(Gamma|Poisson)\w*")
+_OTHER_DRAW = re.compile(r"(Parameterized)?TruncatedNormal|Random(Gamma|Poisson)\w*|NonDeterministicInts")
+_PYTHON = re.compile(r"(Eager)?PyFunc(Stateless)?")
 _REMEDY = (
     "draw slopes with tf.random.uniform(tf.shape(x), lower, upper, x.dtype), which it has; layers such as "
     "Dropout draw in train mode only"
@@ -56,6 +57,7 @@ def convert(traced: Traced, opset: int) -> tuple[onnx.ModelProto, dict[int, Draw
         raise ConversionError(f"tf2onnx has no operator for {'; '.join(left)}")
     if said:
         raise ConversionError(f"tf2onnx went on after an error: {said[0]}")
+    _refuse_changed_draws(traced.function, draws)
     _order_outputs(model.graph, traced.outputs)
     return model, draws.numbered_in(model)
 
@@ -93,11 +95,29 @@ def _refuse_ops(function: Any) -> None:
             if ops.fullmatch(node.op):
                 raise ConversionError(f"{_named(node)}: tf2onnx has no draw of {kind}: {_REMEDY}")
     for node in needed:
+        if _PYTHON.fullmatch(node.op):
+            raise ConversionError(
+                f"{_named(node)}: tf2onnx has no operator for Python's functions, and makes constants of "
+                "what they return where their inputs are constants: write it with TensorFlow's ops"
+            )
         if node.attr["_XlaMustCompile"].b:
             raise ConversionError(
                 f"{_named(node)}: tf2onnx has no operator for functions of jit_compile=True: trace the model "
                 "without that"
             )
+
+
+def _refuse_changed_draws(function: Any, draws: Draws) -> None:
+    if frozen := draws.frozen(needed_nodes(function)):
+        raise ConversionError(
+            f"{_named(frozen)}: tf2onnx makes a constant of the draw, as its logits are constant: compute "
+            "them from an input"
+        )
+    if unseeded := draws.without_seed(needed_nodes(function)):
+        raise ConversionError(
+            f"{_named(unseeded)}: tf2onnx drops its seed, as it knows its sum from TensorFlow 1 (Add instead "
+            "of AddV2): draw with tf.random.uniform(shape, lower, upper, seed=), or without a seed"
+        )
 
 
 def _named(node: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,10 @@ from ort_rrelu.graph.nodes import all_nodes, is_standard_op, set_attribute
 _WITH_A_SEED = ("RandomUniform", "RandomUniformInt", "RandomStandardNormal", "RandomNormal", "Multinomial")
 _REWRITTEN = ("RandomUniform", "RandomUniformLike", "RandomNormal", "RandomNormalLike")
 _IN_FILES = (*_REWRITTEN, "Multinomial")
+_FIRST = 2**23 + 1  # up to 2^24 float has each number, and few seeds of users are there
+NO_GLOBAL_SEED = (
+    87654321  # what TensorFlow writes beside the seed of a draw where tf.random.set_seed gave none
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Draws:
     """The draws of one conversion. `number` sees each graph of it, that of the model last."""
 
     def __init__(self) -> None:
-        self._numbers = itertools.count(1)
+        self._numbers, self._numbers_of_shuffles = itertools.count(_FIRST), itertools.count(1)
         self._draws: dict[int, Draw] = {}
         self._graphs: dict[str, _Graph] = {}
         self._last = ""
@@ -70,20 +74,20 @@ class Draws:
         seed, seed2 = (node.get_attr_value(name, 0) for name in ("seed", "seed2"))
         own = None
         if node.type in _WITH_A_SEED and "seed2" in node.attr:
-            number = self._free(int)
+            number = next(self._numbers)
             node.set_attr("seed", number)  # which Multinomial reads
             node.set_attr("seed2", number)
             if seed or seed2:
-                own = seed2 % 2**63
+                own = _own(seed, seed2)
         elif node.type == "RandomShuffle":
-            number = self._free(_combined)
+            small = next(self._numbers_of_shuffles)
             node.set_attr("seed", 0)
-            node.set_attr("seed2", number)
-            number = _combined(number)
+            node.set_attr("seed2", small)
+            number = _combined(small)
             if seed or seed2:
                 own = int(combine_seeds(seed, seed2))
         elif node.type in _REWRITTEN:  # by a rewriter of tf2onnx
-            number = self._free(int)
+            number = next(self._numbers)
             node.set_attr("seed", float(number))
             if seed:
                 own = int(seed) % 2**63
@@ -92,9 +96,29 @@ class Draws:
         self._draws[number] = Draw(node.type, node.name, own)
         return number
 
-    def _free(self, written: Callable[[int], int]) -> int:
-        """The next number that is not in the file yet, in which it is `written`."""
-        return next(number for number in self._numbers if written(number) not in self._draws)
+    def frozen(self, needed: Iterable[Any]) -> Any:
+        """Of the draws that a trace needs, one of which tf2onnx made a constant; None: of none.
+
+        It does so where logits are constant.
+        """
+        return self._absent([n for n in needed if n.op == "Multinomial"], {"Multinomial"}, lambda _: True)
+
+    def without_seed(self, needed: Iterable[Any]) -> Any:
+        """One that has a seed of its own, which tf2onnx dropped; None: none is.
+
+        Its rewriters for TensorFlow 1 do so, before `number` sees the draw.
+        """
+        if not any(draw.op in _REWRITTEN and draw.seed is None for draw in self._draws.values()):
+            return None
+        seeded = [n for n in needed if n.op in _WITH_A_SEED and (n.attr["seed"].i or n.attr["seed2"].i)]
+        return self._absent(seeded, set(_WITH_A_SEED), lambda draw: draw.seed is not None)
+
+    def _absent(self, needed: list[Any], ops: set[str], counts: Callable[[Draw], bool]) -> Any:
+        """One of the nodes that are not among the draws; functions that are inlined add to names in front."""
+        seen = [draw.name for draw in self._draws.values() if draw.op in ops and counts(draw)]
+        if len(seen) >= len(needed):
+            return None
+        return next((n for n in needed if not any(name.endswith(n.name) for name in seen)), needed[0])
 
     def numbered_in(self, model: onnx.ModelProto) -> dict[int, Draw]:
         """Give each draw of the file, in place, a number that no other has; what they are.
@@ -126,6 +150,11 @@ class Draws:
                 for number, times in self._needed(function).items():
                     needed[number] += times * count
         return needed
+
+
+def _own(seed: int, seed2: int) -> int:
+    """Of what TensorFlow draws with: the seed of tf.random.set_seed counts too, where there was one."""
+    return (seed2 if seed in (0, NO_GLOBAL_SEED) else (seed << 32) ^ seed2) % 2**63
 
 
 def _combined(seed2: int) -> int:

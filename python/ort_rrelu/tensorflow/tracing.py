@@ -13,6 +13,8 @@ from typing import Any
 import tensorflow as tf
 
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, ModelFileError
+from ort_rrelu.tensorflow.draws import NO_GLOBAL_SEED
+from ort_rrelu.tensorflow.needed import needed_nodes
 
 _SERVING = "serving_default"
 _PACKAGES = {"keras", "tf_keras"}
@@ -160,6 +162,8 @@ def _keras_model(model: Any, input_signature: Sequence[Any] | None) -> Traced:
     else:
         _check_count(input_signature, [tensor.name for tensor in inputs or ()])
     names = _output_names(model)
+    if {spec.name for spec in tf.nest.flatten(list(input_signature))} & set(names):
+        names = ()  # an input that is also an output
 
     def call(*xs: Any) -> Any:
         result = model(*xs) if places is None else model(tf.nest.map_structure(lambda i: xs[i], places))
@@ -196,13 +200,43 @@ def _trace(call: Callable[..., Any], input_signature: Sequence[Any]) -> Any:
     traced = tf.function(unseeded).get_concrete_function(*input_signature)
     if texts:
         raise InvalidTypeError(f"model_or_function returns the text {texts[0]!r}: it must return tensors")
+    if traced.graph.seed is None:  # else the function sets one itself
+        _refuse_older_seeds(traced)
     return _with_outputs(traced)
+
+
+def _refuse_older_seeds(traced: Any) -> None:
+    """A tf.function keeps its traces, in which tf.random.set_seed gave a seed to each draw."""
+    for node in needed_nodes(traced):
+        if "seed2" in node.attr and node.attr["seed"].i not in (0, NO_GLOBAL_SEED):
+            raise InvalidValueError(
+                f'TensorFlow op {node.op} "{node.name}" is in a tf.function that was traced before, with the '
+                f"seed {node.attr['seed'].i} of tf.random.set_seed, and keeps it: make the tf.function anew, "
+                "and export before it is called"
+            )
 
 
 def _with_outputs(traced: Any) -> Any:
     if not traced.outputs:
         raise InvalidTypeError("model_or_function returns no tensor: it must return one at least")
+    outputs = traced.structured_outputs
+    if isinstance(outputs, dict):
+        _check_outputs(outputs, {tensor.op.name for tensor in traced.inputs})
     return traced
+
+
+def _check_outputs(outputs: dict[Any, Any], inputs: set[str]) -> None:
+    """The names that a dict gives to outputs."""
+    for name, value in outputs.items():
+        if not isinstance(name, str) or not name or not isinstance(value, tf.Tensor | tf.TensorSpec):
+            raise InvalidTypeError(
+                f"model_or_function returns a dict with {name!r}: {value!r}: it must have a tensor for each "
+                "name, and the names are texts"
+            )
+        if name in inputs:
+            raise InvalidValueError(
+                f"an input and an output have the name {name!r}, which ONNX does not allow: rename one"
+            )
 
 
 def _check_names(input_signature: Sequence[Any]) -> None:
@@ -245,7 +279,10 @@ def _function(function: Any, input_signature: Sequence[Any] | None) -> Traced:
             "each of them"
         )
     _check_signature(list(signature))
-    return Traced(_trace(function, _named(function, signature)))
+    named = _named(function, signature)
+    if hasattr(function, "python_function"):
+        function = tf.function(function.python_function)  # which has no older traces
+    return Traced(_trace(function, named))
 
 
 def _named(function: Any, input_signature: Sequence[Any]) -> list[Any]:
