@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TypeVar
 
 import onnx
 from onnx import TensorProto
+from onnx.defs import OpSchema
 
 from ort_rrelu import library, schema
 from ort_rrelu.errors import InvalidValueError
@@ -125,12 +126,18 @@ def _without_own_functions(model: onnx.ModelProto) -> onnx.ModelProto:
     return plain
 
 
+def _kinds(op: OpSchema, parameter: OpSchema.FormalParameter) -> Collection[str]:
+    """Types that a parameter takes. It has them itself, too, but onnx 1.20 cannot tell them to Python."""
+    kinds = {each.type_param_str: each.allowed_type_strs for each in op.type_constraints}
+    return kinds.get(parameter.type_str, [parameter.type_str])
+
+
 def _check_node(node: onnx.NodeProto, types: ElementTypes) -> None:
     op = schema.schemas()[node.op_type]
     values = ((op.inputs, node.input), (op.outputs, node.output))
     for parameter, name in (pair for each in values for pair in zip(*each, strict=False)):
-        if name in types and _type_name(types[name]) not in parameter.types:
-            allowed = [kind for kind in TensorProto.DataType.values() if _type_name(kind) in parameter.types]
+        if name in types and _type_name(types[name]) not in (kinds := _kinds(op, parameter)):
+            allowed = [kind for kind in TensorProto.DataType.values() if _type_name(kind) in kinds]
             raise InvalidValueError(
                 f'{label(node)}: "{name}" is of type {_name(types[name])}: {parameter.name} must be of type '
                 f"{' or '.join(map(_name, allowed))}"
