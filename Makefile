@@ -16,7 +16,8 @@
 # make test-stream: 10^9 draws and pairs of draws through statistical tests; ten minutes. dieharder: tests/statistics.
 # make docs: docs/ and a reference of the Python functions as a site with search, in build/site.
 # make sdist: the source archive.   make native-wheel: a wheel of this system, built and tested by cibuildwheel.
-# make release-check TAG=v1.2.3: whether this may be released under that tag. make publish: dist/release to PyPI.
+# make test-wheel: installs the wheel of this system out of dist/wheels, and tests it.
+# TAG=v1.2.3 make release-check: whether this may be released under that tag. make publish: dist/release to PyPI.
 # make wheels: wheels for five platforms, tested as far as one Linux machine can; half an hour. Needs Debian.
 # make test-all: make test, make docs and the nox sessions that are no target of their own; what CI runs.
 PYTHON ?= python3
@@ -25,8 +26,10 @@ PADDLE := .venv-paddle
 TRAINING := .venv-training
 DOCS := .venv-docs
 RELEASE := .venv-release
+INSTALLED := .venv-wheel
 BIN := $(VENV)/bin
-RELEASE_BIN := $(RELEASE)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+SCRIPTS := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
+RELEASE_BIN := $(RELEASE)/$(SCRIPTS)
 RUFF := $(shell grep -o 'ruff ==[0-9.]*' pyproject.toml | tr -d ' ')
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 SOURCES := CMakeLists.txt pyproject.toml constraints.txt $(shell find ops cmake python third_party -type f -not -name '*.pyc')
@@ -38,7 +41,7 @@ SETTINGS := -C cmake.define.ORT_RRELU_WERROR=$(WERROR) -C cmake.define.ORT_RRELU
 SHELL := bash
 NOX := $(BIN)/nox --non-interactive
 
-.PHONY: activations bench demo demo-distributed demo-paddle demo-training demo-uncertainty demo-web docs fuzz fuzz-models fuzz-serving matrix mutation native-wheel publish release-check sdist test test-all test-faults test-lifecycle test-long test-stream lint wheel wheels clean
+.PHONY: activations bench demo demo-distributed demo-paddle demo-training demo-uncertainty demo-web docs fuzz fuzz-models fuzz-serving matrix mutation native-wheel publish release-check sdist test test-all test-faults test-lifecycle test-long test-stream test-wheel lint wheel wheels clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m models.digits
@@ -138,8 +141,16 @@ sdist: $(RELEASE)/.installed
 native-wheel: $(RELEASE)/.installed
 	$(RELEASE_BIN)/python -m cibuildwheel --output-dir dist/native
 
+# The same tests as after a native build: pyproject.toml, [tool.cibuildwheel].
+test-wheel:
+	$(PYTHON) -m venv --clear $(INSTALLED)
+	$(INSTALLED)/$(SCRIPTS)/python -m pip install -q --no-index --no-deps --find-links dist/wheels ort-rrelu
+	$(INSTALLED)/$(SCRIPTS)/python -m pip install -q ort-rrelu hypothesis onnxruntime pytest
+	$(INSTALLED)/$(SCRIPTS)/python -m pytest -q tests/core/test_parity.py tests/core/test_known_answers.py
+
+# TAG and BRANCH are the shell's: make would expand $$(...) in them.
 release-check:
-	$(PYTHON) .ci/release_check.py "$$TAG"
+	$(PYTHON) .ci/release_check.py "$$TAG" $${BRANCH:+"$$BRANCH"}
 
 publish: $(RELEASE)/.installed
 	$(RELEASE_BIN)/twine check --strict dist/release/*
@@ -180,4 +191,4 @@ $(RELEASE)/.installed: constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(PADDLE) $(TRAINING) $(DOCS) $(RELEASE) build dist out .nox
+	rm -rf $(VENV) $(PADDLE) $(TRAINING) $(DOCS) $(RELEASE) $(INSTALLED) build dist out .nox
