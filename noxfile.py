@@ -359,14 +359,34 @@ def serving_ray(session: nox.Session) -> None:
     _test_serving(session, "ray")
 
 
+# CMake's variable for what the build needs -> its name there, and a file of it.
+_NATIVE = {
+    "ONNXRUNTIME_INCLUDE_DIR": ("onnxruntime", "onnxruntime_c_api.h"),
+    "HIGHWAY_SOURCE_DIR": ("highway", "hwy/targets.cc"),
+}
+
+
+def _found_by_cmake(build: Path) -> dict[str, str]:
+    """Where a build found its native sources, as far as they are still there."""
+    cache = build / "CMakeCache.txt"
+    text = cache.read_text("utf-8") if cache.exists() else ""
+    found = {}
+    for variable, (name, file) in _NATIVE.items():
+        place = re.search(rf"^ORT_RRELU_FOUND_{name}:INTERNAL=(.+)$", text, re.M)
+        if place and Path(place[1], file).exists():
+            found[variable] = place[1]
+    return found
+
+
 def _native_sources(session: nox.Session) -> list[str]:
-    """ONNX Runtime's headers and Highway's sources, fetched once for all sessions, as CMake arguments."""
+    """ONNX Runtime's headers and Highway's sources, found once for all sessions, as CMake arguments."""
     build = _ROOT / "build" / "native"
-    if not list(build.glob("native_sources/**/hwy/targets.cc")):
+    if len(_found_by_cmake(build)) < len(_NATIVE):
         session.run("cmake", "-S", ".", "-B", str(build), "-DORT_RRELU_CUDA=OFF", silent=True)
-    (header,) = build.glob("native_sources/**/onnxruntime_c_api.h")
-    (targets,) = build.glob("native_sources/**/hwy/targets.cc")
-    return [f"-DONNXRUNTIME_INCLUDE_DIR={header.parent}", f"-DHIGHWAY_SOURCE_DIR={targets.parent.parent}"]
+    found = _found_by_cmake(build)
+    for variable in _NATIVE.keys() - found.keys():
+        session.error(f"CMake found nothing for {variable}: see {build}/CMakeCache.txt")
+    return [f"-D{variable}={place}" for variable, place in found.items()]
 
 
 def _fetched(session: nox.Session, name: str) -> Path:

@@ -88,6 +88,7 @@ function(_find_native name variable file url sha256 installed result)
       "(pip: -C cmake.define.${variable}=FOLDER).")
   endif()
   message(STATUS "${name}: ${folder}")
+  set(ORT_RRELU_FOUND_${name} "${folder}" CACHE INTERNAL "For scripts that build anew with the same")
   set(${result} "${folder}" PARENT_SCOPE)
 endfunction()
 

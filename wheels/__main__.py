@@ -14,7 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from wheels import building, contents, indexes, page, testing
+from wheels import building, contents, indexes, page, sources, testing
 from wheels.commands import ROOT
 from wheels.targets import TARGETS, Target
 
@@ -61,7 +61,7 @@ def _compared(before: dict[str, str] | None, now: dict[str, str], tag: str) -> s
     return f"{tag}: built, with the bytes that the record has"
 
 
-def _test(arguments: argparse.Namespace, native: dict[str, str]) -> None:
+def _test(arguments: argparse.Namespace) -> None:
     folder = arguments.folder
     wheels = {target: _wheel(target) for target in TARGETS}
     found = {
@@ -72,7 +72,7 @@ def _test(arguments: argparse.Namespace, native: dict[str, str]) -> None:
     plan = testing.Plan(
         wheels,
         folder,
-        native["ONNXRUNTIME_INCLUDE_DIR"],
+        sources.native_copies(folder / TARGETS[0].tag)["ONNXRUNTIME_INCLUDE_DIR"],
         arguments.gcc,
         arguments.onnxruntime,
         arguments.node,
@@ -96,7 +96,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only", action="append", choices=[target.tag for target in TARGETS], help="one wheel"
     )
-    parser.add_argument("-D", action="append", default=[], metavar="NAME=FOLDER", help="native sources")
+    parser.add_argument(
+        "-D", action="append", default=[], metavar="NAME=FOLDER", help="native sources, for build"
+    )
     parser.add_argument("--gcc", type=Path, help="a wheel of gcc's, to compare speed")
     parser.add_argument("--onnxruntime", action="append", help="requirements of an environment to test in")
     parser.add_argument("--node", action="append", help="versions of onnxruntime-node")
@@ -106,10 +108,10 @@ def _parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Do what the command line says."""
     arguments = _parser().parse_args()
-    native = dict(setting.split("=", 1) for setting in arguments.D)
     if arguments.step == "build":
+        native = dict(setting.split("=", 1) for setting in arguments.D)
         return _build(arguments.only, native, arguments.folder)
-    return _test(arguments, native)
+    return _test(arguments)
 
 
 if __name__ == "__main__":

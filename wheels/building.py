@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import sys
-from importlib import metadata
 from pathlib import Path
 
 import ziglang
 
-from wheels import finishing, licences
-from wheels.commands import ROOT, run
+from wheels import finishing, licences, sources
+from wheels.commands import run
 from wheels.targets import Target
 
 ZIG = Path(ziglang.__file__).parent / "zig"
-_SOURCES = (
-    "CMakeLists.txt",
-    "LICENSE",
-    "README.md",
-    "cmake",
-    "ops",
-    "pyproject.toml",
-    "python",
-    "third_party",
-)
 _TOOLS = ("cmake", "ninja", "scikit-build-core", "ziglang")
-_TESTS = ("tests/benchmarks", "tests/cpp", "tests/known_answers.txt")
-
-
-def source_date() -> str:
-    """When what the wheels are made of was last committed, in seconds since 1970."""
-    if "SOURCE_DATE_EPOCH" in os.environ:
-        return os.environ["SOURCE_DATE_EPOCH"]
-    return run("git", "log", "-1", "--format=%ct", "--", *_SOURCES).strip()
 
 
 def environment(target: Target, cache: Path) -> dict[str, str]:
     """Where a build finds its compiler. Of what was compiled before, zig takes its own libraries alone."""
     return {
         "CXX": f"{ZIG} c++ -target {target.zig}",
-        "SOURCE_DATE_EPOCH": source_date(),
+        "SOURCE_DATE_EPOCH": sources.date(),
         "ZIG_LOCAL_CACHE_DIR": str(cache),
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
         "_PYTHON_HOST_PLATFORM": target.host_platform,
@@ -92,34 +72,12 @@ def _compiled(language: str, target: Target, source: Path, made: Path, *options:
 def build(target: Target, folder: Path, native: dict[str, str]) -> Path:
     """The wheel, built from a copy of the sources in a new folder."""
     shutil.rmtree(folder, ignore_errors=True)
-    sources = folder / "sources"
-    sources.mkdir(parents=True)
-    for path in _tracked(*_SOURCES, *_TESTS):
-        copy = sources / path
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / path, copy)
-    defines = cmake_settings(target, native)
+    defines = cmake_settings(target, sources.copied(native, folder))
     more = [str(_MORE_OBJECTS[target.system](target, folder))] if target.system in _MORE_OBJECTS else []
     defines["CMAKE_SHARED_LINKER_FLAGS"] = " ".join([*more, "-s"])
     settings = [f"-Ccmake.define.{name}={value}" for name, value in defines.items()]
     options = ("--wheel", "--no-isolation", "--outdir", str(folder), *settings, f"-Cbuild-dir={folder}/build")
-    run(sys.executable, "-m", "build", *options, sources, **environment(target, folder / "cache"))
+    run(sys.executable, "-m", "build", *options, sources.own(folder), **environment(target, folder / "cache"))
     (wheel,) = folder.glob("*.whl")
-    (folder / "digest").write_text(digest(folder))
-    return finishing.finish(wheel, target, licences.texts(target), int(source_date()))
-
-
-def _tracked(*paths: str) -> list[str]:
-    return run("git", "ls-files", "-z", "--", *paths).rstrip("\0").split("\0")
-
-
-def digest(folder: Path) -> str:
-    """Of what the wheel that was built in `folder` is made of: the sources and their date, and the tools."""
-    found = hashlib.sha256(source_date().encode())
-    copied = folder / "sources"
-    for path in sorted(path for name in _SOURCES for path in (copied / name, *(copied / name).rglob("*"))):
-        if path.is_file():
-            found.update(f"{path.relative_to(copied)}\0".encode() + path.read_bytes())
-    for tool in _TOOLS:
-        found.update(f"{tool} {metadata.version(tool)}".encode())
-    return found.hexdigest()
+    (folder / "digest").write_text(sources.digest(folder, _TOOLS))
+    return finishing.finish(wheel, target, licences.texts(target), int(sources.date()))

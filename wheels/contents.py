@@ -12,6 +12,7 @@ import lief
 
 from wheels import signature
 from wheels.commands import ROOT
+from wheels.licences import below_cxx
 from wheels.targets import GLIBC, Target
 
 _SYSTEM_LIBRARIES = {
@@ -19,6 +20,7 @@ _SYSTEM_LIBRARIES = {
     "Windows": r"KERNEL32\.dll|ntdll\.dll|api-ms-win-crt-.*\.dll",
     "Darwin": r"/usr/lib/libSystem\.B\.dylib",
 }
+_PARTS = {"highway", "onnxruntime", "libc++", "zig"}
 _OF_THE_LINKER = {
     "__dso_handle",
     "_mh_dylib_header",
@@ -51,8 +53,10 @@ def inspect(wheel: Path, target: Target) -> dict[str, Any]:
             json.loads(archive.read(name)) for name in names if name.endswith("/sboms/ort-rrelu.cdx.json")
         )
     parts = {part["name"]: part["version"] for part in bill["components"]}
+    lacking = {*_PARTS, *below_cxx(target)} - parts.keys()
+    _expect(not lacking, f"{wheel}: its bill lacks {sorted(lacking)}")
     _expect(
-        {"highway", "onnxruntime", "libc++", "zig"} <= parts.keys(), f"{wheel}: its bill has {sorted(parts)}"
+        parts["libc++abi"] == parts["libc++"], f"{wheel}: libc++ and libc++abi of different versions: {parts}"
     )
     licences = sorted(name.partition("/licenses/")[2] for name in names if "/licenses/" in name)
     _expect("LICENSE" in licences and len(licences) > 1, f"{wheel}: licences {licences}")

@@ -11,7 +11,7 @@ import ziglang
 from wheels.targets import GLIBC, Target
 
 _ZIG = Path(ziglang.__file__).parent
-# The C++ library and the compiler's own functions, which zig links in.
+# The C++ library with what it stands on, and the compiler's own functions, which zig links in.
 _EVERYWHERE = {"llvm": "lib/libcxx/LICENSE.TXT", "zig": "LICENSE"}
 # Of each C runtime, what is linked in and not found on the system.
 _RUNTIMES = {
@@ -30,11 +30,27 @@ def texts(target: Target) -> dict[str, str]:
 def parts(target: Target) -> list[str]:
     """Name, version and SPDX licence of each part; CMake adds the C++ library itself."""
     found = ["zig", metadata.version("ziglang"), "MIT"]
+    for name in below_cxx(target):
+        found += [name, _llvm_version(), "Apache-2.0 WITH LLVM-exception"]
     if target.runtime == "glibc":
         found += ["glibc", ".".join(map(str, GLIBC)), "LGPL-2.1-or-later"]
     if target.runtime == "mingw":
         found += ["mingw-w64", _mingw_version(), "ZPL-2.1"]
     return found
+
+
+def below_cxx(target: Target) -> list[str]:
+    """What libc++ stands on and brings along; macOS has an unwinder of its own."""
+    return ["libc++abi"] if target.runtime == "macos" else ["libc++abi", "libunwind"]
+
+
+def _llvm_version() -> str:
+    """That of libc++, beside which zig has its other parts."""
+    header = _ZIG / "lib" / "libcxx" / "include" / "__config"
+    found = re.search(r"define _LIBCPP_VERSION (\d+)(\d\d)(\d\d)\n", header.read_text("utf-8"))
+    if not found:
+        raise ValueError(f"{header} does not say which version libc++ has")
+    return ".".join(str(int(number)) for number in found.groups())
 
 
 def _mingw_version() -> str:

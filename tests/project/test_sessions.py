@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.documentation import ROOT
+from tests.project.scripts import load
 
 _IN_CI = {"alone", "first", "beside"}
 
@@ -31,3 +32,16 @@ def test_each_session_has_one_tag(sessions: list[dict[str, list[str]]]) -> None:
 def test_ci_runs_its_tags() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     assert set(re.findall(r"-t (\w+)", makefile.split("\ntest-all:")[1].split("\n\n")[0])) == _IN_CI
+
+
+def test_native_sources_are_where_cmake_found_them(tmp_path: Path) -> None:
+    """An installed copy too, which is in no folder of the build."""
+    found = load("noxfile.py")._found_by_cmake
+    assert found(tmp_path) == {}
+    (tmp_path / "onnxruntime_c_api.h").touch()
+    lines = [f"ORT_RRELU_FOUND_{name}:INTERNAL={tmp_path}\n" for name in ("onnxruntime", "highway")]
+    (tmp_path / "CMakeCache.txt").write_text("".join(lines))
+    assert found(tmp_path) == {"ONNXRUNTIME_INCLUDE_DIR": str(tmp_path)}
+    (tmp_path / "hwy").mkdir()
+    (tmp_path / "hwy" / "targets.cc").touch()
+    assert found(tmp_path) == {"ONNXRUNTIME_INCLUDE_DIR": str(tmp_path), "HIGHWAY_SOURCE_DIR": str(tmp_path)}
