@@ -1,4 +1,4 @@
-"""What a wheel is made of, copied for a build: our sources, ONNX Runtime's headers and Highway; their digest."""
+"""What a wheel is made of, copied for a build: our sources and those of others; and a digest of them."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ort_rrelu import graph, reference
 from ort_rrelu.errors import Error
 from ort_rrelu.functional import rrelu, rrelu_grad
-from ort_rrelu.library import get_cmake_dir, get_library_path, get_pkgconfig_dir
+from ort_rrelu.installation import get_cmake_dir, get_library_path, get_pkgconfig_dir
 
 if TYPE_CHECKING:
     from ort_rrelu import evaluator as evaluator

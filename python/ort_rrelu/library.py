@@ -1,4 +1,4 @@
-"""The shared library: where it is, and its C API (ops/rrelu.h) through ctypes.
+"""The shared library's C API (ops/rrelu.h) through ctypes.
 
 ctypes releases the GIL during a call, and nothing here links to Python, NumPy, torch or ONNX Runtime, so
 every framework runs the same code on raw pointers.
@@ -11,16 +11,14 @@ import functools
 import json
 import math
 import numbers
-import os
 import struct
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ort_rrelu import schema
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, LibraryError
+from ort_rrelu.installation import REMEDY, get_library_path
 
 _ABI = 1
 _LARGEST = 2**64 - 1
@@ -28,51 +26,6 @@ _MOST = (2 - 2**-23) * 2.0**127  # that a float holds
 _MESSAGE_BYTES = 512
 _Message = ctypes.c_char * _MESSAGE_BYTES
 _FAILED = 2  # what a function returns where the machine is at fault, and not an argument
-
-
-_NAMES = {"linux": "libort_rrelu.so", "win32": "ort_rrelu.dll", "darwin": "libort_rrelu.dylib"}
-
-
-def get_library_path() -> str:
-    """Absolute path of the shared library with the custom ops, for `register_custom_ops_library`.
-
-    Raises LibraryError when the installation has none: the package is imported from its sources without
-    having been built, or was installed for another system.
-    """
-    return _installed(_NAMES.get(sys.platform, _NAMES["linux"]))
-
-
-def get_cmake_dir() -> str:
-    """Absolute path of the folder with which CMake's find_package(ort_rrelu) works, as `ort_rrelu_DIR`.
-
-    Its target ort_rrelu::ort_rrelu has the library's file and the header of its C API, ort_rrelu/rrelu.h.
-    Raises LibraryError as `get_library_path` does.
-    """
-    return _installed("share/cmake/ort_rrelu")
-
-
-def get_pkgconfig_dir() -> str:
-    """Absolute path of the folder that holds ort_rrelu.pc, for PKG_CONFIG_PATH.
-
-    Its variable `library` is the library's file. Raises LibraryError as `get_library_path` does.
-    """
-    return _installed("share/pkgconfig")
-
-
-@functools.cache
-def _installed(name: str) -> str:
-    # An editable installation has two folders: the sources, and what was built.
-    for folder in sys.modules[schema.__package__].__path__:
-        path = Path(folder).resolve() / name
-        if path.exists():
-            return os.fspath(path)
-    for other in _NAMES.values():
-        if path.with_name(other).exists():
-            raise LibraryError(
-                f"{path} does not exist, but {other}: the package was installed for another system; install "
-                "ort-rrelu again here, with the pip of this Python and without --platform"
-            )
-    raise LibraryError(f"{path} does not exist: build it with `pip install .`")
 
 
 class Params(NamedTuple):
@@ -149,15 +102,25 @@ def _load() -> ctypes.CDLL:
     except OSError as error:
         raise LibraryError(
             f"the shared library {path} cannot be loaded ({error}): it is damaged, or was built for another "
-            "machine or a newer system; install ort-rrelu again here, from its sources (`pip install .`)"
+            f"machine or a newer system; {REMEDY}"
         ) from error
+    try:
+        _declare(library)
+    except AttributeError as error:
+        raise LibraryError(
+            f"{path} is another library, or one of another release ({error}): {REMEDY}"
+        ) from error
+    return library
+
+
+def _declare(library: ctypes.CDLL) -> None:
+    """Raises AttributeError where a function is not there."""
     if (abi := library.ort_rrelu_abi()) != _ABI:
-        raise LibraryError(f"{path} has ABI {abi}, this package needs {_ABI}: install ort-rrelu again")
+        raise LibraryError(f"{library._name} has ABI {abi}, this package needs {_ABI}: {REMEDY}")
     for name, argument_types in _SIGNATURES.items():
         getattr(library, name).argtypes = argument_types
     library.ort_rrelu_build_info.restype = ctypes.c_char_p
     library.ort_rrelu_reserve_bytes_of_rows.restype = _SIZE
-    return library
 
 
 def build_info() -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx
 
-from ort_rrelu import library
+from ort_rrelu import installation, library
 from ort_rrelu.arguments import as_seed, check_switch
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError, LibraryError, MissingPackageError
 from ort_rrelu.graph.file import new_model, read_as_written
@@ -68,7 +68,7 @@ def register(
             )
         if entry(options, _SEED) != text:  # ONNX Runtime warns when an entry is written again
             options.add_session_config_entry(_SEED, text)
-    options.register_custom_ops_library(library.get_library_path())
+    options.register_custom_ops_library(installation.get_library_path())
     return options
 
 

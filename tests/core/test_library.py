@@ -85,17 +85,48 @@ def test_a_library_of_another_system_is_named(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("what", ["of another processor", "damaged"])
+_REMEDY = (
+    "install ort-rrelu again here, its wheel for this system with `pip install --force-reinstall` or its "
+    "sources with `pip install .`"
+)
+
+
+def _installed_bytes() -> bytearray:
+    return bytearray(Path(ort_rrelu.get_library_path()).read_bytes())
+
+
+@pytest.mark.parametrize("what", ["of another processor", "damaged", "empty"])
 def test_a_library_that_cannot_be_loaded_says_what_to_do(what: str, tmp_path: Path) -> None:
-    installed = Path(ort_rrelu.get_library_path())
-    content = bytearray(installed.read_bytes())
-    if what == "damaged":
-        del content[64:]
-    else:
+    content = _installed_bytes()
+    if what == "of another processor":
         content[18:20] = b"\x28\x00"  # e_machine: ARM of 32 bits
-    message = _without_a_right_library(tmp_path, installed.name, bytes(content))
+    else:
+        content = bytearray(4096 if what == "damaged" else 0)
+    message = _without_a_right_library(tmp_path, Path(ort_rrelu.get_library_path()).name, bytes(content))
     assert "cannot be loaded (" in message
-    assert message.endswith("install ort-rrelu again here, from its sources (`pip install .`)")
+    assert message.endswith(_REMEDY)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is the loader of Linux that does not compare lengths")
+@pytest.mark.parametrize("part", [0, 0.001, 0.5, 0.9])
+def test_a_library_that_is_cut_off_is_not_loaded(part: float, tmp_path: Path) -> None:
+    """Linux's loader would end Python with a bus error."""
+    content = _installed_bytes()
+    size = max(64, int(len(content) * part))
+    message = _without_a_right_library(
+        tmp_path, Path(ort_rrelu.get_library_path()).name, bytes(content[:size])
+    )
+    assert f"is cut off: it has {size} bytes of at least " in message
+    assert message.endswith(_REMEDY)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="libm.so.6 is Linux's")
+def test_another_library_under_our_name_is_named(tmp_path: Path) -> None:
+    (other,) = (line.split()[2] for line in _lines("ldd") if line.split()[0].startswith("libc.so"))
+    name = Path(ort_rrelu.get_library_path()).name
+    message = _without_a_right_library(tmp_path, name, Path(other).with_name("libm.so.6").read_bytes())
+    assert "is another library, or one of another release (" in message
+    assert message.endswith(_REMEDY)
 
 
 def test_build_info() -> None:

@@ -11,7 +11,7 @@ import onnx
 import typer
 
 import ort_rrelu
-from ort_rrelu import library, schema
+from ort_rrelu import installation, library, schema
 from ort_rrelu.commands import terminal
 from ort_rrelu.commands.app import AsJson, app
 from ort_rrelu.commands.describe import model_facts, print_model
@@ -38,7 +38,7 @@ def info(
 def _installation() -> dict[str, Any]:
     return {
         "version": ort_rrelu.__version__,
-        "library": library.get_library_path(),
+        "library": installation.get_library_path(),
         "build": library.build_info(),
         "python": platform.python_version(),
         "numpy": np.__version__,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import onnx
 
-from ort_rrelu import library
+from ort_rrelu import installation
 from ort_rrelu.errors import InvalidValueError
 from ort_rrelu.graph.check import check_model
 from ort_rrelu.graph.file import read_model, write_model
@@ -54,7 +54,7 @@ def configuration(
         InvalidValueError: the library's path is not absolute, or a name, an argument or input is not allowed.
     """
     check_name(name)
-    path = library.get_library_path() if library_path is None else library_path
+    path = installation.get_library_path() if library_path is None else library_path
     if not Path(path).is_absolute():
         raise InvalidValueError(f"library path {path}: Triton needs an absolute one")
     if kind not in KINDS:

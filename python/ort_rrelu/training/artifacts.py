@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import onnx
 
-from ort_rrelu import graph, library, schema
+from ort_rrelu import graph, installation, schema
 from ort_rrelu.errors import ConversionError, InvalidTypeError, InvalidValueError, MissingPackageError
 from ort_rrelu.graph.file import read_model
 from ort_rrelu.graph.nodes import label
@@ -103,7 +103,7 @@ def generate_artifacts(
                 optimizer=optimizer,
                 artifact_directory=made,
                 prefix=prefix,
-                custom_op_library=library.get_library_path(),
+                custom_op_library=installation.get_library_path(),
                 additional_output_names=outputs,
                 nominal_checkpoint=nominal_checkpoint,
                 loss_input_names=loss_inputs,
