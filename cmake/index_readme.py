@@ -32,6 +32,12 @@ def absolute(text: str, repository: str, tag: str) -> str:
 
 def dynamic_metadata(_settings: Mapping[str, Any], project: Mapping[str, Any]) -> dict[str, Any]:
     """The field `readme` of pyproject.toml's project."""
-    text = Path("README.md").read_text("utf-8")
+    try:
+        text = Path("README.md").read_text("utf-8")
+    except FileNotFoundError:
+        raise SystemExit(
+            f"README.md is missing in {Path.cwd()}: it is the description of the package. Unpack the archive again, "
+            "or check the file out."
+        ) from None
     text = absolute(text, project["urls"]["Repository"], f"v{project['version']}")
     return {"readme": {"content-type": "text/markdown", "text": text}}

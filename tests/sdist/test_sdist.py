@@ -77,12 +77,35 @@ def test_there_is_no_compiler(source: Path, tmp_path: Path) -> None:
         [*build, str(source)], env=environment, capture_output=True, text=True, check=False
     )
     assert result.returncode
-    assert "It needs a C++17 compiler; install one with" in result.stdout + result.stderr
+    assert "Where a compiler is missing, install one for C++17 with" in result.stdout + result.stderr
+
+
+_BUILD_SDIST = ("uv", "build", "--sdist", "--offline", "--no-build-isolation", "--out-dir")
+# There is no git here that says what belongs to the project.
+_NOT_OURS = (
+    "secret.env",
+    ".env",
+    "notes/plan.md",
+    "ops/.env",
+    "python/ort_rrelu/a.key",
+    "tests/.hypothesis/seen",
+)
 
 
 def test_an_archive_of_the_unpacked_archive_holds_the_same(source: Path, tmp_path: Path) -> None:
+    for name in _NOT_OURS:
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_text("secret")
     folder = tmp_path / "again"
-    command = ["uv", "build", "-q", "--sdist", "--offline", "--no-build-isolation", "--out-dir", str(folder)]
-    subprocess.run([*command, str(source)], check=True)
+    subprocess.run([*_BUILD_SDIST, str(folder), "-q", str(source)], check=True)
     with tarfile.open(ARCHIVE) as first, tarfile.open(folder / ARCHIVE.name) as second:
         assert sorted(first.getnames()) == sorted(second.getnames())
+
+
+def test_a_readme_that_is_missing_is_named(source: Path, tmp_path: Path) -> None:
+    (source / "README.md").unlink()
+    command = [*_BUILD_SDIST, str(tmp_path / "out"), str(source)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode
+    last = result.stderr.rstrip().splitlines()
+    assert any("README.md is missing" in line and "Unpack the archive again" in line for line in last), last
