@@ -36,8 +36,8 @@ def dynamic_metadata(_settings: Mapping[str, Any], project: Mapping[str, Any]) -
         text = Path("README.md").read_text("utf-8")
     except FileNotFoundError:
         raise SystemExit(
-            f"README.md is missing in {Path.cwd()}: it is the description of the package. Unpack the archive again, "
-            "or check the file out."
+            f"README.md is missing in {Path.cwd()}: it is the description of the package. "
+            "Unpack the archive again, or check the file out."
         ) from None
     text = absolute(text, project["urls"]["Repository"], f"v{project['version']}")
     return {"readme": {"content-type": "text/markdown", "text": text}}

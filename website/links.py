@@ -1,4 +1,4 @@
-"""Checks the built site: its own links lead to pages, files and headings; the reference has all public names.
+"""Checks the built site: its links lead to pages, files and headings; the reference has all public names.
 
 usage: links.py FOLDER
 """
@@ -44,15 +44,30 @@ def _broken(page: _Page, pages: dict[Path, _Page]) -> list[str]:
     return found
 
 
+# Of a class in the reference: its name, and whether the signature of its constructor follows.
+_CLASS = re.compile(r'doc-class">\s*<h\d id="([^"]+)".*?</h\d>\s*(<div class="doc-signature)?', re.DOTALL)
+_CONSTRUCTED = ("InferenceSession", "RReLU", "Trainer")
+
+
+def _without_signature(page: _Page) -> list[str]:
+    classes = dict(_CLASS.findall(page.path.read_text("utf-8")))
+    return [
+        f"{page.path}: {name} has no signature"
+        for name, signature in classes.items()
+        if name.endswith(_CONSTRUCTED) and not signature
+    ]
+
+
 def problems(folder: Path) -> list[str]:
-    """Links that lead nowhere, and public names without an entry."""
+    """Links that lead nowhere, public names without an entry, and classes that do not say how to make one."""
     # 404.html may be shown at any address, so its links begin with the site's.
     paths = [path.resolve() for path in folder.rglob("*.html") if path.name != "404.html"]
     pages = {path: _Page(path) for path in paths}
     found = [problem for page in pages.values() for problem in _broken(page, pages)]
     for module in REFERENCES:
-        names = pages[folder.resolve() / "api" / module / "index.html"].names
-        found += [f"{path} has no entry" for path in exported(module).values() if path not in names]
+        page = pages[folder.resolve() / "api" / module / "index.html"]
+        found += [f"{path} has no entry" for path in exported(module).values() if path not in page.names]
+        found += _without_signature(page)
     return found
 
 

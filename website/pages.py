@@ -82,7 +82,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         path = posixpath.normpath(posixpath.join(folder, target.partition("#")[0]))
         if files.get_file_from_path(path) or not (ROOT / path).exists():
             return target
-        return f"{_REPOSITORY}/blob/main/{path}"
+        return f"{_REPOSITORY}/{'tree' if (ROOT / path).is_dir() else 'blob'}/main/{path}"
 
     return _relinked(markdown, link)
 
