@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -21,6 +21,9 @@ from ort_rrelu import functions, library, reference, schema
 from tests.draws import special_values
 from tests.golden.cases import CHECKPOINT, SEED_OF_SESSIONS, STEP_MODEL, write_archive, write_arrays
 from tests.onnx_models import BFLOAT16, DTYPES, FLOAT, Array, make_model, rrelu_model, session
+
+if TYPE_CHECKING:
+    from ort_rrelu.training import Trainer
 
 _BOUNDS: dict[str, Any] = {"lower": 0.125, "upper": 0.25}
 _STEP = 2**40 + 3
@@ -200,32 +203,41 @@ def _write_reserves() -> None:
     write_archive("reserves.zip", files)
 
 
-def _write_training() -> None:
+def training_files(
+    step: onnx.ModelProto,
+    batch: Callable[[int], tuple[Array, Array]],
+    at_checkpoint: Callable[[Trainer], dict[str, Array]] = lambda _: {},
+) -> dict[str, bytes]:
     """A step model, a checkpoint after some steps, and what came before and after it."""
-    from tests.training.networks import new_trainer, resumable_batch, resumable_step
+    from tests.training.networks import new_trainer
 
     before, after = 6, 6
-    step = resumable_step()
     trainer = new_trainer(step)
-    batches = [resumable_batch(number) for number in range(before + after)]
-    losses = [trainer.step(*batch) for batch in batches[:before]]
+    batches = [batch(number) for number in range(before + after)]
+    losses = [trainer.step(*each) for each in batches[:before]]
     with tempfile.TemporaryDirectory() as folder:
         trainer.save(Path(folder, CHECKPOINT))
         saved = Path(folder, CHECKPOINT).read_bytes()
     state = {f"saved {name}": value for name, value in trainer.state_dict().items()}
+    state |= at_checkpoint(trainer)
     predicted, inference = trainer.predict(batches[0][0]), trainer.export_inference()
-    losses += [trainer.step(*batch) for batch in batches[before:]]
+    losses += [trainer.step(*each) for each in batches[before:]]
     state |= {f"after {name}": value for name, value in trainer.state_dict().items()}
     facts = {f"x {number}": x for number, (x, _) in enumerate(batches)}
     facts |= {f"y {number}": y for number, (_, y) in enumerate(batches)}
     facts |= {"losses": np.array(losses), "steps": np.array(before), "predicted": predicted, **state}
-    files = {
+    return {
         STEP_MODEL: step.SerializeToString(),
         CHECKPOINT: saved,
         "inference.onnx": inference.SerializeToString(),
         "facts.npz": write_arrays(facts),
     }
-    write_archive("training.zip", files)
+
+
+def _write_training() -> None:
+    from tests.training.networks import resumable_batch, resumable_step
+
+    write_archive("training.zip", training_files(resumable_step(), resumable_batch))
 
 
 if __name__ == "__main__":

@@ -6,9 +6,7 @@ They stay as they are, as those of 0.1.0 do: what a later version adds gets file
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,11 +18,10 @@ from torch.nn import functional
 
 import ort_rrelu
 from ort_rrelu import functions, schema
-from ort_rrelu.training import export_step
-from tests.golden.cases import CHECKPOINT, STEP_MODEL, write_archive, write_arrays
-from tests.golden.make import facts_of, input_of, named
+from ort_rrelu.training import Trainer, export_step
+from tests.golden.cases import write_archive, write_arrays
+from tests.golden.make import facts_of, input_of, named, training_files
 from tests.onnx_models import BFLOAT16, DTYPES, FLOAT, Array, make_model, rrelu_model
-from tests.training.networks import new_trainer
 
 _BOUNDS: dict[str, Any] = {"lower": 0.125, "upper": 0.25}
 _STEPS = np.array([2**40 + 3, -3, 2**40 + 3])  # the first row and the last draw alike
@@ -181,30 +178,11 @@ def _batch(number: int) -> tuple[Array, Array]:
 
 def _write_training() -> None:
     """As make.py does it; with the number of the next sample, too."""
-    before, after = 6, 6
-    step = _step_of_samples()
-    trainer = new_trainer(step)
-    batches = [_batch(number) for number in range(before + after)]
-    losses = [trainer.step(*batch) for batch in batches[:before]]
-    with tempfile.TemporaryDirectory() as folder:
-        trainer.save(Path(folder, CHECKPOINT))
-        saved = Path(folder, CHECKPOINT).read_bytes()
-    facts = {f"x {number}": x for number, (x, _) in enumerate(batches)}
-    facts |= {f"y {number}": y for number, (_, y) in enumerate(batches)}
-    facts |= {f"saved {name}": value for name, value in trainer.state_dict().items()}
-    facts |= {"steps": np.array(before), "next sample": np.array(trainer.next_sample)}
-    facts["predicted"] = trainer.predict(batches[0][0])
-    inference = trainer.export_inference()
-    losses += [trainer.step(*batch) for batch in batches[before:]]
-    facts |= {f"after {name}": value for name, value in trainer.state_dict().items()}
-    facts["losses"] = np.array(losses)
-    files = {
-        STEP_MODEL: step.SerializeToString(),
-        CHECKPOINT: saved,
-        "inference.onnx": inference.SerializeToString(),
-        "facts.npz": write_arrays(facts),
-    }
-    write_archive("training_rows.zip", files)
+
+    def next_sample(trainer: Trainer) -> dict[str, Array]:
+        return {"next sample": np.array(trainer.next_sample)}
+
+    write_archive("training_rows.zip", training_files(_step_of_samples(), _batch, next_sample))
 
 
 if __name__ == "__main__":
