@@ -92,7 +92,7 @@ MINUTES ?= 2
 fuzz: $(VENV)/.installed
 	$(NOX) -s fuzz -- $(MINUTES)
 
-# The last result is tests/commands/fuzz_models.json.
+# The result goes to tests/commands/fuzz_models.json.
 CASES ?= 100000
 JOBS ?= 1
 fuzz-models: $(VENV)/.installed

@@ -108,12 +108,13 @@ def _refuse_ops(function: Any) -> None:
 
 
 def _refuse_changed_draws(function: Any, draws: Draws) -> None:
-    if frozen := draws.frozen(needed_nodes(function)):
+    needed = list(needed_nodes(function))
+    if frozen := draws.frozen(needed):
         raise ConversionError(
             f"{_named(frozen)}: tf2onnx makes a constant of the draw, as its logits are constant: compute "
             "them from an input"
         )
-    if unseeded := draws.without_seed(needed_nodes(function)):
+    if unseeded := draws.without_seed(needed):
         raise ConversionError(
             f"{_named(unseeded)}: tf2onnx drops its seed, as it knows its sum from TensorFlow 1 (Add instead "
             "of AddV2): draw with tf.random.uniform(shape, lower, upper, seed=), or without a seed"
