@@ -22,6 +22,7 @@ from tests.commands.fuzz_process import FuzzProcess, look
 
 _RESULT = Path(__file__).with_suffix(".json")
 _USUAL = 100_000
+_BETWEEN = 10_000  # models from one line of progress to the next
 _OF_A_PART = 500  # hypothesis keeps all that it has drawn in one call
 
 
@@ -65,6 +66,8 @@ def main() -> None:
         for place in part.found.keys() - found.keys():
             print(part.found[place], end="\n\n", flush=True)
         found = part.found | found
+        if part.tried and tried % _BETWEEN == 0:
+            print(f"{tried} models, {(time.monotonic() - begin) / 60:.1f} min", flush=True)
     words = [f"--{name} {value}" for name, value in vars(options).items()]
     report = {
         "command": " ".join(["python -m tests.commands.fuzz_models", *words]),

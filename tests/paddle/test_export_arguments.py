@@ -150,9 +150,17 @@ def test_variables_that_are_not_of_the_program(
     arguments: Any, error: type[Exception], message: str, static_mode: None
 ) -> None:
     main, x, y = _program()
-    _, other, _ = _program()
+    _another, other, _ = _program()
     with pytest.raises(error, match=f"^{message}"):
         ort_rrelu.paddle.export(main, **arguments(x, y, other))
+
+
+def test_variable_of_a_program_that_is_gone(static_mode: None) -> None:
+    main, x, _ = _program()
+    gone, _, y = _program()
+    del gone
+    with pytest.raises(InvalidValueError, match=r"^fetch_vars\[0\] is a variable of another program"):
+        ort_rrelu.paddle.export(main, feed_vars=[x], fetch_vars=[y])
 
 
 _OLD_IR = """

@@ -220,6 +220,7 @@ def _check_options(options: Mapping[str, Any]) -> None:
 
 def _check_variables(program: Any, **variables: Sequence[Any]) -> None:
     """Raise InvalidTypeError or InvalidValueError unless each is a list of variables of the program."""
+    own = [result for op in program.global_block().ops for result in op.results()]
     for name, values in variables.items():
         # Iterating over a variable instead would not end.
         if not isinstance(values, list | tuple):
@@ -227,8 +228,8 @@ def _check_variables(program: Any, **variables: Sequence[Any]) -> None:
         for i, value in enumerate(values):
             if not isinstance(value, paddle.pir.Value):
                 raise InvalidTypeError(f"{name}[{i}]={value!r}: it must be a variable of the program")
-            defining = value.get_defining_op()
-            if defining is None or defining.get_parent_block() != program.global_block():
+            # Only is_same: any other question to a variable whose program is gone ends the process.
+            if not any(map(value.is_same, own)):
                 raise InvalidValueError(
                     f"{name}[{i}] is a variable of another program, or of a body in it: it must be one of "
                     "the outermost level of the program that is exported"
