@@ -24,10 +24,10 @@ _NORM = f"{_MEAN} v = ReduceSum (q, zero) {ROWS} c = Cast <to = 1> (n) w = Div (
 
 
 def _places(model: onnx.ModelProto) -> tuple[list[str], Rows | None]:
-    """Why the output's rows are not known to keep their places, and where they are."""
+    """Why rows of an output are not known to keep their places, and where those of the first are."""
     batched = [v.name for v in model.graph.input if v.type.tensor_type.shape.dim[0].dim_param == "batch"]
-    (value, *_) = followed(model, batched, together=True)
-    return list(value.causes), value.rows
+    values = followed(model, batched, together=True)
+    return [cause for value in values for cause in value.causes], values[0].rows
 
 
 def _check_order(model: onnx.ModelProto, seed: int) -> bool:
