@@ -66,7 +66,7 @@ def main() -> None:
         for place in part.found.keys() - found.keys():
             print(part.found[place], end="\n\n", flush=True)
         found = part.found | found
-        if part.tried and tried % _BETWEEN == 0:
+        if tried // _BETWEEN > (tried - part.tried) // _BETWEEN:
             print(f"{tried} models, {(time.monotonic() - begin) / 60:.1f} min", flush=True)
     words = [f"--{name} {value}" for name, value in vars(options).items()]
     report = {

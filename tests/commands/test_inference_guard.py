@@ -15,7 +15,7 @@ import pytest
 
 import ort_rrelu
 from ort_rrelu import graph, serving
-from tests.commands.fuzzed_models import parse_seed
+from tests.commands.valid_models import parse_seed
 
 _TRAIN = "h = ort_rrelu.RRelu <training = 1> (x)"
 _FUNCTION = '<domain: "own", opset_import: ["": 18]> F <b> (a, i) => (c) {{ c = {} }}'

@@ -15,7 +15,7 @@ import ort_rrelu
 from ort_rrelu import graph, schema, serving
 from ort_rrelu.graph.form import MOST_BODIES
 from tests.commands.command_line import call, call_json, refused
-from tests.commands.fuzzed_models import parse_seed
+from tests.commands.valid_models import parse_seed
 from tests.onnx_models import run, session
 
 Tool = Callable[[Any], object]

@@ -9,7 +9,7 @@ import pytest
 
 from tests.commands.fuzz_process import FuzzProcess, look
 from tests.commands.fuzz_worker import VERBS
-from tests.commands.fuzzed_models import SEEDS
+from tests.commands.valid_models import SEEDS
 
 _CASES = 100  # a few seconds; --cases asks for more, `make fuzz-models` for many
 

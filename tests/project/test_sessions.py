@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.documentation import ROOT
-from tests.project.scripts import load
+from tests.environments.cmake import found_by_cmake as found
 
 _IN_CI = {"alone", "first", "beside"}
 
@@ -36,7 +36,6 @@ def test_ci_runs_its_tags() -> None:
 
 def test_native_sources_are_where_cmake_found_them(tmp_path: Path) -> None:
     """An installed copy too, which is in no folder of the build."""
-    found = load("noxfile.py")._found_by_cmake
     assert found(tmp_path) == {}
     (tmp_path / "onnxruntime_c_api.h").touch()
     lines = [f"ORT_RRELU_FOUND_{name}:INTERNAL={tmp_path}\n" for name in ("onnxruntime", "highway")]

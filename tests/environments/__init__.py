@@ -1,0 +1,1 @@
+"""The sessions of nox, by subject. noxfile.py takes them all."""
