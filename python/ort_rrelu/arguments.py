@@ -93,9 +93,19 @@ def _allowed_dtypes() -> str:
     return ", ".join(str(dtype) for dtype in schema.DTYPES)
 
 
+def as_ndarray(value: ArrayLike, name: str) -> Array:
+    """The value as an array. Raises InvalidTypeError for a ragged list, or what NumPy cannot read."""
+    try:
+        return np.asarray(value)
+    except MemoryError:
+        raise
+    except Exception as error:  # __array__ of another library may raise anything
+        raise InvalidTypeError(f"{name} is of type {type(value).__name__}, and no array: {error}") from error
+
+
 def as_input(value: ArrayLike, name: str) -> Array:
     """The value as a C-contiguous, aligned array in native byte order; its dtype must be one of the four."""
-    array = np.asarray(value)
+    array = as_ndarray(value, name)
     if array.dtype in schema.DTYPES and array.flags.c_contiguous and array.flags.aligned:
         return array
     if array.dtype.newbyteorder("=") not in schema.DTYPES:
@@ -105,7 +115,7 @@ def as_input(value: ArrayLike, name: str) -> Array:
 
 def as_gradient(dy: ArrayLike, saved: ArrayLike) -> tuple[Array, Array]:
     """dY and what a forward call saved: noise of its dtype and shape, or a reserve (uint8)."""
-    gradient, array = as_input(dy, "dy"), np.asarray(saved)
+    gradient, array = as_input(dy, "dy"), as_ndarray(saved, "saved")
     if array.dtype == np.uint8:
         if array.ndim != 1:
             raise InvalidValueError(f"saved has shape {array.shape}: a reserve has one dimension")
@@ -168,7 +178,7 @@ def as_steps(step: ArrayLike, shape: tuple[int, ...], name: str = "step") -> tup
     """The step of all of x; or 0, and those of its rows as an int64 array of two elements or more."""
     if type(step) is int:
         return _as_int64(step, name, negative=True), None
-    array = np.asarray(step)
+    array = as_ndarray(step, name)
     if array.ndim == 0:
         return _as_int64(cast("int", step), name, negative=True), None
     if not np.issubdtype(array.dtype, np.integer) or not np.can_cast(array.dtype, np.int64):

@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 from numpy.typing import ArrayLike
 
-from ort_rrelu.arguments import Array
+from ort_rrelu.arguments import Array, as_ndarray
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.graph.drawing import Drawing, drawing_in, mixing
 from ort_rrelu.runtime import has_seed, model_of
@@ -225,7 +225,7 @@ def _listed(values: tuple[Value, ...]) -> str:
 
 def _checked(value: Value, given: ArrayLike, shape: tuple[Dimension, ...], sizes: dict[str, int]) -> Array:
     """The array as the model wants it; the sizes that it gives named dimensions are added to `sizes`."""
-    array = np.asarray(given)
+    array = as_ndarray(given, f'input "{value.name}"')
     dtype = array.dtype.newbyteorder("=")
     strings = value.dtype.kind == "O" and dtype.kind in "OSU"
     if dtype != value.dtype and not strings:

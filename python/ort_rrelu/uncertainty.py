@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import ArrayLike
 
-from ort_rrelu.arguments import Array, as_count, as_steps
+from ort_rrelu.arguments import Array, as_count, as_ndarray, as_steps
 from ort_rrelu.errors import InvalidTypeError, InvalidValueError
 from ort_rrelu.row_session import REMEDY, RowModel, row_model
 from ort_rrelu.tensors import as_array, as_ort_value, is_extension
@@ -82,7 +82,7 @@ def monte_carlo(
 
 
 def _steps(step: ArrayLike, number: int) -> Array:
-    array = np.asarray(step)
+    array = as_ndarray(step, "step")
     if array.dtype == bool:
         raise InvalidTypeError(f"step={step!r}: it must be an integer, or an array of int64")
     if array.size != 1 and array.shape != (number,):

@@ -200,12 +200,17 @@ def test_out_overlaps_x(rrelu: _RRelu, of_x: slice, of_out: slice) -> None:
 _READ_ONLY = np.zeros((2, 3, 4), np.float32)
 _READ_ONLY.flags.writeable = False
 _DTYPES = "it must be one of float32, float64, float16, bfloat16"
+_RAGGED = (
+    "setting an array element with a sequence. The requested array has an inhomogeneous shape after 1 "
+    "dimensions. The detected shape was (2,) + inhomogeneous part."
+)
 
 
 _REFUSALS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"x": [1, 2]}, TypeError, f"x has dtype int64: {_DTYPES}"),
     ({"x": np.zeros(2, np.complex64)}, TypeError, f"x has dtype complex64: {_DTYPES}"),
     ({"x": [None]}, TypeError, f"x has dtype object: {_DTYPES}"),
+    ({"x": [[1.0], [1.0, 2.0]]}, TypeError, f"x is of type list, and no array: {_RAGGED}"),
     ({"lower": "0.1"}, TypeError, "lower='0.1' is not a number"),
     ({"lower": None}, TypeError, "lower=None is not a number"),
     ({"lower": Decimal("0.125")}, TypeError, "lower=Decimal('0.125') is not a number"),  # 0.125 is allowed
@@ -238,6 +243,7 @@ _REFUSALS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"step": 2**63}, ValueError, "step=9223372036854775808: it must be from -2^63 to 2^63 - 1"),
     ({"step": "1"}, TypeError, "step='1' is not an integer"),
     ({"step": None}, TypeError, "step=None is not an integer"),
+    ({"step": [[1], [1, 2]]}, TypeError, f"step is of type list, and no array: {_RAGGED}"),
     ({"out": [1.0]}, TypeError, "out is of type list: it must be a numpy.ndarray"),
     ({"out": np.empty((2, 3, 4))}, TypeError, "out has dtype float64: it must be float32, as x"),
     ({"out": np.empty((2, 3, 4), ">f4")}, TypeError, "out has dtype >f4: it must be float32, as x"),
@@ -277,6 +283,8 @@ _OR_RESERVE = "as dy, or uint8, which is a reserve"
         ([1, 2], [1.0, 2.0], TypeError, f"dy has dtype int64: {_DTYPES}"),
         ([1.0, 2.0], [1, 2], TypeError, f"saved has dtype int64: it must be float64, {_OR_RESERVE}"),
         (_x(), _x(np.float64), TypeError, f"saved has dtype float64: it must be float32, {_OR_RESERVE}"),
+        ([[1.0], [1.0, 2.0]], [1.0], TypeError, f"dy is of type list, and no array: {_RAGGED}"),
+        ([1.0], [[1.0], [1.0, 2.0]], TypeError, f"saved is of type list, and no array: {_RAGGED}"),
         (_x(), _x()[0], ValueError, "saved has shape (3, 4): it must be (2, 3, 4), as dy"),
         (
             _x(),
@@ -285,7 +293,7 @@ _OR_RESERVE = "as dy, or uint8, which is a reserve"
             "saved has shape (1, 9): a reserve has one dimension",
         ),
     ],
-    ids=["integer dy", "integer saved", "dtype", "shape", "shape of a reserve"],
+    ids=["integer dy", "integer saved", "dtype", "ragged dy", "ragged saved", "shape", "shape of a reserve"],
 )
 def test_refused_gradients(rrelu_grad: Any, dy: Any, saved: Any, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=f"^{re.escape(message)}$") as caught:

@@ -179,6 +179,18 @@ _BAD_ARGUMENTS: dict[str, tuple[onnx.ModelProto, dict[str, Any], type[Exception]
         "inputs has 'step': leave it out, and give step=",
     ),
     "double": (_model(), {"inputs": {"x": _rows().astype(float)}}, TypeError, 'input "x" has dtype float64'),
+    "no array": (
+        _model(),
+        {"inputs": {"x": [[1.0], [1.0, 2.0]]}},
+        TypeError,
+        'input "x" is of type list, and no array: ',
+    ),
+    "no array of steps": (
+        _model(),
+        {"step": [[1], [1, 2]]},
+        TypeError,
+        "step is of type list, and no array: ",
+    ),
     "another size": (
         _model(),
         {"inputs": {"x": _rows()[:, 1:]}},

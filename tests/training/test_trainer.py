@@ -138,6 +138,7 @@ _X, _Y = resumable_batch(0)
     [
         ((_X.astype(np.float64), _Y), TypeError, "x has dtype float64: it must be float32"),
         ((_X, _Y.astype(np.int32)), TypeError, "y has dtype int32: it must be int64"),
+        ((torch.zeros(4, 8, requires_grad=True), _Y), TypeError, "x is of type Tensor, and no array: "),
         ((_X[:, :7], _Y), ValueError, r"x has shape \[16, 7\]: it must be \[batch=16, 8\]"),
         ((_X[0], _Y), ValueError, r"x has shape \[8\]"),
         ((_X, _Y[:5]), ValueError, r"y has shape \[5\]: it must be \[batch=16\]"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ort_rrelu.arguments import Array, as_steps
+from ort_rrelu.arguments import Array, as_ndarray, as_steps
 from ort_rrelu.errors import InvalidValueError
 
 _END = 2**63
@@ -23,7 +23,7 @@ def counted(first: int, rows: int) -> Array:
 
 def given(step: ArrayLike, rows: int) -> Array:
     """The caller's steps as int64 [rows]. Raises InvalidTypeError, InvalidValueError for others."""
-    array = np.asarray(step)
+    array = as_ndarray(step, "step")
     if array.shape != (rows,):
         raise InvalidValueError(
             f"step has shape {list(array.shape)}: it must be [{rows}], a number for each row of x"

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from numpy.typing import ArrayLike
 
-from ort_rrelu.arguments import Array
+from ort_rrelu.arguments import Array, as_ndarray
 from ort_rrelu.errors import DivergedError, InvalidTypeError, InvalidValueError
 from ort_rrelu.files import check_target
 from ort_rrelu.graph.file import read_model, write_model
@@ -234,7 +234,7 @@ class Trainer:
             raise InvalidValueError(f"state_dict: {name!r} is {'missing' if name in known else 'unknown'}")
         values = dict(self._model.initial)
         for name, given in state_dict.items():
-            array, wanted = np.asarray(given), values[known[name]]
+            array, wanted = as_ndarray(given, f"state_dict: {name!r}"), values[known[name]]
             if (array.dtype, array.shape) != (wanted.dtype, wanted.shape):
                 raise InvalidValueError(
                     f"state_dict: {name!r} has dtype {array.dtype} and shape {list(array.shape)}: they must "
@@ -292,7 +292,8 @@ class _BatchCheck:
     def check(self, x: ArrayLike, y: ArrayLike | None = None) -> dict[str, Array]:
         """The batch as arrays by name; dtypes are never converted."""
         given = {X: x} if y is None else {X: x, Y: y}
-        batch = {name: np.ascontiguousarray(value) for name, value in given.items() if name in self._dtypes}
+        wanted = {name: value for name, value in given.items() if name in self._dtypes}
+        batch = {name: np.ascontiguousarray(as_ndarray(value, name)) for name, value in wanted.items()}
         sizes: dict[str, int] = {}
         for name, array in batch.items():
             if array.dtype != self._dtypes[name]:
