@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import multiprocessing
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import date
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,9 +34,17 @@ class _Part(NamedTuple):
     found: dict[str, str]
 
 
+_stopped = multiprocessing.Event()  # the processes of a pool share it
+
+
+def _share(event: Event) -> None:
+    global _stopped
+    _stopped = event
+
+
 def _try_part(first: int, end: float) -> _Part:
-    """The models that follow from this number; none of them once it is later than `end`."""
-    if time.time() > end:
+    """The models that follow from this number; none of them once it is later than `end`, or stopped."""
+    if time.time() > end or _stopped.is_set():
         return _Part(0, 0, {})
     process = FuzzProcess()
     try:
@@ -45,18 +55,29 @@ def _try_part(first: int, end: float) -> _Part:
 
 
 def _parts(cases: int, first: int, jobs: int, minutes: float) -> Iterator[_Part]:
+    """Ctrl-C ends the parts that are being tried, and no more are begun."""
     numbers = range(first, first + -(-cases // _OF_A_PART))
     end = time.time() + 60 * minutes
-    with ProcessPoolExecutor(jobs) as pool:
-        for done in as_completed([pool.submit(_try_part, number, end) for number in numbers]):
-            yield done.result()
+    with ProcessPoolExecutor(jobs, initializer=_share, initargs=(_stopped,)) as pool:
+        try:
+            for done in as_completed([pool.submit(_try_part, number, end) for number in numbers]):
+                yield done.result()
+        except KeyboardInterrupt:
+            _stopped.set()  # for those that a process has taken already
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: it must be 1 or more")
+    return number
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.commands.fuzz_models", description=__doc__)
-    parser.add_argument("--cases", type=int, default=_USUAL, help=f"how many; {_OF_A_PART} belong together")
+    parser.add_argument("--cases", type=_positive, default=_USUAL, help=f"how many, in parts of {_OF_A_PART}")
     parser.add_argument("--first", type=int, default=0, help="the number that the first models follow from")
-    parser.add_argument("--jobs", type=int, default=1, help="how many at a time")
+    parser.add_argument("--jobs", type=_positive, default=1, help="how many at a time")
     parser.add_argument("--minutes", type=float, default=math.inf, help="after which no more are begun")
     options = parser.parse_args()
     begin, tried, runtime_ends = time.monotonic(), 0, 0
@@ -81,7 +102,7 @@ def main() -> None:
         "minutes": round((time.monotonic() - begin) / 60, 1),
     }
     print(json.dumps(report, indent=1))
-    if options.cases >= _USUAL:
+    if tried >= _USUAL:
         with replacing(_RESULT) as temporary:
             temporary.write_text(json.dumps(report, indent=1) + "\n")
     if found:

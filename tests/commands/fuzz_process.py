@@ -25,15 +25,16 @@ _SECONDS_OF_RUNTIME = 20.0  # ONNX Runtime alone may run a loop that ends never
 class FuzzProcess:
     """The process that does the work; another takes its place when it hangs or dies.
 
-    runtime_ends: how many times ONNX Runtime alone was the reason.
+    program: Python's arguments. runtime_ends: how many times ONNX Runtime alone was the reason.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *program: str) -> None:
+        self._program = program or ("-m", "tests.commands.fuzz_worker")
         self.runtime_ends = 0
         self._start()
 
     def _start(self) -> None:
-        command = [sys.executable, "-X", "faulthandler", "-m", "tests.commands.fuzz_worker"]
+        command = [sys.executable, "-X", "faulthandler", *self._program]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         self._worker = subprocess.Popen(command, cwd=Path(__file__).parents[2], **pipes)  # type: ignore[call-overload]
         self._answers = b""
@@ -48,6 +49,7 @@ class FuzzProcess:
         self._worker.stdin.write(struct.pack("<II", VERBS.index(command), len(data)) + data)
         self._worker.stdin.flush()
         stage = "start"
+        found: list[dict[str, str]] = []
         while True:
             answer = self._answer(_SECONDS_OF_RUNTIME if stage == RUNTIME else _SECONDS)
             if isinstance(answer, str):
@@ -55,11 +57,13 @@ class FuzzProcess:
                 self._start()
                 if stage == RUNTIME:  # alone, or called again with what it has just died of
                     self.runtime_ends += 1
-                    return []
-                return [{"stage": stage, "error": answer}]
-            if "found" in answer:
-                return list(answer["found"])
-            stage = answer["stage"]
+                    return found
+                return [*found, {"stage": stage, "error": answer}]
+            if "done" in answer:
+                return found
+            if "finding" in answer:
+                found.append(answer["finding"])
+            stage = answer.get("stage", stage)
 
     def _answer(self, seconds: float) -> dict[str, Any] | str:
         end = time.monotonic() + seconds

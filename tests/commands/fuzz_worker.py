@@ -1,6 +1,6 @@
 """The process in which the tools meet damaged models: it may hang or die, and its parent then says where.
 
-Reads cases on stdin, writes a line for each stage that it enters and one for what it found.
+Reads cases on stdin; writes a line for each stage that it enters, each finding, and the end of a case.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -139,32 +140,30 @@ def _run_alone(data: bytes, options: onnxruntime.SessionOptions) -> None:
     session.run_with_ort_values(None, feeds)
 
 
-def _checked(data: bytes, command: str, enter: Callable[[str], None]) -> list[dict[str, str]]:
+def _findings(data: bytes, command: str, enter: Callable[[str], None]) -> Iterator[dict[str, str]]:
     Path(_FILE).write_bytes(data)
-    found: list[dict[str, str]] = []
     try:
         model = onnx.ModelProto.FromString(data)
     except DecodeError:
         model = None
     for name, tool in _TOOLS.items() if model is not None else ():
         enter(name)
-        found += _attempt(name, lambda tool=tool: tool(model))  # type: ignore[misc]
+        yield from _attempt(name, lambda tool=tool: tool(model))  # type: ignore[misc]
     if (
         model is not None
         and model.SerializeToString() != onnx.ModelProto.FromString(data).SerializeToString()
     ):
-        found.append({"stage": "tools", "error": "a tool changed its model", "where": "", "traceback": ""})
+        yield {"stage": "tools", "error": "a tool changed its model", "where": "", "traceback": ""}
     if command.split()[0] in {"run", "bench", "compare"}:
         enter(RUNTIME)
         _alone(data)
     enter(command)
-    found += _attempt(command, lambda: _verb(command))
+    yield from _attempt(command, lambda: _verb(command))
     enter(RUNTIME)
     for _ in _attempt(RUNTIME, lambda: onnxruntime.InferenceSession(data, _options())):
         pass
     enter("InferenceSession")
-    found += _attempt("InferenceSession", lambda: row_model(ort_rrelu.InferenceSession(data, _options())))
-    return found
+    yield from _attempt("InferenceSession", lambda: row_model(ort_rrelu.InferenceSession(data, _options())))
 
 
 def _cases(source: BinaryIO) -> Iterator[tuple[str, bytes]]:
@@ -181,15 +180,16 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what C++ prints is no answer
 
-    def enter(stage: str) -> None:
-        answers.write(json.dumps({"stage": stage}) + "\n")
+    def answer(key: str, value: object) -> None:
+        answers.write(json.dumps({key: value}) + "\n")
 
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         Path("weights.bin").write_bytes(bytes(36))
         for command, data in _cases(sys.stdin.buffer):
-            found = _checked(data, command, enter)
-            answers.write(json.dumps({"found": found}) + "\n")
+            for finding in _findings(data, command, partial(answer, "stage")):
+                answer("finding", finding)  # at once: the next stage may end the process
+            answer("done", True)
 
 
 if __name__ == "__main__":
