@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -19,7 +20,8 @@ import ort_rrelu
 from ort_rrelu import evaluator, graph, library, reference
 from ort_rrelu.graph.embedding import is_portable
 from tests.bits import assert_same_bits
-from tests.golden.cases import SEED_OF_SESSIONS, Case, arrays, cases, entries
+from tests.documentation import text
+from tests.golden.cases import GOLDEN, SEED_OF_SESSIONS, Case, arrays, cases, entries
 from tests.onnx_models import FLOAT, Array
 
 _PROVIDERS = ["CPUExecutionProvider"]
@@ -67,7 +69,15 @@ def _draws_anew(case: Case) -> bool:
     return "train" in case.name and "step" not in case.feeds
 
 
+def test_no_archive_was_written_again() -> None:
+    for line in text("tests/golden/SHA256SUMS").splitlines():
+        digest, name = line.split()
+        assert hashlib.sha256((GOLDEN / name).read_bytes()).hexdigest() == digest, name
+    assert len(text("tests/golden/SHA256SUMS").splitlines()) == len(list(GOLDEN.glob("*.zip")))
+
+
 def _assert_runs(session: Any, case: Case, outputs: slice = slice(None)) -> None:
+    assert case.runs
     for expected in case.runs:
         for actual, output in zip(session.run(None, case.feeds)[outputs], expected[outputs], strict=True):
             assert_same_bits(actual, output)

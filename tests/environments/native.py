@@ -59,11 +59,14 @@ def fuzz(session: nox.Session) -> None:
     build = f"{folder}/build"
     configure(session, build, f"-DCMAKE_CXX_FLAGS={flags}", "-DCMAKE_BUILD_TYPE=Debug", env=env)
     session.run("cmake", "--build", build, "--target", "fuzz_c_api", env=env)
-    seconds = 60 * int(session.posargs[0] if session.posargs else 2)
-    limits = ("-max_len=800", f"-max_total_time={seconds}", "-print_final_stats=1", "-verbosity=0")
+    minutes = session.posargs[0] if session.posargs else "2"
+    if not minutes.isdecimal() or int(minutes) == 0:
+        session.error(f"{minutes} minutes: it must be a whole number, 1 or more")
+    limits = ("-max_len=800", f"-max_total_time={60 * int(minutes)}", f"-artifact_prefix={folder}/")
+    output = ("-print_final_stats=1", "-verbosity=0")
     (folder / "corpus").mkdir(exist_ok=True)
     corpora = (f"{folder}/corpus", "tests/fuzz/corpus")  # what is found goes into the first
-    session.run(f"{build}/tests/fuzz/fuzz_c_api", *limits, *corpora, external=True)
+    session.run(f"{build}/tests/fuzz/fuzz_c_api", *limits, *output, *corpora, external=True)
 
 
 # Clang for several systems, as a Python package.

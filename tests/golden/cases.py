@@ -12,7 +12,7 @@ import numpy as np
 
 from tests.onnx_models import Array
 
-_FOLDER = Path(__file__).parent
+GOLDEN = Path(__file__).parent
 SEED_OF_SESSIONS = 5
 STEP_MODEL, CHECKPOINT = "step.onnx", "checkpoint.safetensors"
 
@@ -32,20 +32,20 @@ class Case(NamedTuple):
 
 def write_archive(name: str, files: Mapping[str, bytes]) -> None:
     """The same bytes at every call: the entries have no date."""
-    with zipfile.ZipFile(_FOLDER / name, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    with zipfile.ZipFile(GOLDEN / name, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for entry, data in files.items():
             archive.writestr(zipfile.ZipInfo(entry), data, zipfile.ZIP_DEFLATED)
 
 
 def entries(archive: str) -> list[str]:
     """The names in an archive."""
-    with zipfile.ZipFile(_FOLDER / archive) as opened:
+    with zipfile.ZipFile(GOLDEN / archive) as opened:
         return opened.namelist()
 
 
 def file(archive: str, entry: str) -> bytes:
     """One entry of an archive."""
-    with zipfile.ZipFile(_FOLDER / archive) as opened:
+    with zipfile.ZipFile(GOLDEN / archive) as opened:
         return opened.read(entry)
 
 

@@ -16,6 +16,7 @@ import onnxruntime
 from rich.console import Console
 from rich.table import Table
 
+from ort_rrelu.files import replacing
 from tests.lifecycle import scenarios
 
 _RESULT = Path(__file__).parent / "result.json"
@@ -37,8 +38,8 @@ def _run(name: str, times: int, act: Callable[[], str]) -> dict[str, object]:
     begin = time.monotonic()
     try:
         found, passed = act(), True
-    except AssertionError as error:
-        found, passed = str(error), False
+    except Exception as error:  # noqa: BLE001  # an error of any kind is found as well
+        found, passed = f"{type(error).__name__}: {error}", False
     seconds = round(time.monotonic() - begin, 1)
     return {"scenario": name, "times": times, "found": found, "passed": passed, "seconds": seconds}
 
@@ -69,7 +70,8 @@ def main() -> None:
     report = {"command": f"python -m tests.lifecycle --part {part:g}", "date": date.today().isoformat()}
     report |= {"onnxruntime": onnxruntime.__version__, "results": results}  # type: ignore[dict-item]
     if part == 1:
-        _RESULT.write_text(json.dumps(report, indent=1) + "\n")
+        with replacing(_RESULT) as temporary:
+            temporary.write_text(json.dumps(report, indent=1) + "\n")
     if not all(result["passed"] for result in results):
         sys.exit("something grew or was lost")
 

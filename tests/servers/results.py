@@ -16,7 +16,7 @@ _FOLDER = Path(__file__).parent / "results"
 
 
 def write(name: str, command: str, begin: float, found: Mapping[str, Any]) -> None:
-    """Write results/NAME.json. begin: of the run, by time.monotonic()."""
+    """Write results/NAME.json: for whole runs. begin: of the run, by time.monotonic()."""
     report = {
         "command": command,
         "date": date.today().isoformat(),

@@ -1,6 +1,7 @@
 """`python -m tests.statistics.dieharder`: dieharder's tests of the raw words, in three orders.
 
-It needs the program (Debian and Ubuntu: `apt-get install dieharder`). Writes results/dieharder-<order>.json.
+It needs the program (Debian and Ubuntu: `apt-get install dieharder`). A run of all its tests writes
+results/dieharder-<order>.json.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from tests.onnx_models import Array
 from tests.statistics import report
 from tests.statistics.halves import halves
 from tests.statistics.stream import CHUNK, Value
+from tests.statistics.verdict import judge
 
 _SEED = 20261130
+_ALL = "-a"
 _RAW = "200"  # dieharder's number for: words from standard input
 
 
@@ -81,14 +84,20 @@ def run(order: str, *options: str) -> list[Value]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.statistics.dieharder", description=__doc__)
     parser.add_argument("orders", nargs="*", default=list(ORDERS), help=f"of {', '.join(ORDERS)}; all")
-    parser.add_argument("--options", default="-a", help="dieharder's choice of tests, as one word")
+    parser.add_argument("--options", default=_ALL, help="dieharder's choice of tests, as one word")
     arguments = parser.parse_args()
+    passed = True
     for order in arguments.orders:
         begin = time.monotonic()
         values = run(order, *arguments.options.split())
         command = f"python -m tests.statistics.dieharder {order} --options={arguments.options}"
-        verdict = report.write(report.RESULTS / f"dieharder-{order}.json", command, begin, values)
-        print(order, verdict)
+        verdict = judge([value.p for value in values])
+        if arguments.options == _ALL:
+            report.write(report.RESULTS / f"dieharder-{order}.json", command, begin, values, verdict)
+        print(order, verdict, flush=True)
+        passed = passed and verdict.passed
+    if not passed:
+        sys.exit("a perfect stream is no explanation")
 
 
 if __name__ == "__main__":

@@ -12,14 +12,13 @@ from pathlib import Path
 from ort_rrelu import library
 from ort_rrelu.files import replacing
 from tests.statistics.stream import Value
-from tests.statistics.verdict import Verdict, judge
+from tests.statistics.verdict import Verdict
 
 RESULTS = Path(__file__).parent / "results"
 
 
-def write(path: Path, command: str, begin: float, values: Sequence[Value]) -> Verdict:
-    """begin: of the run, by time.monotonic(). Returns the verdict on the values."""
-    verdict = judge([value.p for value in values])
+def write(path: Path, command: str, begin: float, values: Sequence[Value], verdict: Verdict) -> None:
+    """begin: of the run, by time.monotonic()."""
     info = library.build_info()
     report = {
         "command": command,
@@ -33,4 +32,3 @@ def write(path: Path, command: str, begin: float, values: Sequence[Value]) -> Ve
     path.parent.mkdir(exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(report, indent=1) + "\n")
-    return verdict

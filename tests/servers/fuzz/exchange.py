@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,7 +161,7 @@ def http_answer(reply: Reply) -> tuple[Answer, dict[str, Any]]:
             values = np.array(entry["data"], DATATYPES[datatype])
         else:
             values, binary = _from_raw(datatype, binary[:size]), binary[size:]
-        found[entry["name"]] = values.reshape(shape)
+        found[entry["name"]] = _shaped(values, shape)
     if binary:
         raise ValueError(f"{len(binary)} bytes belong to no output")
     return found, answer
@@ -178,8 +178,14 @@ def grpc_answer(reply: Reply) -> tuple[Answer, dict[str, Any]]:
             contents = list(getattr(output.contents, CONTENTS[output.datatype]))
             texts = [value.decode() for value in contents] if output.datatype == "BYTES" else contents
             values = np.array(texts, DATATYPES[output.datatype])
-        found[output.name] = values.reshape(tuple(output.shape))
+        found[output.name] = _shaped(values, output.shape)
     return found, {"model_name": answer.model_name, "id": answer.id}
+
+
+def _shaped(values: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    if any(size < 0 for size in shape):  # which NumPy would find out by itself
+        raise ValueError(f"shape {list(shape)}")
+    return values.reshape(tuple(shape))
 
 
 def _from_raw(datatype: str, data: bytes) -> np.ndarray:
