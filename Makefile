@@ -12,8 +12,8 @@
 # make matrix: the core's tests on each release of ONNX Runtime, onnx, NumPy and Python; an hour.
 # make mutation: bugs planted one at a time, and how many of them the tests catch; an hour or two.
 # make test-faults: ort-rrelu serve at twice the load that saturates it, while clients, disk and process fail; five minutes.
-# make test-lifecycle: 10^5 sessions and registrations, forks, interrupts, killed writers; half an hour.
-# make test-stream: 10^9 draws and pairs of draws through statistical tests; ten minutes. dieharder: tests/statistics.
+# make test-lifecycle: 10^5 sessions and registrations, forks, interrupts, killed writers; ten minutes.
+# make test-stream: 10^9 draws and pairs of draws through statistical tests; twenty minutes. dieharder: tests/statistics.
 # make docs: docs/ and a reference of the Python functions as a site with search, in build/site.
 # make sdist: the source archive.   make native-wheel: a wheel of this system, built and tested by cibuildwheel.
 # make test-wheel: installs the wheel of this system out of dist/wheels, and tests it.
