@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.servers.faults import run
-from tests.servers.faults.failures import dropped_connections
 from tests.servers.faults.load import Seen
 from tests.servers.process_state import State
 
@@ -15,7 +14,7 @@ _SECONDS = 0.5
 
 
 def test_the_server_is_afterwards_as_before(tmp_path: Path) -> None:
-    dropped, full_disk = run.lasting(tmp_path, _SECONDS, least_ratio=0.2, under=[dropped_connections])
+    dropped, full_disk = run.lasting(tmp_path, _SECONDS, least_ratio=0.2, under=["dropped_connections"])
     assert (dropped.name, dropped.faults) == ("dropped_connections", [])
     assert (full_disk.name, full_disk.faults) == ("full_disk", [])
     assert len(dropped.failing) == 3

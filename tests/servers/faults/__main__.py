@@ -20,11 +20,15 @@ _LEAST_RATIO = 0.5  # of two throughputs on a machine that does other things
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.servers.faults", description=__doc__)
     parser.add_argument("--seconds", type=float, default=_USUAL, help="of each failure")
-    seconds = parser.parse_args().seconds
+    parser.add_argument(
+        "--under", nargs="+", choices=run.FAILURES, default=run.FAILURES, help="which, before the full disk"
+    )
+    options = parser.parse_args()
+    seconds = options.seconds
     begin = time.monotonic()
     reports, faults = [], []
     with tempfile.TemporaryDirectory() as folder:
-        for report in run.lasting(Path(folder), seconds, _LEAST_RATIO):
+        for report in run.lasting(Path(folder), seconds, _LEAST_RATIO, options.under):
             print(report, flush=True)
             reports.append(asdict(report))
             faults += [f"{report.name}: {fault}" for fault in report.faults]
@@ -33,7 +37,7 @@ def main() -> None:
             print(killed, flush=True)
             reports.append(asdict(killed))
             faults += [f"{killed.name}: {fault}" for fault in killed.faults]
-    if seconds >= _USUAL:
+    if seconds >= _USUAL and options.under is run.FAILURES:
         write("faults", f"python -m tests.servers.faults --seconds {seconds:g}", begin, {"failures": reports})
     if faults:
         sys.exit("\n".join(faults))

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -79,17 +79,23 @@ def _on_full_disk(folder: Path) -> Iterator[_Server]:
         yield _Server(Endpoint(NAME, f"127.0.0.1:{http}", f"127.0.0.1:{grpc}"), process.pid)
 
 
-_FAILURES = (failures.nothing, failures.slow_clients, failures.dropped_connections)
+FAILURES = {
+    failure.__name__: failure
+    for failure in (failures.nothing, failures.slow_clients, failures.dropped_connections)
+}
 
 
 def lasting(
-    folder: Path, seconds: float, least_ratio: float, under: Sequence[failures.Failure] = _FAILURES
+    folder: Path, seconds: float, least_ratio: float, under: Iterable[str] = FAILURES
 ) -> Iterator[Report]:
-    """Failures that a server outlives; least_ratio: of right answers a second afterwards and before."""
+    """Failures that a server outlives, by name; then a full disk of another server.
+
+    least_ratio: of right answers a second afterwards and before.
+    """
     with _server(folder) as server:
         rate = _TIMES * throughput(server.endpoint.http, _SATURATING, seconds)
-        for failure in under:
-            yield _report(failure.__name__, server, failure, rate, seconds, least_ratio)
+        for name in under:
+            yield _report(name, server, FAILURES[name], rate, seconds, least_ratio)
     with _on_full_disk(folder) as server:
         yield _report("full_disk", server, failures.bad_requests, rate, seconds, least_ratio)
 
