@@ -1,7 +1,8 @@
 """`python -m tests.statistics.dieharder`: dieharder's tests of the raw words, in three orders.
 
-It needs the program (Debian and Ubuntu: `apt-get install dieharder`). A run of all its tests writes
-results/dieharder-<order>.json.
+Its tests are not independent of each other, so what many of them say together is compared with what they
+say of three generators of NumPy's, which get here in the same way. It needs the program (Debian and Ubuntu:
+`apt-get install dieharder`). A run of all its tests writes results/dieharder-<order or generator>.json.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -48,7 +50,19 @@ def _seeds() -> Iterator[Array]:
         seed += 1
 
 
+def _numpy(bits: type[np.random.BitGenerator]) -> Iterator[Array]:
+    generator = np.random.Generator(bits(_SEED))
+    while True:
+        yield generator.integers(0, 2**32, CHUNK, np.uint32)
+
+
 ORDERS: dict[str, Callable[[], Iterator[Array]]] = {"elements": _elements, "steps": _steps, "seeds": _seeds}
+CONTROLS: dict[str, Callable[[], Iterator[Array]]] = {
+    "pcg64": partial(_numpy, np.random.PCG64),
+    "sfc64": partial(_numpy, np.random.SFC64),
+    "mt19937": partial(_numpy, np.random.MT19937),
+}
+_WORDS = ORDERS | CONTROLS
 
 
 def parse(output: str, order: str) -> list[Value]:
@@ -63,7 +77,7 @@ def parse(output: str, order: str) -> list[Value]:
 
 
 def run(order: str, *options: str) -> list[Value]:
-    """Run dieharder with `options` on the words of an order."""
+    """Run dieharder with `options` on the words of an order, or of another generator."""
     program = shutil.which("dieharder")
     if program is None:
         sys.exit("dieharder is not installed (Debian and Ubuntu: apt-get install dieharder)")
@@ -71,7 +85,7 @@ def run(order: str, *options: str) -> list[Value]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin
         try:
-            for words in ORDERS[order]():
+            for words in _WORDS[order]():
                 process.stdin.write(words.tobytes())
         except BrokenPipeError:
             pass  # it has read enough
@@ -83,9 +97,12 @@ def run(order: str, *options: str) -> list[Value]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.statistics.dieharder", description=__doc__)
-    parser.add_argument("orders", nargs="*", default=list(ORDERS), help=f"of {', '.join(ORDERS)}; all")
+    names = f"of {', '.join(_WORDS)}; the first three"
+    parser.add_argument("orders", nargs="*", default=list(ORDERS), help=names)
     parser.add_argument("--options", default=_ALL, help="dieharder's choice of tests, as one word")
     arguments = parser.parse_args()
+    if unknown := set(arguments.orders) - set(_WORDS):
+        parser.error(f"{', '.join(sorted(unknown))}: it must be of {', '.join(_WORDS)}")
     passed = True
     for order in arguments.orders:
         begin = time.monotonic()
