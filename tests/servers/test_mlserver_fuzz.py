@@ -44,7 +44,8 @@ _STEPS = {
 
 def _told(judgement: Expected | Refusal | None, status: int, answer: object) -> str | None:
     case = HttpCase("whole", b"", judgement)
-    return http_fault(case, "steps", models()["steps"], Reply(status, {}, json.dumps(answer).encode()))
+    reply = Reply(status, {"content-type": "application/json"}, json.dumps(answer).encode())
+    return http_fault(case, "steps", models()["steps"], reply)
 
 
 def _answer(y: np.ndarray) -> dict[str, object]:
@@ -61,6 +62,19 @@ def test_one_bit_of_a_slope_is_seen() -> None:
     wrong[0, 3] = np.nextafter(wrong[0, 3], np.float32(0))
     assert "y is" in str(_told(judgement, 200, _answer(wrong)))
     assert "expected an answer" in str(_told(judgement, 400, {"error": "no"}))
+
+
+def test_the_form_of_an_answer_is_seen() -> None:
+    binary = {"name": "y", "parameters": {"binary_data": True}}
+    as_bytes = judge_body(models()["steps"], json.dumps(_STEPS | {"outputs": [binary]}).encode(), None)
+    as_json = judge_body(models()["steps"], json.dumps(_STEPS).encode(), None)
+    assert isinstance(as_json, Expected)
+    answer = _answer(as_json.answer["y"])
+    assert "as bytes: [], expected ['y']" in str(_told(as_bytes, 200, answer))
+    assert "model, version and id" in str(_told(as_json, 200, answer | {"model_version": "1"}))
+    reply = Reply(200, {"content-type": "application/octet-stream"}, json.dumps(answer).encode())
+    fault = http_fault(HttpCase("whole", b"", as_json), "steps", models()["steps"], reply)
+    assert "content-type" in str(fault)
 
 
 def test_what_is_refused_must_be_named() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ort_rrelu.serving import RequestError
-from ort_rrelu.serving.http_protocol import as_bytes, decode, encode
+from ort_rrelu.serving.http_protocol import HEADER_LENGTH, as_bytes, decode, encode
 from ort_rrelu.serving.limits import Limits
 from ort_rrelu.serving.requests import DTYPES, Tensor, TensorSpec, as_arrays
 
@@ -177,6 +177,45 @@ def test_bodies_refused(body: bytes, length: str | None, reason: str) -> None:
         decode(body, length, [])
 
 
+# Of the protocol's extension for binary tensors: what an output says goes before what the request says.
+_FORMS: dict[str, tuple[str, set[str]]] = {
+    "nothing": ("{}", set()),
+    "all": ('{"parameters": {"binary_data_output": true}}', {"y", "z"}),
+    "one": ('{"outputs": [{"name": "y", "parameters": {"binary_data": true}}, {"name": "z"}]}', {"y"}),
+    "all but one": (
+        """{"outputs": [{"name": "y"}, {"name": "z", "parameters": {"binary_data": false}}],
+            "parameters": {"binary_data_output": true}}""",
+        {"y"},
+    ),
+    "all of those": ('{"outputs": [{"name": "z"}], "parameters": {"binary_data_output": true}}', {"z"}),
+}
+
+
+@pytest.mark.parametrize("form", _FORMS)
+def test_outputs_come_as_bytes_or_in_json(form: str) -> None:
+    more, binary = _FORMS[form]
+    body = json.dumps({"inputs": []} | json.loads(more)).encode()
+    specs = [TensorSpec(name, "FP32", (2,)) for name in ("y", "z")]
+    request = decode(body, None, specs)
+    assert request.binary == binary
+    answer = {name: np.ones(2, np.float32) for name in request.outputs or ("y", "z")}
+    headers, content = encode("m", None, request, specs, answer)
+    length = int(headers.get(HEADER_LENGTH, len(content)))
+    told = json.loads(content[:length])
+    assert told.keys() == {"model_name", "outputs"}
+    assert {output["name"] for output in told["outputs"] if "data" not in output} == binary
+    assert content[length:] == np.ones(2 * len(binary), np.float32).tobytes()
+
+
+@pytest.mark.parametrize("value", ['"false"', "1", "[]"])
+@pytest.mark.parametrize("place", ["binary_data_output", "binary_data"])
+def test_flags_are_true_or_false(place: str, value: str) -> None:
+    parameters = f'"parameters": {{"{place}": {value}}}'
+    more = parameters if place == "binary_data_output" else f'"outputs": [{{"name": "y", {parameters}}}]'
+    with pytest.raises(RequestError, match=f"parameter {place} is .*: it must be true or false"):
+        decode(f'{{"inputs": [], {more}}}'.encode(), None, [])
+
+
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: (
@@ -319,9 +358,10 @@ def test_image_of_many_pieces_of_base64() -> None:
 @given(values=hnp.arrays(np.float32, st.integers(0, 40_000), elements=st.integers(-3, 3)))
 def test_answers_in_json(values: Any) -> None:
     spec, request = TensorSpec("y", "FP32", ("n",)), decode(b'{"inputs": [], "id": "\\u00e9"}', None, [])
-    headers, body = encode("m", request, [spec], {"y": values})
+    headers, body = encode("m", "7", request, [spec], {"y": values})
     assert headers == {"content-type": "application/json"}
     told = json.loads(body)
     (output,) = told["outputs"]
-    assert (told["id"], told["model_name"], output["shape"]) == ("\u00e9", "m", [len(values)])
+    assert (told["id"], told["model_name"], told["model_version"]) == ("\u00e9", "m", "7")
+    assert output["shape"] == [len(values)]
     assert output["data"] == values.tolist()

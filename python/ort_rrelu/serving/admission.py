@@ -124,10 +124,12 @@ class Admission:
             del unpacked
             yield arrays
 
-    async def encoded(self, name: str, request: InferRequest, answer: Answer) -> tuple[dict[str, str], bytes]:
+    async def encoded(
+        self, name: str, version: str | None, request: InferRequest, answer: Answer
+    ) -> tuple[dict[str, str], bytes]:
         """Headers and body of an answer over HTTP."""
         size = sum(array.size for array in answer.values())
-        arguments = (name, request, self._served.outputs, answer)
+        arguments = (name, version, request, self._served.outputs, answer)
         if size <= _SMALL_VALUES:
             return encode(*arguments)
         return await asyncio.to_thread(encode, *arguments)

@@ -27,6 +27,7 @@ _MAX_WIDE = 2**24
 _SLACK = 4096  # commas between names, parameters and inputs
 _SHAPE, _SHAPE_LIST = b'"shape"', re.compile(rb"\s*:\s*\[\s*((?:\d{1,19}\s*(?:,\s*\d{1,19}\s*){0,63})?)\]")
 _MAX_INPUTS = 1000
+VERSION = "1"  # where a server has no versions of models, and metadata must list one
 _VALUES = 2**14  # written at a time
 
 
@@ -57,9 +58,9 @@ def decode(
         tensors = _tensors(request["inputs"], memoryview(body)[length:])
         outputs = request.get("outputs") or []
         names = [str(output["name"]) for output in outputs]
-        binary = {str(output["name"]) for output in outputs if _parameter(output, "binary_data")}
-        if _parameter(request, "binary_data_output"):
-            binary |= set(names) or {spec.name for spec in specs}
+        all_binary = _flag(request, "binary_data_output", default=False)
+        flags = {str(output["name"]): _flag(output, "binary_data", default=all_binary) for output in outputs}
+        binary = {name for name in names or (spec.name for spec in specs) if flags.get(name, all_binary)}
         return InferRequest(check_id(request.get("id", "")), tensors, names, binary)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         if isinstance(error, RequestError):
@@ -117,6 +118,13 @@ def _parameter(owner: Mapping[str, Any], name: str) -> Any:
     return (owner.get("parameters") or {}).get(name)
 
 
+def _flag(owner: Mapping[str, Any], name: str, *, default: bool) -> bool:
+    value = _parameter(owner, name)
+    if value is not None and not isinstance(value, bool):
+        raise RequestError(f"parameter {name} is {shown(value)}: it must be true or false")
+    return default if value is None else value
+
+
 def _tensors(inputs: Sequence[Mapping[str, Any]], binary: memoryview) -> list[Tensor]:
     found, at = [], 0
     for tensor in inputs:
@@ -144,9 +152,9 @@ def _tensors(inputs: Sequence[Mapping[str, Any]], binary: memoryview) -> list[Te
 
 
 def encode(
-    name: str, request: InferRequest, specs: Sequence[TensorSpec], answer: Answer
+    name: str, version: str | None, request: InferRequest, specs: Sequence[TensorSpec], answer: Answer
 ) -> tuple[dict[str, str], bytes]:
-    """Headers and body of an answer."""
+    """Headers and body of an answer. name, version: the model's; it may have no version."""
     datatypes = {spec.name: spec.datatype for spec in specs}
     outputs, blobs = [], []
     for output, array in answer.items():
@@ -161,7 +169,8 @@ def encode(
             outputs.append(json.dumps(entry))
         else:
             outputs.append(f'{json.dumps(entry)[:-1]}, "data": [{_values(array)}]}}')
-    head = {"model_name": name, "model_version": "1"} | ({"id": request.id} if request.id else {})
+    head = {"model_name": name, "model_version": version, "id": request.id or None}
+    head = {key: value for key, value in head.items() if value is not None}
     text = f'{json.dumps(head)[:-1]}, "outputs": [{", ".join(outputs)}]}}'.encode()
     if not blobs:
         return {"content-type": "application/json"}, text
@@ -191,7 +200,7 @@ def metadata(name: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSp
 
     return {
         "name": name,
-        "versions": ["1"],
+        "versions": [VERSION],
         "platform": "onnxruntime_ort_rrelu",
         "inputs": entries(inputs),
         "outputs": entries(outputs),

@@ -79,7 +79,7 @@ class Inference:
             request = await admission.decoded(body, headers)
             del body
             answer = await runtime.answer(size, request.tensors, request.outputs)
-            found, content = await admission.encoded(runtime.name, request, answer)
+            found, content = await admission.encoded(runtime.name, runtime.version, request, answer)
         await _send(send, 200, found, content)
 
 

@@ -133,7 +133,7 @@ class Served:
             case ["GET", "v2", "health", "live" | "ready"]:
                 return Response()
             case [method, "v2", "models", name, *rest]:
-                rest = rest[2:] if rest[:2] == ["versions", "1"] else rest
+                rest = rest[2:] if rest[:2] == ["versions", http_protocol.VERSION] else rest
                 self._check_name(name)
                 match [method, *rest]:
                     case ["GET"]:
@@ -151,7 +151,7 @@ class Served:
             decoded = await admission.decoded(body, headers)
             del body
             answer = await self._answer(size, decoded.tensors, decoded.outputs)
-            found, content = await admission.encoded(self._name, decoded, answer)
+            found, content = await admission.encoded(self._name, http_protocol.VERSION, decoded, answer)
         return Response(content, headers=found)
 
     def _check_name(self, name: str) -> None:
@@ -177,7 +177,9 @@ class Served:
         async with self._admission.request(), self._admission.message_turn(size):
             tensors = grpc_messages.tensors_of(request)
             answer = await self._answer(size, tensors, [output.name for output in request.outputs])
-            message = service_pb2.ModelInferResponse(id=request.id, model_name=self._name, model_version="1")
+            message = service_pb2.ModelInferResponse(
+                id=request.id, model_name=self._name, model_version=http_protocol.VERSION
+            )
             return await self._admission.parsed(
                 sum(array.nbytes for array in answer.values()),
                 *(grpc_messages.fill_answer, message, self._served, answer, False),

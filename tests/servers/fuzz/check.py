@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from ort_rrelu.arguments import Array
-from tests.servers.fuzz.exchange import Reply, grpc_answer, http_answer
+from tests.servers.fuzz.exchange import Answered, Reply, grpc_answer, http_answer
 from tests.servers.fuzz.grpc_cases import INFER, GrpcCase
 from tests.servers.fuzz.http_cases import HttpCase
 from tests.servers.fuzz.models import Answer, Model
 from tests.servers.fuzz.oracle import Expected, Judgement, Refusal
+
+_NO_VERSION = ""  # `ort-rrelu serve` has one model, and no versions of it
 
 
 def http_fault(case: HttpCase, name: str, model: Model, reply: Reply) -> str | None:
@@ -42,7 +43,7 @@ def _fault(
     model: Model,
     reply: Reply,
     reason: str,
-    read: Callable[[Reply], tuple[Answer, dict[str, Any]]],
+    read: Callable[[Reply], Answered],
 ) -> str | None:
     told = f"status {reply.status}: {reason[:300]!r}"
     if isinstance(judgement, Refusal):
@@ -51,14 +52,17 @@ def _fault(
         allowed = judgement is None and 400 <= reply.status < 500 and reason
         return None if allowed else f"{told}; expected an answer"
     try:
-        found, beside = read(reply)
+        found = read(reply)
     except (ValueError, KeyError, TypeError) as error:
         return f"no answer of the protocol ({error!r}): {reply.body[:300]!r}"
     if judgement is None:
-        return None if set(found) <= set(model.outputs) else f"outputs {list(found)}"
-    if (beside["model_name"], beside.get("id", "")) != (name, judgement.id):
-        return f"model and id: {beside['model_name'], beside.get('id')}, expected {name, judgement.id}"
-    return answer_fault(found, judgement)
+        return None if set(found.outputs) <= set(model.outputs) else f"outputs {list(found.outputs)}"
+    names, expected = (found.model, found.version, found.id), (name, _NO_VERSION, judgement.id)
+    if names != expected:
+        return f"model, version and id: {names}, expected {expected}"
+    if judgement.binary is not None and found.binary != judgement.binary:
+        return f"as bytes: {sorted(found.binary)}, expected {sorted(judgement.binary)}"
+    return answer_fault(found.outputs, judgement)
 
 
 def _refused(expected: Refusal, status: int, reason: str) -> bool:

@@ -6,7 +6,6 @@ import json
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import grpc
 import numpy as np
@@ -44,6 +43,17 @@ class Reply:
 
 
 CLOSED = Reply(0, {}, b"")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What an answer says. binary: the outputs that came as bytes."""
+
+    outputs: Answer
+    binary: frozenset[str]
+    model: str
+    version: str
+    id: str
 
 
 class Hung(Exception):  # noqa: N818
@@ -149,25 +159,31 @@ class GrpcConnection:
         self._channel.close()
 
 
-def http_answer(reply: Reply) -> tuple[Answer, dict[str, Any]]:
-    """The outputs, and what stands beside them. Raises ValueError, KeyError for what is no answer."""
+def http_answer(reply: Reply) -> Answered:
+    """Raises ValueError, KeyError, TypeError for what is no answer of the protocol."""
     length = int(reply.headers.get("inference-header-content-length", len(reply.body)))
-    answer, binary = json.loads(reply.body[:length]), reply.body[length:]
+    answer, rest = json.loads(reply.body[:length]), reply.body[length:]
     found: Answer = {}
+    binary = set()
     for entry in answer["outputs"]:
         datatype, shape = entry["datatype"], entry["shape"]
         size = entry.get("parameters", {}).get("binary_data_size")
         if size is None:
             values = np.array(entry["data"], DATATYPES[datatype])
         else:
-            values, binary = _from_raw(datatype, binary[:size]), binary[size:]
+            values, rest = _from_raw(datatype, rest[:size]), rest[size:]
+            binary.add(entry["name"])
         found[entry["name"]] = _shaped(values, shape)
-    if binary:
-        raise ValueError(f"{len(binary)} bytes belong to no output")
-    return found, answer
+    if rest:
+        raise ValueError(f"{len(rest)} bytes belong to no output")
+    content_type = "application/octet-stream" if binary else "application/json"
+    if reply.headers.get("content-type") != content_type:
+        raise ValueError(f"content-type {reply.headers.get('content-type')}, expected {content_type}")
+    named = answer["model_name"], answer.get("model_version", ""), answer.get("id", "")
+    return Answered(found, frozenset(binary), *named)
 
 
-def grpc_answer(reply: Reply) -> tuple[Answer, dict[str, Any]]:
+def grpc_answer(reply: Reply) -> Answered:
     """The same of a ModelInferResponse."""
     answer = service_pb2.ModelInferResponse.FromString(reply.body)
     raw, found = answer.raw_output_contents, {}
@@ -179,7 +195,8 @@ def grpc_answer(reply: Reply) -> tuple[Answer, dict[str, Any]]:
             texts = [value.decode() for value in contents] if output.datatype == "BYTES" else contents
             values = np.array(texts, DATATYPES[output.datatype])
         found[output.name] = _shaped(values, output.shape)
-    return found, {"model_name": answer.model_name, "id": answer.id}
+    binary = frozenset(found if raw else ())
+    return Answered(found, binary, answer.model_name, answer.model_version, answer.id)
 
 
 def _shaped(values: np.ndarray, shape: Sequence[int]) -> np.ndarray:

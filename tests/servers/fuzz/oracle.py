@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,11 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Expected:
-    """Outputs by name, in the order asked for."""
+    """Outputs by name, in the order asked for. binary: those that must come as bytes, None where any may."""
 
     answer: Answer
     id: str = ""
+    binary: frozenset[str] | None = None
 
 
 Judgement = Expected | Refusal | None  # None: answered or refused, only the form is known
@@ -146,12 +147,28 @@ def judge_body(model: Model, body: bytes, header_length: str | None) -> Judgemen
         if not all(isinstance(owner.get("parameters") or {}, dict) for owner in parameters):
             return Refusal(statuses=statuses)
         inputs = _givens(request["inputs"], body[length:])
+        all_binary = _flag(request, "binary_data_output", default=False)
+        binary = {
+            name: _flag(entry, "binary_data", default=all_binary)
+            for name, entry in zip(outputs, _listed(request.get("outputs")), strict=True)
+        }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return Refusal(statuses=statuses)
     if inputs is None:
         return Refusal(statuses=statuses)
     found = judge(model, inputs, [str(name) for name in outputs], identifier)
-    return found if not isinstance(found, Refusal) else Refusal(found.reasons, found.statuses | statuses)
+    if isinstance(found, Refusal):
+        return Refusal(found.reasons, found.statuses | statuses)
+    if found is None:
+        return None
+    return replace(found, binary=frozenset(name for name in found.answer if binary.get(name, all_binary)))
+
+
+def _flag(owner: dict[str, Any], name: str, *, default: bool) -> bool:
+    value = (owner.get("parameters") or {}).get(name)
+    if not isinstance(value, bool | None):
+        raise TypeError
+    return default if value is None else value
 
 
 def _listed(value: Any) -> list[Any]:
