@@ -18,12 +18,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Property tests draw the same cases in every run, so that none fails by chance; with --cases, others."""
-    if find_spec("hypothesis") and config.getoption("--cases") is None:
+    """Property tests draw the same cases in every run, so that none fails by chance; with --cases, others.
+
+    None has a time limit, since other work of the machine would decide about it.
+    """
+    if find_spec("hypothesis"):
         from hypothesis import settings
 
-        settings.register_profile("the same cases", derandomize=True, database=None)
-        settings.load_profile("the same cases")
+        ours = settings(deadline=None)
+        if config.getoption("--cases") is None:
+            ours = settings(ours, derandomize=True, database=None)
+        settings.register_profile("ours", ours)
+        settings.load_profile("ours")
 
 
 def pytest_collection_finish() -> None:

@@ -318,7 +318,7 @@ def _layouts(array: Array) -> st.SearchStrategy[Array]:
     return st.sampled_from([array, array.T, array[::-1], array.astype(array.dtype.newbyteorder(">"))])
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     x=st.sampled_from([np.float16, np.float32, np.float64])
     .flatmap(lambda dtype: hypothesis_numpy.arrays(dtype, hypothesis_numpy.array_shapes(min_side=0)))

@@ -74,13 +74,12 @@ def _assert_all_agree(x: Array, draw: Draw, level: str = "ORT_ENABLE_ALL") -> No
             assert_same_bits(a, e)
 
 
-@settings(deadline=None)
 @given(arrays(), draws())
 def test_function_equals_kernel_and_reference(x: Array, draw: Draw) -> None:
     _assert_all_agree(x, draw)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(arrays(), draws())
 def test_function_in_the_reference_evaluator(x: Array, draw: Draw) -> None:
     evaluator = _Evaluator(_model(schema.DTYPES[x.dtype], draw))

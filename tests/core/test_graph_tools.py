@@ -110,7 +110,7 @@ def _models_without_rrelu(draw: st.DrawFn) -> onnx.ModelProto:
 
 
 @every_tool
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(model=_models_without_rrelu())
 def test_model_without_rrelu_is_returned_to_the_byte(tool: Tool, model: onnx.ModelProto) -> None:
     before = model.SerializeToString()

@@ -108,7 +108,7 @@ def _assert_equal(x: Array, draw: Draw, outputs: list[str] | None = None) -> Non
         assert_same_bits(a, e)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(arrays(), draws())
 def test_bits_are_the_kernels(x: Array, draw: Draw) -> None:
     _assert_equal(x, draw)

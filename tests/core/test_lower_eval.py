@@ -102,7 +102,7 @@ def test_bits(lower: float, upper: float) -> None:
         _assert_bits_of_the_kernel(x, lower, upper)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.tuples(*[st.floats(-(2.0**100), 2.0**100, width=32)] * 2), st.integers(0, 2**32 - 1))
 def test_bits_of_any_bounds(bounds: tuple[float, float], seed: int) -> None:
     patterns = np.random.default_rng(seed).integers(0, 2**32, 1000, dtype=np.uint32).view(np.float32)

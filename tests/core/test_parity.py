@@ -179,7 +179,7 @@ def _bounds(limit: float) -> st.SearchStrategy[tuple[float, float]]:
     return st.tuples(bound, bound).map(lambda pair: (min(pair), max(pair)))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     dtype=st.sampled_from(list(DTYPES)),
     bounds=_bounds(65504.0),
@@ -194,7 +194,7 @@ def test_any_bounds(
     _assert_all_agree(np.array(values, DTYPES[dtype]), Draw(*bounds, training, seed, step))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     dtype=st.sampled_from([d for d in DTYPES if d != FLOAT16]),
     bounds=_bounds(float.fromhex("0x1.fep127")),

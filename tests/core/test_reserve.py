@@ -124,7 +124,7 @@ def test_elements_far_from_the_first() -> None:
     assert np.unpackbits(bits, bitorder="little").tolist() == [*(x <= 0), *[0] * 11]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     dtype=st.sampled_from(list(DTYPES)),
     ends=st.tuples(st.floats(-3e4, 3e4, width=32), st.floats(-3e4, 3e4, width=32)),

@@ -77,7 +77,6 @@ def test_names(names: str | None, expected: list[int]) -> None:
     assert _modes(back) == [1 - mode for mode in expected]
 
 
-@settings(deadline=None)
 @given(modes=st.lists(st.integers(0, 1), min_size=4, max_size=4), training=st.booleans())
 def test_only_the_mode_changes(modes: list[int], training: bool) -> None:
     assert set_training(_chain(*modes), training) == _chain(*[int(training)] * 4)
@@ -215,7 +214,6 @@ def test_step_input_serves_nodes_that_train_later() -> None:
 # seed
 
 
-@settings(deadline=None)
 @given(modes=st.lists(st.integers(0, 1), min_size=4, max_size=4), seed=st.integers(0, 2**63 - 1))
 def test_seeds_are_derived_by_position_among_train_nodes(modes: list[int], seed: int) -> None:
     model = seed_model(_chain(*modes), seed)
@@ -265,7 +263,7 @@ def test_wrong_seeds(seed: Any) -> None:
 # together
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(
     modes=st.lists(st.booleans(), min_size=4, max_size=4),
     seed=st.integers(0, 2**63 - 1),

@@ -38,7 +38,7 @@ def _alpha(model: onnx.ModelProto) -> float:
 
 
 @given(form=forms())
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_every_variant_becomes_a_leaky_relu_with_the_same_bits(form: Form) -> None:
     model = form.eval()
     before = model.SerializeToString()

@@ -33,7 +33,7 @@ def _train(lower_bound: float = 0.1, upper: float = 0.5, seed: int = -1) -> str:
 
 
 @pytest.mark.parametrize("element", DTYPES, ids=_TYPES.get)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(bounds=st.tuples(_bound, _bound).map(sorted), seed=st.integers(-3, 2**24 - 1))
 def test_train_node_comes_back(element: int, bounds: list[float], seed: int) -> None:
     attributes: dict[str, Any] = {"lower": bounds[0], "upper": bounds[1], "training": 1, "seed": seed}

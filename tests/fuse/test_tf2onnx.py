@@ -32,7 +32,7 @@ def _slopes(model: onnx.ModelProto, x: Array) -> tuple[Array, Array]:
 
 
 @given(form=forms())
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_every_variant_becomes_one_node_with_such_slopes(form: Form) -> None:
     model = dataclasses.replace(form, moved_product=False).train()
     model.producer_name = "tf2onnx"

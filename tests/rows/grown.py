@@ -36,7 +36,7 @@ def grown_model(seed: int, size: int) -> onnx.ModelProto:
 def for_grown_models(check: Callable[[onnx.ModelProto, int], None], cases: int) -> None:
     """Call check(model, seed) for so many of them."""
 
-    @settings(max_examples=cases, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=cases, database=None, suppress_health_check=list(HealthCheck))
     @given(st.integers(0, 2**63), st.integers(4, 14))
     def grow(seed: int, size: int) -> None:
         check(grown_model(seed, size), seed)

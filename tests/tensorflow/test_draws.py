@@ -47,7 +47,7 @@ def _networks(draw: st.DrawFn) -> list[tuple[float, float]]:
 
 
 @given(network=_networks(), static=st.booleans())
-@settings(deadline=None, max_examples=6)
+@settings(max_examples=6)
 def test_each_rrelu_is_a_node_with_slopes_of_its_own(
     network: list[tuple[float, float]], static: bool
 ) -> None:

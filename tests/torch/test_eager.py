@@ -49,7 +49,7 @@ def _saved_bytes(call: Callable[[], Tensor]) -> int:
     seed=st.sampled_from([None, 3]),
     inplace=st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_one_bit_an_element_is_kept_from_a_size_on(
     size: int, dtype: torch.dtype, seed: int | None, inplace: bool
 ) -> None:
@@ -127,7 +127,6 @@ def test_gradient_of_an_expanded_dy_and_of_a_second_use() -> None:
     bounds=st.tuples(*[st.floats(-3, 3, width=32)] * 2),
     inplace=st.booleans(),
 )
-@settings(deadline=None)
 def test_eval_mode_has_the_bits_of_the_kernel(
     values: list[float], dtype: torch.dtype, bounds: tuple[float, float], inplace: bool
 ) -> None:

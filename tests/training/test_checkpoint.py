@@ -189,7 +189,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(data=st.data())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_a_damaged_checkpoint_is_refused(
     data: st.DataObject, either: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
