@@ -16,7 +16,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,12 +43,13 @@ _MARK = "ORT_RRELU_LOAD_HOSTILE"
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of health checks, answers by what was sent and what came, growth of memory over idle in MiB."""
+    """Seconds of health checks, answers by what was sent and what came, MiB of memory: idle, and the peak."""
 
     idle: list[float]
     loaded: list[float]
     answers: Mapping[tuple[str, str], int]
-    grown: float
+    memory: float
+    peak: float
 
     @property
     def ratio(self) -> float:
@@ -64,17 +65,19 @@ def models() -> dict[str, onnx.ModelProto]:
 
 
 @contextmanager
-def hostile_server(server: str, name: str, folder: Path) -> Iterator[tuple[Endpoint, str]]:
-    """One of the models behind one kind of server, with its default limits; what marks its processes."""
-    mark, chosen = uuid.uuid4().hex, {name: models()[name]}
+def hostile_server(
+    server: str, folder: Path, names: Collection[str] = tuple(_REQUESTS)
+) -> Iterator[tuple[Mapping[str, Endpoint], str]]:
+    """The models behind one kind of server, with its default limits; what marks its processes."""
+    mark, chosen = uuid.uuid4().hex, {name: model for name, model in models().items() if name in names}
     os.environ[_MARK] = mark
     try:
         if server == "ray":
             with servers.ray_serve(chosen, folder, {}, max_bytes=None) as served:
-                yield served.endpoints[name], mark
+                yield served.endpoints, mark
         else:
             with servers.ort_rrelu_serve(chosen, folder, max_bytes=None) as served:
-                yield served.endpoints[name], mark
+                yield served.endpoints, mark
     finally:
         del os.environ[_MARK]
 
@@ -96,7 +99,7 @@ def measure(endpoint: Endpoint, mark: str, transport: str, seconds: float, only:
             break
     counted = answers.get(timeout=_TIMEOUT)
     clients.join(_TIMEOUT)
-    return Measured(idle, loaded, counted, _memory(mark, only) - before)
+    return Measured(idle, loaded, counted, before, _memory(mark, only))
 
 
 def _clients(
@@ -202,7 +205,7 @@ def table(results: Mapping[tuple[str, str], Measured]) -> str:
     lines.append("|---|---|---|---|---|---|")
     for (name, transport), found in results.items():
         idle, loaded = (float(np.percentile(values, 99)) * 1e3 for values in (found.idle, found.loaded))
-        cells = f"{idle:.1f} | {loaded:.1f} | {found.ratio:.0f} | {found.grown:.0f}"
+        cells = f"{idle:.1f} | {loaded:.1f} | {found.ratio:.0f} | {found.peak - found.memory:.0f}"
         lines.append(f"| {name} | {transport} | {cells} |")
     return "\n".join(lines)
 
@@ -217,10 +220,11 @@ def main() -> None:
         for transport in ("http", "grpc"):
             with (
                 tempfile.TemporaryDirectory() as folder,
-                hostile_server(options.server, name, Path(folder)) as (endpoint, mark),
+                hostile_server(options.server, Path(folder), [name]) as (endpoints, mark),
             ):
                 only = "ServeReplica" if options.server == "ray" else ""  # not its proxy
-                found = results[name, transport] = measure(endpoint, mark, transport, options.seconds, only)
+                found = measure(endpoints[name], mark, transport, options.seconds, only)
+                results[name, transport] = found
                 print(json.dumps({f"{name}, {status}": n for (name, status), n in found.answers.items()}))
     print(table(results))
 

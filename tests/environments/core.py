@@ -8,6 +8,7 @@ from pathlib import Path
 import nox
 
 from tests.environments.install import (
+    FEW_TESTS,
     NEWEST,
     NUMPY_1,
     OLDEST,
@@ -102,8 +103,10 @@ def onnxruntime_gpu(session: nox.Session) -> None:
     # Its newest release is often behind onnxruntime's.
     disassembler = ("nvidia-cuda-cuobjdump", "nvidia-cuda-nvdisasm")
     install(session, built_wheel(session, "cuda"), "onnxruntime-gpu==1.31.1", "cmake", *disassembler, *PYTEST)
-    folders = ("tests/core", "tests/cuda_host", "tests/device_code")
-    run_tests(session, "tests/core/onnxruntime_without_gpu.py", *folders)
+    # Of the core's tests, those that meet the library's other code; CPU kernels and tools are the same.
+    core = [f"tests/core/test_{name}.py" for name in ("library", "session", "exit", "fork", "concurrency")]
+    tests = ("tests/core/onnxruntime_without_gpu.py", *FEW_TESTS, *core)
+    run_tests(session, *tests, "tests/cuda_host", "tests/device_code")
 
 
 @nox.session(tags=["alone"])
