@@ -1,7 +1,7 @@
 """`python -m tests.statistics.dieharder`: dieharder's tests of the raw words, in three orders.
 
 Its tests are not independent of each other, so what many of them say together is compared with what they
-say of three generators of NumPy's, which get here in the same way. It needs the program (Debian and Ubuntu:
+say of two generators of NumPy's, which get here in the same way. It needs the program (Debian and Ubuntu:
 `apt-get install dieharder`). A run of all its tests writes results/dieharder-<order or generator>.json.
 """
 
@@ -60,7 +60,6 @@ ORDERS: dict[str, Callable[[], Iterator[Array]]] = {"elements": _elements, "step
 CONTROLS: dict[str, Callable[[], Iterator[Array]]] = {
     "pcg64": partial(_numpy, np.random.PCG64),
     "sfc64": partial(_numpy, np.random.SFC64),
-    "mt19937": partial(_numpy, np.random.MT19937),
 }
 _WORDS = ORDERS | CONTROLS
 
