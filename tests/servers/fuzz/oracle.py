@@ -142,16 +142,14 @@ def judge_body(model: Model, body: bytes, header_length: str | None) -> Judgemen
         identifier = request.get("id", "")
         if not isinstance(identifier, str):
             return Refusal(statuses=statuses)
-        outputs = [entry["name"] for entry in _listed(request.get("outputs"))]
-        parameters = [request, *_listed(request.get("outputs")), *request["inputs"]]
+        asked = _listed(request.get("outputs"))
+        outputs = [entry["name"] for entry in asked]
+        parameters = [request, *asked, *request["inputs"]]
         if not all(isinstance(owner.get("parameters") or {}, dict) for owner in parameters):
             return Refusal(statuses=statuses)
         inputs = _givens(request["inputs"], body[length:])
         all_binary = _flag(request, "binary_data_output", default=False)
-        binary = {
-            name: _flag(entry, "binary_data", default=all_binary)
-            for name, entry in zip(outputs, _listed(request.get("outputs")), strict=True)
-        }
+        binary = {entry["name"]: _flag(entry, "binary_data", default=all_binary) for entry in asked}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return Refusal(statuses=statuses)
     if inputs is None:
